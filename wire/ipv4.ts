@@ -1,0 +1,125 @@
+/**
+ * IPv4 headers (RFC 791) in place. `offset` is the header's first byte; lengths were checked at the door (wire/flow.ts),
+ * so the accessors read without looking. Addresses travel as words loaded little-endian, opaque, ready to be compared
+ * and hashed; numbers (lengths, identification) are in host order.
+ */
+// Hot path: no allocation, no throw, no closure, no await.
+import { fold, sumWords } from './checksum.ts';
+
+export const IPV4_HEADER_LENGTH = 20;
+export const PROTOCOL_ICMP = 1;
+export const PROTOCOL_IPIP = 4;
+export const PROTOCOL_TCP = 6;
+export const PROTOCOL_UDP = 17;
+
+export const DONT_FRAGMENT = 0x4000;
+
+/** RFC 1700's default; every tunnel in the field sends it. */
+export const DEFAULT_TTL = 64;
+
+const VERSION_IHL = 0;
+const TOS = 1;
+const TOTAL_LENGTH = 2;
+const IDENTIFICATION = 4;
+const FRAGMENT = 6;
+const TTL = 8;
+const PROTOCOL = 9;
+const CHECKSUM = 10;
+const SOURCE = 12;
+const DESTINATION = 16;
+
+export function version(view: DataView, offset: number): number {
+  return view.getUint8(offset + VERSION_IHL) >>> 4;
+}
+
+/** Bytes of the header with its options: IHL times four, 0 to 60, as the packet claims it. */
+export function headerLength(view: DataView, offset: number): number {
+  return (view.getUint8(offset + VERSION_IHL) & 15) << 2;
+}
+
+/** DSCP and ECN in one byte (RFC 2474, RFC 3168). */
+export function tos(view: DataView, offset: number): number {
+  return view.getUint8(offset + TOS);
+}
+
+export function totalLength(view: DataView, offset: number): number {
+  return view.getUint16(offset + TOTAL_LENGTH);
+}
+
+export function identification(view: DataView, offset: number): number {
+  return view.getUint16(offset + IDENTIFICATION);
+}
+
+/** Flags and fragment offset: 0x4000 don't fragment, 0x2000 more fragments, 0x1fff the offset in units of 8 bytes. */
+export function fragmentWord(view: DataView, offset: number): number {
+  return view.getUint16(offset + FRAGMENT);
+}
+
+/** True for every piece of a fragmented datagram, the first too. */
+export function isFragment(view: DataView, offset: number): boolean {
+  return (view.getUint16(offset + FRAGMENT) & 0x3fff) !== 0;
+}
+
+export function ttl(view: DataView, offset: number): number {
+  return view.getUint8(offset + TTL);
+}
+
+export function protocol(view: DataView, offset: number): number {
+  return view.getUint8(offset + PROTOCOL);
+}
+
+export function source(view: DataView, offset: number): number {
+  return view.getInt32(offset + SOURCE, true);
+}
+
+export function destination(view: DataView, offset: number): number {
+  return view.getInt32(offset + DESTINATION, true);
+}
+
+/** The word, as loaded from a packet, of an address given as a number (0xc6120001 for 198.18.0.1). */
+export function addressWord(address: number): number {
+  return ((address & 0xff) << 24) | ((address & 0xff00) << 8) | ((address >>> 8) & 0xff00) | (address >>> 24);
+}
+
+/** One's-complement sum of the pseudo-header that TCP and UDP checksum (RFC 9293, 3.1); `l4Length` in bytes. */
+export function pseudoHeaderSum(view: DataView, offset: number, l4Length: number): number {
+  return sumWords(view, offset + SOURCE, 8, view.getUint8(offset + PROTOCOL) + l4Length);
+}
+
+/**
+ * Sum of the words of a 20-byte header that stay the same for every packet between two addresses: version, IHL, TTL,
+ * protocol and the addresses. `writeHeader` adds what differs.
+ */
+export function constantSum(protocolNumber: number, sourceWord: number, destinationWord: number): number {
+  return fold(0x4500 + ((DEFAULT_TTL << 8) | protocolNumber) + swappedSum(sourceWord) + swappedSum(destinationWord));
+}
+
+function swappedSum(word: number): number {
+  return ((word & 0xff) << 8) + ((word >>> 8) & 0xff) + ((word >>> 8) & 0xff00) + (word >>> 24);
+}
+
+/**
+ * Writes a whole 20-byte header with its checksum, TTL 64.
+ * `fragmentBits` is the flags word (0 or 0x4000), `sum` what `constantSum` gave for the same protocol and addresses.
+ */
+export function writeHeader(
+  view: DataView,
+  offset: number,
+  tosByte: number,
+  length: number,
+  id: number,
+  fragmentBits: number,
+  protocolNumber: number,
+  sourceWord: number,
+  destinationWord: number,
+  sum: number,
+): void {
+  view.setUint16(offset + VERSION_IHL, 0x4500 | tosByte);
+  view.setUint16(offset + TOTAL_LENGTH, length);
+  view.setUint16(offset + IDENTIFICATION, id);
+  view.setUint16(offset + FRAGMENT, fragmentBits);
+  view.setUint16(offset + TTL, (DEFAULT_TTL << 8) | protocolNumber);
+  view.setUint16(offset + CHECKSUM, ~fold(sum + tosByte + length + id + fragmentBits));
+  view.setInt32(offset + SOURCE, sourceWord, true);
+  view.setInt32(offset + DESTINATION, destinationWord, true);
+}
