@@ -1,0 +1,132 @@
+/**
+ * Installs the Debian packages that are missing, where that is possible: as root, with apt-get.
+ *
+ * The machine may be someone's server, so an installation starts nothing. Debian's maintainer scripts start and stop
+ * services through invoke-rc.d and deb-systemd-invoke, and both ask /usr/sbin/policy-rc.d first (exit code 101 is a
+ * no). Containers usually have one that forbids; elsewhere ours stands there while apt-get runs. It forbids only while
+ * the process that wrote it lives, so that even a kill -9 leaves nothing that keeps a service down.
+ */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { Failure, note, step } from './steps.mjs';
+
+/**
+ * A package, the command that it is wanted for, the services that it must not start when the machine boots, and what
+ * happens without it; nothing happens without a package that has no `without`.
+ */
+export const iproute2 = { name: 'iproute2', command: 'ip' };
+export const nginx = {
+  name: 'nginx-light',
+  command: 'nginx',
+  services: ['nginx'],
+  without: "the lab's backends are HTTP servers of Node",
+};
+
+const POLICY = '/usr/sbin/policy-rc.d';
+const FORBIDDEN = 101;
+const OUR_POLICY = "#!/bin/sh\n# Of hushlb's set-up, which installs packages: no service is to start meanwhile.\n";
+
+const LOCK_PATIENCE_S = 120;
+
+/** Debian keeps administrators' commands out of a user's PATH. */
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+/** Makes the packages' commands available, or says what is missing and throws unless it goes on without. */
+export async function installPackages(packages) {
+  const missing = packages.filter(({ command }) => !hasCommand(command));
+  const needed = missing.filter(({ without }) => without === undefined);
+  const optional = missing.filter(({ without }) => without !== undefined);
+  for (const group of [needed, optional]) {
+    if (group.length > 0) await installTogether(group);
+  }
+}
+
+async function installTogether(packages) {
+  const names = packages.map(({ name }) => name);
+  const obstacle = findObstacle();
+  if (obstacle !== undefined) {
+    giveUp(packages, obstacle);
+    return;
+  }
+  note(`installing Debian packages, without starting services: ${names.join(' ')}`);
+  const removePolicy = holdServicesBack();
+  try {
+    await aptInstall(names);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    giveUp(packages, error.message, error.output);
+  } finally {
+    removePolicy();
+    for (const service of packages.flatMap(({ services = [] }) => services)) keepFromBooting(service);
+  }
+}
+
+function findObstacle() {
+  if (process.getuid() !== 0) return 'not root';
+  if (!hasCommand('apt-get')) return 'no apt-get on this system';
+  // A policy that allows services is its administrator's word: nothing is put in its place.
+  if (policyOfOthers() && !policyForbids()) return `${POLICY} lets installations start services`;
+  return undefined;
+}
+
+function giveUp(packages, reason, output = '') {
+  for (const { name, command, without } of packages) {
+    const what = `${command} is missing (${reason}): install it, on Debian with "apt-get install ${name}"`;
+    // Without root nothing will be done that needs it: tests skip what needs root.
+    if (without === undefined && process.getuid() === 0) throw new Failure(`${what}, then run this again`, output);
+    process.stderr.write(output);
+    note(`${what}; going on without it: ${without ?? 'only what needs root needs it'}`);
+  }
+}
+
+/** Package lists may be absent (fresh containers) or old, and updating them is slow: only if it does not go without. */
+async function aptInstall(names) {
+  const options = ['--yes', '--no-install-recommends', '-o', `DPkg::Lock::Timeout=${LOCK_PATIENCE_S}`];
+  // On Ubuntu needrestart would restart other services after an installation.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_SUSPEND: '1' };
+  // apt-get puts off a signal until dpkg is done; dpkg itself would stop half-way.
+  const aptGet = (...args) =>
+    step(`apt-get ${args.join(' ')}`, 'apt-get', [...options, ...args], { env, signalGroup: false });
+  try {
+    await aptGet('install', ...names);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    await aptGet('update');
+    await aptGet('install', ...names);
+  }
+}
+
+/** Puts our policy in place where there is none; returns what takes it away again. */
+function holdServicesBack() {
+  if (policyOfOthers()) return () => {};
+  const script = `${OUR_POLICY}[ -d /proc/${process.pid} ] && exit ${FORBIDDEN}\nexit 0\n`;
+  writeFileSync(POLICY, script, { mode: 0o755 });
+  return () => rmSync(POLICY, { force: true });
+}
+
+/** Whether a policy is there that is not a leftover of ours. */
+function policyOfOthers() {
+  return existsSync(POLICY) && !readFileSync(POLICY, 'utf8').startsWith(OUR_POLICY);
+}
+
+function policyForbids() {
+  return spawnSync(POLICY, ['nginx', 'start'], { stdio: 'ignore' }).status === FORBIDDEN;
+}
+
+/** Installing a package enables its service, which would then start at the next boot. */
+function keepFromBooting(service) {
+  spawnSync('update-rc.d', [service, 'disable'], { stdio: 'ignore' });
+}
+
+function hasCommand(command) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...SYSTEM_FOLDERS];
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, command), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,70 @@
+/**
+ * The body of `npm test`: set-up, then node:test over dist/test, then a look for what the tests left behind.
+ *
+ * `npm test -- conntrack wire/tcp` runs the files whose path holds one of the words. Tests that need root skip with a
+ * reason when they do not have it; where CI is set, a skipped test is a failure. The closing summary of node:test is
+ * the last output unless something is wrong.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { nginx } from './debian.mjs';
+import { markRun, removeLeaks } from './leaks.mjs';
+import { filesBelow, setUp } from './setup.mjs';
+import { Failure, handOver, main, note } from './steps.mjs';
+
+/** Debian packages that the tests use, as in debian.mjs. */
+const PACKAGES = [nginx];
+
+/** A test file that takes longer hangs. */
+const FILE_TIMEOUT_MS = 300_000;
+
+await main(async () => {
+  await setUp(PACKAGES);
+  const files = findTests(process.argv.slice(2));
+  const folder = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
+  const skipFile = join(folder, 'skips');
+  const run = markRun();
+  try {
+    const { code, pid } = await runTests(files, skipFile, run.env);
+    const leaks = await removeLeaks(run, pid);
+    const skips = readLines(skipFile);
+    for (const leak of leaks) note(`left behind by the tests, removed now: ${leak}`);
+    for (const skip of skips) note(`skipped: ${skip}`);
+    if (process.env.CI && skips.length > 0) note('CI is set: a skipped test is a failure');
+    const failed = leaks.length > 0 || (process.env.CI && skips.length > 0);
+    return code === 0 && failed ? 1 : code;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+function findTests(words) {
+  const files = filesBelow('dist/test', /\.test\.js$/).filter((file) => {
+    const name = relative('dist/test', file);
+    return words.length === 0 || words.some((word) => name.includes(word));
+  });
+  if (files.length === 0) throw new Failure(`no test file below test/ has ${words.join(' or ')} in its path`);
+  return files.sort();
+}
+
+function runTests(files, skipFile, env) {
+  const options = [
+    '--test',
+    // Tests of the network keep both cores of a small machine busy; side by side they would disturb each other.
+    '--test-concurrency=1',
+    `--test-timeout=${FILE_TIMEOUT_MS}`,
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=./scripts/skips.mjs',
+    `--test-reporter-destination=${skipFile}`,
+  ];
+  return handOver(process.execPath, [...options, ...files], { env: { ...process.env, ...env } });
+}
+
+function readLines(path) {
+  if (!existsSync(path)) return [];
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+}
