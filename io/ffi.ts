@@ -1,0 +1,164 @@
+/**
+ * The one file with foreign functions: libc through koffi, and nothing else.
+ *
+ * Everything that hushlb asks of the kernel by hand (AF_XDP, bpf(2), netlink, AF_PACKET, setns) goes through the
+ * functions below, so that another FFI could take koffi's place by rewriting this file. Addresses are bigints, memory
+ * handed to the kernel is mapped with `mapAnonymous`, so no garbage collector can move it.
+ */
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+import koffi from 'koffi';
+
+// null: the symbols of the running process, so glibc and musl both work.
+const libc = koffi.load(null);
+
+const errnoFunctions = {
+  mmap: libc.func('void *mmap(void *address, size_t length, int prot, int flags, int fd, int64_t offset)'),
+  munmap: libc.func('int munmap(void *address, size_t length)'),
+  syscall3: libc.func('syscall', 'long', ['long', 'long', 'void *', 'long']),
+  socket: libc.func('int socket(int domain, int type, int protocol)'),
+  bind: libc.func('int bind(int fd, void *address, unsigned int length)'),
+  setsockopt: libc.func('int setsockopt(int fd, int level, int name, void *value, unsigned int length)'),
+  getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
+  sendto: libc.func('long sendto(int fd, void *data, size_t length, int flags, void *address, unsigned int size)'),
+  recv: libc.func('long recv(int fd, void *data, size_t length, int flags)'),
+  poll: libc.func('int poll(void *fds, unsigned long count, int timeout)'),
+  ioctl: libc.func('ioctl', 'int', ['int', 'unsigned long', 'void *']),
+  setns: libc.func('int setns(int fd, int type)'),
+  close: libc.func('int close(int fd)'),
+};
+
+/** The raw functions: hot callers use them directly; a negative result has its reason in `lastErrno()`. */
+export const { sendto, recv, poll } = errnoFunctions;
+
+/** Errno names as Node knows them, for comparing: `lastErrno() === errno.EAGAIN`. */
+export const errno = constants.errno;
+
+export function lastErrno(): number {
+  return koffi.errno();
+}
+
+/** A system call that failed: `call` is what was tried, `errno` its number, `code` its name (EPERM, ENODEV …). */
+export class SystemCallError extends Error {
+  override readonly name = 'SystemCallError';
+  readonly call: string;
+  readonly errno: number;
+  readonly code: string;
+
+  constructor(call: string, number: number, detail = '') {
+    const code = number > 0 ? getSystemErrorName(-number) : 'UNKNOWN';
+    super(`${call}: ${code}${detail === '' ? '' : ` (${detail})`}`);
+    this.call = call;
+    this.errno = number;
+    this.code = code;
+  }
+}
+
+function checked(call: string, result: number): number {
+  if (result < 0) throw new SystemCallError(call, lastErrno());
+  return result;
+}
+
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 0x20;
+const MAP_POPULATE = 0x8000;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/** Memory outside the JavaScript heap: its address for the kernel, its bytes for us. */
+export interface Mapping {
+  readonly address: bigint;
+  readonly buffer: ArrayBuffer;
+  unmap(): void;
+}
+
+function map(length: number, flags: number, fd: number, offset: number): Mapping {
+  const address = errnoFunctions.mmap(null, length, PROT_READ | PROT_WRITE, flags, fd, offset) as bigint;
+  if (address === MAP_FAILED) throw new SystemCallError('mmap', lastErrno(), `${length} bytes`);
+  return {
+    address,
+    buffer: koffi.view(address, length),
+    unmap: () => void errnoFunctions.munmap(address, length),
+  };
+}
+
+/** Zeroed, page-aligned memory of `length` bytes. The buffer must not be touched after `unmap`. */
+export function mapAnonymous(length: number): Mapping {
+  return map(length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+}
+
+/** A ring that the kernel shares through a descriptor. */
+export function mapShared(fd: number, length: number, offset: number): Mapping {
+  return map(length, MAP_SHARED | MAP_POPULATE, fd, offset);
+}
+
+export function openSocket(domain: number, type: number, protocol: number): number {
+  return checked('socket', errnoFunctions.socket(domain, type, protocol));
+}
+
+export function bindSocket(fd: number, address: Uint8Array): void {
+  checked('bind', errnoFunctions.bind(fd, address, address.byteLength));
+}
+
+export function setSocketOption(fd: number, level: number, name: number, value: Uint8Array): void {
+  checked('setsockopt', errnoFunctions.setsockopt(fd, level, name, value, value.byteLength));
+}
+
+/** Fills `value` and returns how many bytes of it the kernel wrote. */
+export function getSocketOption(fd: number, level: number, name: number, value: Uint8Array): number {
+  const length = Buffer.alloc(4);
+  length.writeInt32LE(value.byteLength);
+  checked('getsockopt', errnoFunctions.getsockopt(fd, level, name, value, length));
+  return length.readInt32LE();
+}
+
+const SYS_BPF: Record<string, number> = { x64: 321, arm64: 280, riscv64: 280, s390x: 351, ppc64: 361 };
+
+/** bpf(2). `attributes` is the address of a union bpf_attr; returns a descriptor or 0. Throws SystemCallError. */
+export function bpf(command: number, attributes: bigint, length: number, what: string): number {
+  const number = SYS_BPF[process.arch];
+  if (number === undefined) throw new SystemCallError(what, errno.ENOSYS, `bpf on ${process.arch}`);
+  return checked(what, Number(errnoFunctions.syscall3(number, command, attributes, length)));
+}
+
+export function ioctl(fd: number, request: number, argument: Uint8Array | bigint): void {
+  checked('ioctl', errnoFunctions.ioctl(fd, request, argument));
+}
+
+/** Moves the calling thread into the namespace behind `fd` (of CLONE_NEWNET, CLONE_NEWNS … kind `type`). */
+export function setNamespace(fd: number, type: number): void {
+  checked('setns', errnoFunctions.setns(fd, type));
+}
+
+export function closeDescriptor(fd: number): void {
+  errnoFunctions.close(fd);
+}
+
+/**
+ * Calls `onReadable` on this thread's event loop while `fd` has data, or an error, to fetch. Does not keep the process
+ * alive. Close the watch before the descriptor.
+ */
+export function watchReadable(fd: number, onReadable: () => void): { close(): void } {
+  let open = true;
+  // koffi calls `wake` outside of any Node.js scope, where an exception would get lost: setImmediate gets out of it. And
+  // libuv stops to poll a descriptor that reported an error, so polling is started anew each time.
+  const wake = (): void => void setImmediate(deliver);
+  const handle = koffi.node.poll(fd, wake);
+  handle.unref();
+  function deliver(): void {
+    if (!open) return;
+    try {
+      onReadable();
+    } finally {
+      if (open) handle.start(wake);
+    }
+  }
+  return {
+    close() {
+      open = false;
+      handle.close();
+    },
+  };
+}

@@ -1,0 +1,194 @@
+/**
+ * Opening an AF_XDP socket for af-xdp-device.ts: memory registered, rings mapped, bound to one receive queue.
+ *
+ * The kernel wants this order: socket, UMEM, rings, transmit budget, bind; the entry in the XSKMAP comes last. All of
+ * it is cold. Everything ends with `close` or with the process.
+ */
+import { PRIVILEGE_ADVICE } from './bpf.ts';
+import {
+  bindSocket,
+  closeDescriptor,
+  errno,
+  getSocketOption,
+  type Mapping,
+  mapAnonymous,
+  openSocket,
+  SystemCallError,
+  setSocketOption,
+} from './ffi.ts';
+import { requireLink } from './xdp.ts';
+import { openXskRings, SOL_XDP, type XskRings } from './xsk-rings.ts';
+
+const AF_XDP = 44;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+
+const XDP_UMEM_REG = 4;
+const XDP_STATISTICS = 7;
+const XDP_OPTIONS = 8;
+const XDP_MAX_TX_SKB_BUDGET = 9;
+
+const XDP_COPY = 2;
+const XDP_USE_NEED_WAKEUP = 8;
+const XDP_OPTIONS_ZEROCOPY = 1;
+
+export interface XskSocketOptions {
+  readonly interfaceIndex: number;
+  readonly queue: number;
+  readonly frameCount: number;
+  readonly frameSize: number;
+  /** Entries of each ring, a power of two. */
+  readonly ringSize: number;
+  readonly zeroCopy: 'auto' | false;
+}
+
+export interface XskSocket {
+  readonly fd: number;
+  readonly interfaceName: string;
+  /** Frame memory: `frameCount` chunks of `frameSize` bytes. */
+  readonly umem: Mapping;
+  readonly rings: XskRings;
+  /** The driver reads and writes the frame memory itself. */
+  readonly zeroCopy: boolean;
+  close(): void;
+}
+
+/** The kernel's struct xdp_statistics: frames and descriptors that it dropped, and how often a ring was the reason. */
+export interface XskStatistics {
+  /** No frame was free, or the packet was longer than a frame. */
+  readonly rxDropped: number;
+  readonly rxInvalidDescriptors: number;
+  readonly txInvalidDescriptors: number;
+  readonly rxRingFull: number;
+  readonly fillRingEmpty: number;
+  /** Wake-ups that found nothing to send; harmless. */
+  readonly txRingEmpty: number;
+}
+
+/**
+ * Throws SystemCallError: EPERM without the privilege, ENOBUFS when too little memory may be locked, EBUSY when the
+ * queue has a socket already, EINVAL when there is no such queue, ENODEV when there is no such interface.
+ */
+export function openXskSocket(options: XskSocketOptions): XskSocket {
+  const { interfaceIndex, frameCount, frameSize, ringSize } = options;
+  const { name } = requireLink(interfaceIndex);
+  const fd = explained(`open AF_XDP socket for ${name}`, () => openSocket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+  const umem = mapAnonymous(frameCount * frameSize);
+  try {
+    explained(`register ${frameCount * frameSize} bytes of frame memory`, () => registerUmem(fd, umem, options));
+    const rings = openXskRings(fd, ringSize);
+    raiseTransmitBudget(fd, ringSize);
+    explained(`bind AF_XDP socket to queue ${options.queue} of ${name}`, () => bindToQueue(fd, options));
+    return {
+      fd,
+      interfaceName: name,
+      umem,
+      rings,
+      zeroCopy: usesZeroCopy(fd),
+      close() {
+        closeDescriptor(fd);
+        rings.unmap();
+        umem.unmap();
+      },
+    };
+  } catch (error) {
+    closeDescriptor(fd);
+    umem.unmap();
+    throw error;
+  }
+}
+
+const ADVICE: Record<number, string> = {
+  [errno.EPERM]: PRIVILEGE_ADVICE,
+  [errno.EAFNOSUPPORT]: 'this kernel is built without AF_XDP (CONFIG_XDP_SOCKETS)',
+  [errno.ENOBUFS]: 'more than may be locked: grant CAP_IPC_LOCK or raise `ulimit -l`',
+  [errno.EBUSY]: 'another AF_XDP socket has this queue: stop its process',
+  [errno.EINVAL]: 'no such queue: `ethtool -l` shows how many there are',
+};
+
+/** Runs one step; its failure tells which step it was and what to do. */
+function explained<T>(step: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    throw new SystemCallError(step, error.errno, ADVICE[error.errno]);
+  }
+}
+
+/** struct xdp_umem_reg {u64 addr, len; u32 chunk_size, headroom, flags}. */
+function registerUmem(fd: number, umem: Mapping, { frameCount, frameSize }: XskSocketOptions): void {
+  const registration = Buffer.alloc(32);
+  registration.writeBigUInt64LE(umem.address, 0);
+  registration.writeBigUInt64LE(BigInt(frameCount * frameSize), 8);
+  registration.writeUInt32LE(frameSize, 16);
+  setSocketOption(fd, SOL_XDP, XDP_UMEM_REG, registration);
+}
+
+/** Lets one system call send more than 32 frames in copy mode (Linux 6.17; older kernels send a batch in steps). */
+function raiseTransmitBudget(fd: number, frames: number): void {
+  const budget = Buffer.alloc(4);
+  budget.writeUInt32LE(frames);
+  try {
+    setSocketOption(fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, budget);
+  } catch (error) {
+    if (!(error instanceof SystemCallError) || error.errno !== errno.ENOPROTOOPT) throw error;
+  }
+}
+
+/** struct sockaddr_xdp {u16 family, flags; u32 ifindex, queue_id, shared_umem_fd}. */
+function bindToQueue(fd: number, { interfaceIndex, queue, zeroCopy }: XskSocketOptions): void {
+  const address = Buffer.alloc(16);
+  address.writeUInt16LE(AF_XDP, 0);
+  address.writeUInt32LE(interfaceIndex, 4);
+  address.writeUInt32LE(queue, 8);
+  const bind = (flags: number) => {
+    address.writeUInt16LE(flags | XDP_USE_NEED_WAKEUP, 2);
+    retryWhileBusy(() => bindSocket(fd, address));
+  };
+  try {
+    // Without XDP_COPY the kernel takes zero-copy where the driver has it.
+    bind(zeroCopy === 'auto' ? 0 : XDP_COPY);
+  } catch (error) {
+    const refused = error instanceof SystemCallError && [errno.EOPNOTSUPP, errno.EINVAL].includes(error.errno);
+    if (!refused || zeroCopy === false) throw error;
+    bind(XDP_COPY);
+  }
+}
+
+const BUSY_RETRIES = 50;
+const BUSY_PAUSE_MS = 20;
+
+/** The kernel frees the queue of a closed socket a moment later, from a work queue: a restart meets that moment. */
+function retryWhileBusy(work: () => void): void {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  for (let attempt = 0; ; attempt++) {
+    try {
+      work();
+      return;
+    } catch (error) {
+      if (!(error instanceof SystemCallError) || error.errno !== errno.EBUSY || attempt === BUSY_RETRIES) throw error;
+      Atomics.wait(never, 0, 0, BUSY_PAUSE_MS);
+    }
+  }
+}
+
+function usesZeroCopy(fd: number): boolean {
+  const flags = Buffer.alloc(4);
+  getSocketOption(fd, SOL_XDP, XDP_OPTIONS, flags);
+  return (flags.readUInt32LE() & XDP_OPTIONS_ZEROCOPY) !== 0;
+}
+
+export function readXskStatistics(fd: number): XskStatistics {
+  const values = Buffer.alloc(48);
+  getSocketOption(fd, SOL_XDP, XDP_STATISTICS, values);
+  const field = (index: number) => Number(values.readBigUInt64LE(index * 8));
+  return {
+    rxDropped: field(0),
+    rxInvalidDescriptors: field(1),
+    txInvalidDescriptors: field(2),
+    rxRingFull: field(3),
+    fillRingEmpty: field(4),
+    txRingEmpty: field(5),
+  };
+}

@@ -1,0 +1,307 @@
+/** The AF_XDP device on a veth pair: frames go in at the right host, out of the device, and back. */
+import assert from 'node:assert/strict';
+import { after, suite, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../../io/af-xdp-device.ts';
+import { PASS, RELEASE, TRANSMIT } from '../../io/device.ts';
+import { inNamespace } from '../../io/namespace.ts';
+import { attachXdp, requireLink, type XdpMode } from '../../io/xdp.ts';
+import { createSteering, type SteeringCounters } from '../../io/xdp-steering.ts';
+import { bytesOfMac, ethernetFrame, ipv4Packet, tcpFrame } from '../packets.ts';
+import { echoBatch } from './echo.ts';
+import type { EchoWorkerData } from './echo-worker.ts';
+import { openPacketSocket, type PacketSocket } from './packet-socket.ts';
+import { addressBytes, ip, ipJson, makeTwoHosts, needsRoot, openDescriptors, until } from './two-hosts.ts';
+
+interface Bench {
+  readonly left: string;
+  readonly right: string;
+  readonly device: AfXdpDevice;
+  readonly interfaceIndex: number;
+  readonly peer: PacketSocket;
+  counters(): SteeringCounters;
+}
+
+/** Runs `work` with a device at the left host and a packet socket at the right one. */
+function withDevice(mode: XdpMode, options: Partial<AfXdpOptions>, work: (bench: Bench) => void): void {
+  const hosts = makeTwoHosts();
+  const peer = openPacketSocket(hosts.right, 'right');
+  const steering = createSteering({ queueCount: 1 });
+  const { programFd, socketMapFd } = steering;
+  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+  const [device, attachment, interfaceIndex] = inNamespace(hosts.left, () => {
+    const { index } = requireLink('left');
+    const opened = createAfXdpDevice({ interfaceIndex: index, queue: 0, socketMapFd, ...options });
+    return [opened, attachXdp({ programFd, interfaceIndex: index, mode }), index];
+  });
+  try {
+    work({ ...hosts, device, interfaceIndex, peer, counters: steering.counters });
+  } finally {
+    attachment.detach();
+    device.close();
+    steering.close();
+    peer.close();
+    hosts.remove();
+  }
+}
+
+/** Frame number `n`, told apart by its sequence number. */
+const frameNumber = (n: number) => tcpFrame({ sequence: n, payload: 'x'.repeat(n % 1400) });
+/** What the echo makes of it. */
+const echoOf = (frame: Uint8Array) => Buffer.concat([frame.subarray(6, 12), frame.subarray(0, 6), frame.subarray(12)]);
+
+/** Receives `count` frames, batch by batch, handing each batch to `work`, which must send it. */
+function receiveAll(device: AfXdpDevice, count: number, work: () => void): void {
+  for (let received = 0; received < count; ) {
+    const got = device.receive(1000);
+    assert.notEqual(got, 0, `${received} of ${count} frames came`);
+    received += got;
+    work();
+  }
+}
+
+/** Takes the completions in. */
+function settle(device: AfXdpDevice): ReturnType<AfXdpDevice['checkFrames']> {
+  for (let i = 0; i < 100 && device.checkFrames().sending > 0; i++) assert.equal(device.receive(1), 0);
+  return device.checkFrames();
+}
+
+suite('af-xdp-device', { skip: needsRoot }, () => {
+  const descriptorsBefore = openDescriptors();
+  after(() => assert.equal(openDescriptors(), descriptorsBefore, 'descriptors leaked'));
+
+  for (const mode of ['native', 'generic'] as const) {
+    test(`${mode}: 10,000 frames come back unharmed, and none of the device's own is lost`, () => {
+      withDevice(mode, {}, ({ device, peer, counters }) => {
+        assert.equal(device.name, 'af-xdp');
+        assert.equal(device.mode, 'copy');
+        assert.deepEqual(device.checkFrames(), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
+        const total = 10_000;
+        for (let sent = 0; sent < total; ) {
+          const count = Math.min(50 + (sent % 14), total - sent);
+          const frames = Array.from({ length: count }, (_, i) => frameNumber(sent + i));
+          for (const frame of frames) peer.send(frame);
+          receiveAll(device, count, () => {
+            device.checkFrames();
+            echoBatch(device);
+          });
+          for (const frame of frames) assert.deepEqual(peer.receive(), echoOf(frame));
+          sent += count;
+        }
+        assert.deepEqual(settle(device), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
+        assert.deepEqual(counters(), { toSocket: total, otherPort: 0, noSocket: 0 });
+        assert.deepEqual([device.txDropped, device.passUnsupported], [0, 0]);
+        const { txRingEmpty, ...losses } = device.statistics();
+        assert.deepEqual(new Set(Object.values(losses)), new Set([0]), `${txRingEmpty} wake-ups found nothing to send`);
+      });
+    });
+  }
+
+  test('headers may be prepended and frames cut, in place', () => {
+    withDevice('native', {}, ({ device, peer }) => {
+      peer.send(frameNumber(1000));
+      receiveAll(device, 1, () => {
+        const { batch, view, headroom } = device;
+        assert.equal(headroom, 256);
+        assert.equal(batch.length[0], frameNumber(1000).byteLength);
+        batch.offset[0] -= headroom;
+        batch.length[0] = headroom + 54;
+        for (let i = 0; i < headroom; i++) view.setUint8(batch.offset[0]! + i, i);
+        view.setUint16(batch.offset[0]! + 12, 0x0800);
+        batch.action[0] = TRANSMIT;
+        device.send();
+      });
+      const prefix = Buffer.from(Uint8Array.from({ length: 256 }, (_, i) => i));
+      prefix.writeUInt16BE(0x0800, 12);
+      assert.deepEqual(peer.receive(), Buffer.concat([prefix, frameNumber(1000).subarray(0, 54)]));
+      assert.deepEqual(settle(device), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
+    });
+  });
+
+  test('frames that are not transmitted are free again: released, passed, out of their chunk, never sent', () => {
+    withDevice('native', { frameCount: 64, batchSize: 8 }, ({ device, peer }) => {
+      const sabotage: ((i: number) => void)[] = [
+        (i) => (device.batch.action[i] = RELEASE),
+        (i) => (device.batch.action[i] = PASS),
+        (i) => (device.batch.length[i] = 0),
+        (i) => (device.batch.length[i] = 1793),
+        (i) => (device.batch.length[i] = 0xffff_ffff),
+        (i) => (device.batch.offset[i] -= 257),
+        (i) => (device.batch.offset[i] += 4096),
+        (i) => (device.batch.offset[i] = 0xffff_ffff),
+      ];
+      for (let round = 0; round < 100; round++) {
+        for (let i = 0; i < 8; i++) peer.send(frameNumber(i));
+        let seen = 0;
+        receiveAll(device, 8, () => {
+          // Every other time the batch is left lying, as when a forwarder fails.
+          if (round % 2 === 1) return;
+          for (let i = 0; i < device.batch.count; i++) {
+            device.batch.action[i] = TRANSMIT;
+            sabotage[seen++ % 8]!(i);
+          }
+          device.send();
+          device.send();
+        });
+      }
+      assert.equal(device.receive(0), 0);
+      assert.deepEqual(device.checkFrames(), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
+      assert.deepEqual([device.txDropped, device.passUnsupported], [50 * 6, 50]);
+      assert.equal(device.statistics().txInvalidDescriptors, 0);
+      assert.equal(peer.receive(0), undefined);
+    });
+  });
+
+  test('more packets than frames: the kernel drops, the device goes on', () => {
+    withDevice('native', { frameCount: 64, batchSize: 8 }, ({ device, peer }) => {
+      for (let i = 0; i < 100; i++) peer.send(frameNumber(i));
+      receiveAll(device, 32, () => echoBatch(device));
+      assert.equal(device.receive(10), 0);
+      for (let i = 0; i < 32; i++) assert.deepEqual(peer.receive(), echoOf(frameNumber(i)));
+      const { rxDropped, rxRingFull, fillRingEmpty } = device.statistics();
+      assert.ok(rxDropped + rxRingFull + fillRingEmpty >= 68);
+      peer.send(frameNumber(7));
+      receiveAll(device, 1, () => echoBatch(device));
+      assert.deepEqual(peer.receive(), echoOf(frameNumber(7)));
+      assert.equal(settle(device).free, 32);
+    });
+  });
+
+  test('an interface that is down: frames wait, then are dropped and counted, none is lost', () => {
+    withDevice('native', { frameCount: 64, batchSize: 32 }, ({ device, peer, left }) => {
+      const set = (state: string) => {
+        ip('-n', left, 'link', 'set', 'left', state);
+        if (state === 'up') while (!ipJson(left, 'link', 'show', 'left')[0].flags.includes('LOWER_UP'));
+      };
+      for (let i = 0; i < 32; i++) peer.send(frameNumber(i));
+      assert.equal(device.receive(1000), 32);
+      set('down');
+      echoBatch(device);
+      assert.deepEqual(device.checkFrames().sending, 32, 'the kernel takes nothing while the interface is down');
+      assert.throws(() => device.receive(1000), /ENETDOWN \(left is down: `ip link set dev left up`\)/);
+      set('up');
+      for (let i = 32; i < 64; i++) peer.send(frameNumber(i));
+      set('down');
+      assert.equal(device.receive(0), 32);
+      echoBatch(device);
+      assert.deepEqual([device.txDropped, device.checkFrames().sending], [32, 32]);
+      set('up');
+      assert.equal(device.receive(0), 0);
+      for (let i = 0; i < 32; i++) assert.deepEqual(peer.receive(), echoOf(frameNumber(i)));
+      assert.equal(settle(device).free, 32);
+    });
+  });
+
+  test('a removed interface ends receive with an error, not with a spin', () => {
+    withDevice('native', {}, ({ device, left }) => {
+      ip('-n', left, 'link', 'delete', 'left');
+      assert.throws(() => device.receive(50), /^SystemCallError: receive from AF_XDP socket: ENXIO \(left is gone/);
+    });
+  });
+
+  test('receive waits as long as it was told, and never for ever', () => {
+    withDevice('native', {}, ({ device }) => {
+      for (const [timeoutMs, least, most] of [
+        [80, 75, 2000],
+        [0, 0, 500],
+        [-1, 0, 500],
+      ] as const) {
+        const start = performance.now();
+        assert.equal(device.receive(timeoutMs), 0);
+        const waited = performance.now() - start;
+        assert.ok(waited >= least && waited < most, `receive(${timeoutMs}) took ${waited} ms`);
+      }
+    });
+  });
+
+  test('whatever is not for a service reaches the kernel', () => {
+    withDevice('native', {}, ({ device, left, right, peer, counters }) => {
+      const mac = (namespace: string, name: string) => ipJson(namespace, 'link', 'show', name)[0].address as string;
+      const [leftMac, rightMac] = [mac(left, 'left'), mac(right, 'right')];
+      // An echo request (RFC 792); the answer shows that ARP passed as well.
+      const echo = (type: number, source: string, destination: string, macs: [string, string]) => {
+        const message = [type, 0, 0, 0, 0x12, 0x34, 0, 1];
+        const sum = 0xffff - ((type << 8) + 0x1234 + 1);
+        message.splice(2, 2, sum >> 8, sum & 255);
+        return ethernetFrame(...macs, 0x0800, ipv4Packet(source, destination, message, { protocol: 1 }));
+      };
+      peer.send(echo(8, '198.18.0.2', '198.18.0.1', [leftMac, rightMac]));
+      const answer = peer.receive();
+      assert.deepEqual(answer?.subarray(0, 14), Buffer.from([...bytesOfMac(rightMac), ...bytesOfMac(leftMac), 8, 0]));
+      assert.deepEqual(
+        answer?.subarray(26),
+        Buffer.from(echo(0, '198.18.0.1', '198.18.0.2', [rightMac, leftMac])).subarray(26),
+      );
+
+      // The VIP is local here, so the kernel answers a SYN to a port that is no service with RST.
+      ip('-n', left, 'address', 'add', '198.18.10.1/32', 'dev', 'lo');
+      const syn = Buffer.from(tcpFrame({ source: '198.18.0.2', destinationPort: 81, flags: 'S' }));
+      syn.set(bytesOfMac(leftMac));
+      peer.send(syn);
+      const reset = peer.receive();
+      assert.equal(reset?.readUInt16BE(34), 81);
+      assert.equal(reset?.[47], 0x14, 'RST, ACK');
+      assert.deepEqual(counters(), { toSocket: 0, otherPort: 1, noSocket: 0 });
+      assert.equal(device.receive(0), 0);
+    });
+  });
+
+  test('a queue belongs to one socket; wrong settings and places are errors', () => {
+    withDevice('native', {}, ({ left, interfaceIndex }) => {
+      const steering = createSteering({ queueCount: 1 });
+      const open = (options: Partial<AfXdpOptions>) =>
+        inNamespace(left, () =>
+          createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd: steering.socketMapFd, ...options }),
+        );
+      assert.throws(() => open({}), /bind AF_XDP socket to queue 0 of left: EBUSY \(another AF_XDP socket/);
+      assert.throws(() => open({ queue: 63 }), /queue 63 of left: EINVAL \(no such queue/);
+      assert.throws(() => open({ interfaceIndex: 4711 }), { code: 'ENODEV' });
+      assert.throws(() => open({ frameCount: 3000 }), RangeError);
+      assert.throws(() => open({ frameCount: 64 }), RangeError);
+      steering.close();
+    });
+  });
+
+  test('opened again and again on the same queue', () => {
+    // The kernel frees a queue later than it closes the socket.
+    withDevice('native', {}, ({ device, left, interfaceIndex }) => {
+      device.close();
+      const steering = createSteering({ queueCount: 1 });
+      for (let round = 0; round < 20; round++) {
+        const { socketMapFd } = steering;
+        inNamespace(left, () => createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd })).close();
+      }
+      steering.close();
+    });
+  });
+
+  test('in a worker thread, with ping-pong between both sides', async () => {
+    const hosts = makeTwoHosts();
+    const peer = openPacketSocket(hosts.right, 'right');
+    const steering = createSteering({ queueCount: 1 });
+    const { programFd, socketMapFd } = steering;
+    steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+    const interfaceIndex = inNamespace(hosts.left, () => requireLink('left').index);
+    const state = new SharedArrayBuffer(4);
+    const flag = new Int32Array(state);
+    const workerData: EchoWorkerData = { namespace: hosts.left, interfaceIndex, socketMapFd, state };
+    const worker = new Worker(new URL('./echo-worker.js', import.meta.url), { workerData });
+    const result = new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+    try {
+      await until('the worker to be ready', () => Atomics.load(flag, 0) === 1);
+      const attachment = inNamespace(hosts.left, () => attachXdp({ programFd, interfaceIndex, mode: 'auto' }));
+      for (let i = 0; i < 500; i++) {
+        peer.send(frameNumber(i));
+        assert.deepEqual(peer.receive(), echoOf(frameNumber(i)));
+      }
+      Atomics.store(flag, 0, 2);
+      assert.deepEqual(await result, { echoed: 500, frames: { free: 2048, receiving: 2048, inBatch: 0, sending: 0 } });
+      attachment.detach();
+    } finally {
+      await worker.terminate();
+      steering.close();
+      peer.close();
+      hosts.remove();
+    }
+  });
+});
