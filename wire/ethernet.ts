@@ -15,6 +15,14 @@ export function etherType(view: DataView, offset: number): number {
   return view.getUint16(offset + TYPE);
 }
 
+export function destinationMacLow(view: DataView, offset: number): number {
+  return view.getInt32(offset + DESTINATION, true);
+}
+
+export function destinationMacHigh(view: DataView, offset: number): number {
+  return view.getUint16(offset + DESTINATION + 4, true);
+}
+
 export function sourceMacLow(view: DataView, offset: number): number {
   return view.getInt32(offset + SOURCE, true);
 }
