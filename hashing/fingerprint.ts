@@ -1,0 +1,29 @@
+/**
+ * The fingerprint of a lookup table: two balancers that show the same one send every flow to the same backend.
+ *
+ * It is xxh64 with seed 0, as 16 hex digits with the most significant first, over these bytes, all numbers unsigned and
+ * little-endian whatever the machine:
+ *
+ *   u32 table size M · u32 number of backends · for each backend in table order: u32 length of its name in bytes, the
+ *   name in UTF-8 · for each slot from 0 to M - 1: u16 index of its backend, or 0xffff for none
+ *
+ * Weights are left out: all that they decide is in the slots.
+ */
+import { xxh64 } from './xxh64.ts';
+
+export function tableFingerprint(tableSize: number, backends: readonly string[], entries: Uint16Array): string {
+  const names = backends.map((name) => Buffer.from(name));
+  const namesLength = names.reduce((length, name) => length + 4 + name.length, 0);
+  const bytes = new Uint8Array(8 + namesLength + 2 * entries.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, tableSize, true);
+  view.setUint32(4, names.length, true);
+  let at = 8;
+  for (const name of names) {
+    view.setUint32(at, name.length, true);
+    bytes.set(name, at + 4);
+    at += 4 + name.length;
+  }
+  for (let slot = 0; slot < entries.length; slot++, at += 2) view.setUint16(at, entries[slot], true);
+  return xxh64(bytes, 0).toString(16).padStart(16, '0');
+}
