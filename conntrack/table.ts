@@ -1,0 +1,267 @@
+/**
+ * The connection table: which backend a connection was sent to, so that it stays there while backends come and go. It
+ * is a cache and never the truth: entries expire silently, and a full table forgets or refuses, because every packet
+ * can be placed by hash all the same. One table belongs to one service of one worker (no other thread touches it), so
+ * VIP and protocol are not part of the key. The forwarder calls `prefetch`, `find` and `insert` for each packet; the
+ * worker calls `sweep` between batches.
+ *
+ * ```
+ * bucket   slot 0 | slot 1 | slot 2 | slot 3                              64 bytes
+ * slot     last seen | meta | source address | both ports                 a word each
+ * meta     bits 0-15 backend | 16 occupied | 17 closing | 18-31 unused
+ * ```
+ *
+ * A connection is in one of eight slots: four in the bucket that its hash names, four in the one that its remixed hash
+ * names. There are two slots, 32 bytes, for each connection of the capacity: random keys fill a table to its capacity
+ * while 0.4 % of them push out another. The key stands last in its slot, and only `locateIn` and `insert` know how long
+ * it is; all else goes by `slotWords`, so that slots for the five words of an IPv6 key are two more such functions.
+ *
+ * Times are milliseconds of a clock that doesn't step, kept modulo 2^32 (49.7 days). An entry's age is right as long as
+ * a sweep passes it once within 2^32 ms after its timeout; with the longest timeout, 30 days, that leaves 19 days.
+ */
+// Hot path: no allocation, no throw, no closure, no await.
+
+/** What `find` returns for a connection that the table doesn't know. */
+export const MISS = -1;
+
+/** A connection that has sent FIN or RST is kept this long: enough for its last packets to follow the others. */
+export const CLOSING_TIMEOUT_MS = 5_000;
+
+export const MAX_IDLE_TIMEOUT_MS = 30 * 24 * 3600 * 1000;
+export const MAX_CAPACITY = 2 ** 26;
+
+const WAYS = 4;
+
+/** Words of a slot; those of the key come last. */
+const LAST_SEEN = 0;
+const META = 1;
+const KEY = 2;
+const IPV4_KEY_WORDS = 2;
+
+const BACKEND_MASK = 0xffff;
+const OCCUPIED = 1 << 16;
+const CLOSING = 1 << 17;
+
+export interface ConnectionTable {
+  readonly capacity: number;
+  readonly idleTimeoutMs: number;
+  readonly closingTimeoutMs: number;
+  /** Twice the capacity, in whole buckets: what `sweep` passes over. */
+  readonly slotCount: number;
+  readonly slotWords: number;
+  /** Buckets for each unit of the hash: multiplying scales a 32-bit hash to a bucket, whatever their number. */
+  readonly bucketScale: number;
+  readonly words: Int32Array;
+  /** Entries in the table now, those included that have idled out and were not passed since. */
+  size: number;
+  /** Connections taken in since the table was made; overwriting a live entry of the same key is not one. */
+  inserted: number;
+  /** Entries removed because they idled out. */
+  expired: number;
+  /** Live entries removed to make room for another. */
+  evicted: number;
+  /** Connections that were not taken in because the table was full and their eight slots empty. */
+  refused: number;
+  /** Where the connection of the last `find` or `insert` is, or -1: the first word of its slot. */
+  lastPlace: number;
+  /** The slot that the next `sweep` begins at. */
+  sweepSlot: number;
+}
+
+/**
+ * Makes a table for `capacity` connections. Its memory becomes resident as it is used, a page at a time, so that a large
+ * capacity costs a small service nothing.
+ *
+ * @throws RangeError for a capacity outside 1 to 2^26 or an idle timeout outside 1 ms to 30 days.
+ */
+export function createConnectionTable(options: {
+  readonly capacity: number;
+  readonly idleTimeoutMs: number;
+}): ConnectionTable {
+  const { capacity, idleTimeoutMs } = options;
+  if (!(Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY)) {
+    throw new RangeError(`connection table capacity ${capacity}: expected a whole number from 1 to ${MAX_CAPACITY}`);
+  }
+  if (!(idleTimeoutMs >= 1 && idleTimeoutMs <= MAX_IDLE_TIMEOUT_MS)) {
+    throw new RangeError(`idle timeout ${idleTimeoutMs} ms: expected 1 to ${MAX_IDLE_TIMEOUT_MS} (30 days)`);
+  }
+  const bucketCount = Math.ceil((2 * capacity) / WAYS);
+  const slotWords = KEY + IPV4_KEY_WORDS;
+  return {
+    capacity,
+    idleTimeoutMs,
+    closingTimeoutMs: Math.min(idleTimeoutMs, CLOSING_TIMEOUT_MS),
+    slotCount: bucketCount * WAYS,
+    slotWords,
+    bucketScale: bucketCount / 2 ** 32,
+    words: new Int32Array(bucketCount * WAYS * slotWords),
+    size: 0,
+    inserted: 0,
+    expired: 0,
+    evicted: 0,
+    refused: 0,
+    lastPlace: -1,
+    sweepSlot: 0,
+  };
+}
+
+/**
+ * Fetches the bucket that `find` and `insert` will look into first. Called for a whole batch before the first `find`, it
+ * lets the cache misses overlap. The number has no meaning; the caller must use it, or the load is optimised away.
+ */
+export function prefetch(table: ConnectionTable, hash: number): number {
+  return table.words[primaryBucket(table, hash)];
+}
+
+/**
+ * The backend of a connection, or MISS. A hit counts as seen now; an entry that has idled out is removed on the spot.
+ *
+ * @param hash 32 bits, signed or not, over all key words: connections that share it share eight slots.
+ * @param key0, key1 the 32-bit key words, signed or not.
+ */
+export function find(table: ConnectionTable, hash: number, key0: number, key1: number, now: number): number {
+  const { words } = table;
+  const place = locate(table, hash, key0, key1);
+  if (place < 0 || hasIdledOut(table, place, now)) {
+    if (place >= 0) vacate(table, place, now);
+    table.lastPlace = -1;
+    return MISS;
+  }
+  words[place + LAST_SEEN] = now;
+  table.lastPlace = place;
+  return words[place + META] & BACKEND_MASK;
+}
+
+/**
+ * Notes that a connection goes to `backend` (0 to 65535), whatever the table said of it before: a SYN that reuses the
+ * ports of an old connection must not follow it to its backend.
+ *
+ * A new connection takes, of its eight slots, the first that is free or has idled out, or else that of the entry seen
+ * least recently. A table that holds `capacity` entries gives no free slot away; if all eight are free, the connection
+ * is not taken in.
+ */
+export function insert(
+  table: ConnectionTable,
+  hash: number,
+  key0: number,
+  key1: number,
+  backend: number,
+  now: number,
+): void {
+  const { words } = table;
+  let place = locate(table, hash, key0, key1);
+  if (place < 0 || hasIdledOut(table, place, now)) {
+    if (place < 0) place = chooseSlot(table, hash, now);
+    if (place < 0) {
+      table.lastPlace = -1;
+      table.refused++;
+      return;
+    }
+    vacate(table, place, now);
+    table.size++;
+    table.inserted++;
+    words[place + KEY] = key0;
+    words[place + KEY + 1] = key1;
+  }
+  words[place + LAST_SEEN] = now;
+  words[place + META] = OCCUPIED | backend;
+  table.lastPlace = place;
+}
+
+/** The connection of the last `find` or `insert` has sent FIN or RST: from now on it idles out sooner. */
+export function markClosing(table: ConnectionTable): void {
+  if (table.lastPlace >= 0) table.words[table.lastPlace + META] |= CLOSING;
+}
+
+/** Removes what has idled out from the next `maxSlots` slots, all of them at most, and returns how many that were. */
+export function sweep(table: ConnectionTable, now: number, maxSlots: number): number {
+  const { words, slotCount } = table;
+  const expiredBefore = table.expired;
+  let slot = table.sweepSlot;
+  for (let left = Math.min(maxSlots, slotCount); left > 0; left--) {
+    const place = slot * table.slotWords;
+    if ((words[place + META] & OCCUPIED) !== 0 && hasIdledOut(table, place, now)) vacate(table, place, now);
+    slot++;
+    if (slot === slotCount) slot = 0;
+  }
+  table.sweepSlot = slot;
+  table.lastPlace = -1;
+  return table.expired - expiredBefore;
+}
+
+/** Forgets all connections. The counters stay: what is forgotten here is in none of them. */
+export function clear(table: ConnectionTable): void {
+  table.words.fill(0);
+  table.size = 0;
+  table.lastPlace = -1;
+}
+
+/** Where the connection is, idled out or not; -1 if it is nowhere. */
+function locate(table: ConnectionTable, hash: number, key0: number, key1: number): number {
+  const place = locateIn(table, primaryBucket(table, hash), key0, key1);
+  return place >= 0 ? place : locateIn(table, secondaryBucket(table, hash), key0, key1);
+}
+
+function locateIn(table: ConnectionTable, bucket: number, key0: number, key1: number): number {
+  const { words, slotWords } = table;
+  const end = bucket + WAYS * slotWords;
+  for (let place = bucket; place < end; place += slotWords) {
+    const isSame = words[place + KEY] === (key0 | 0) && words[place + KEY + 1] === (key1 | 0);
+    if (isSame && (words[place + META] & OCCUPIED) !== 0) return place;
+  }
+  return -1;
+}
+
+/** The slot for a connection that is not in the table, as `insert` promises; -1 if it is not to be taken in. */
+function chooseSlot(table: ConnectionTable, hash: number, now: number): number {
+  const { words } = table;
+  const isFull = table.size >= table.capacity;
+  const primary = primaryBucket(table, hash);
+  const secondary = secondaryBucket(table, hash);
+  let oldest = -1;
+  let oldestAge = -1;
+  for (let way = 0; way < 2 * WAYS; way++) {
+    const place = (way < WAYS ? primary : secondary) + (way % WAYS) * table.slotWords;
+    if ((words[place + META] & OCCUPIED) === 0) {
+      if (isFull) continue;
+      return place;
+    }
+    if (hasIdledOut(table, place, now)) return place;
+    const age = ageOf(words, place, now);
+    if (age > oldestAge) {
+      oldest = place;
+      oldestAge = age;
+    }
+  }
+  return oldest;
+}
+
+/** Takes the entry of a slot out of the table, if it has one. */
+function vacate(table: ConnectionTable, place: number, now: number): void {
+  const { words } = table;
+  if ((words[place + META] & OCCUPIED) === 0) return;
+  if (hasIdledOut(table, place, now)) table.expired++;
+  else table.evicted++;
+  table.size--;
+  words[place + META] = 0;
+}
+
+/** True from the moment on at which a timeout has passed without a packet. */
+function hasIdledOut(table: ConnectionTable, place: number, now: number): boolean {
+  const isClosing = (table.words[place + META] & CLOSING) !== 0;
+  return ageOf(table.words, place, now) >= (isClosing ? table.closingTimeoutMs : table.idleTimeoutMs);
+}
+
+function ageOf(words: Int32Array, place: number, now: number): number {
+  return (now - words[place + LAST_SEEN]) >>> 0;
+}
+
+/** First word of the bucket that the hash names. */
+function primaryBucket(table: ConnectionTable, hash: number): number {
+  return (((hash >>> 0) * table.bucketScale) | 0) * WAYS * table.slotWords;
+}
+
+/** The other bucket: a multiplication carries the low bits, which the first choice ignores, to the top. */
+function secondaryBucket(table: ConnectionTable, hash: number): number {
+  return primaryBucket(table, Math.imul(hash ^ (hash >>> 16), 0x9e3779b1));
+}
