@@ -1,0 +1,65 @@
+/**
+ * `hushlb check`: what is wrong with a configuration, or what it says. Touches nothing but the file and needs no root.
+ */
+import type { CommandModule } from 'yargs';
+import type { Config, ServiceConfig } from '../lb/config.ts';
+import { readConfigFile } from '../lb/config-file.ts';
+import { ConfigError } from '../lb/config-problems.ts';
+import { configOption } from './options.ts';
+
+interface CheckArguments {
+  readonly config: string;
+  readonly json: boolean;
+}
+
+export const checkCommand: CommandModule<object, CheckArguments> = {
+  command: 'check',
+  describe: 'Say everything that is wrong with a configuration',
+  builder: (yargs) =>
+    yargs
+      .usage(
+        '$0 check -c FILE\n\nReads a configuration and lists every problem in it, each with its path, what was expected ' +
+          'and what was found (exit code 1), or says that it is fine and what will surprise (exit code 0).',
+      )
+      .option('config', configOption)
+      .option('json', {
+        type: 'boolean',
+        default: false,
+        describe: 'Write { valid, problems: [{ path, message, line, column }], warnings: [{ path, message }] }',
+      })
+      .example('$0 check -c hushlb.yaml', 'before a restart')
+      .example('$0 check -c hushlb.yaml --json', 'for an editor or a pipeline'),
+  handler: check,
+};
+
+function check({ config: file, json }: CheckArguments): void {
+  try {
+    const { config, warnings } = readConfigFile(file);
+    if (json) writeJson({ valid: true, problems: [], warnings });
+    else {
+      const surprises = warnings.map(({ path, message }) => `warning: ${path}: ${message}`);
+      process.stdout.write(`${[`ok: ${file}`, ...summary(config), ...surprises].join('\n')}\n`);
+    }
+  } catch (error) {
+    if (!json || !(error instanceof ConfigError)) throw error;
+    writeJson({ valid: false, problems: error.problems, warnings: [] });
+    process.exitCode = 1;
+  }
+}
+
+function writeJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+function summary(config: Config): string[] {
+  const metrics = config.metrics === null ? 'no metrics' : `metrics on port ${config.metrics.listen.port}`;
+  return [`${config.interface}, ${config.mode}, ${metrics}`, ...config.services.map(serviceSummary)];
+}
+
+function serviceSummary({ name, vip, protocol, port, scheduler, hash, encap, backends }: ServiceConfig): string {
+  const how = scheduler === 'maglev' ? `maglev by ${hash}` : scheduler;
+  const draining = backends.filter(({ state }) => state === 'draining').length;
+  const count = `${backends.length} ${backends.length === 1 ? 'backend' : 'backends'}`;
+  const where = draining === 0 ? count : `${count} (${draining} draining)`;
+  return `${name}: ${vip} ${protocol} port ${port}, ${how} to ${where} by ${encap}`;
+}

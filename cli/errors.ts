@@ -1,0 +1,55 @@
+/**
+ * What the user reads when a command fails. main.ts calls `report` for everything that a command throws.
+ *
+ * An error with a stable `code` is an expected failure and costs one line; anything else is a bug and keeps its stack.
+ */
+
+/** The arguments make no sense: wrong command, option or value. Exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly code = 'USAGE';
+}
+
+/** Something that the user can put right, found by a command itself. Exit code 1. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Prints the error to stderr and returns the exit code. HUSHLB_DEBUG=1 adds the stack. */
+export function report(error: unknown): number {
+  if (!isExpected(error)) {
+    const detail = error instanceof Error ? error.stack : String(error);
+    process.stderr.write(`hushlb: this is a bug in hushlb, please report it\n${detail}\n`);
+    return 1;
+  }
+  process.stderr.write(`hushlb: ${lineOf(error)}\n`);
+  if (process.env.HUSHLB_DEBUG === '1') process.stderr.write(`${error.stack}\n`);
+  return error instanceof UsageError ? 2 : 1;
+}
+
+// Node's own ERR_… codes (a wrong argument type, say) mean that our code called Node wrongly.
+function isExpected(error: unknown): error is Error & { code: string } {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
+}
+
+function lineOf(error: Error & { code: string }): string {
+  // yargs spreads some of its messages over several lines.
+  if (error instanceof UsageError) {
+    return `${error.message.replace(/\s*\n\s*/g, ' ')}; see ${helpCommand()}`;
+  }
+  if (error.code === 'EPERM' && !/\broot\b/.test(error.message)) return `${error.message}: run as root`;
+  return error.message;
+}
+
+const COMMANDS = new Set(['run', 'check', 'table', 'decap', 'lab']);
+
+function helpCommand(): string {
+  const command = process.argv[2] ?? '';
+  return COMMANDS.has(command) ? `hushlb ${command} --help` : 'hushlb --help';
+}

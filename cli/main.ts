@@ -1,0 +1,67 @@
+#!/usr/bin/env node
+/**
+ * The command line: reads the arguments, hands them to one command's file, turns what goes wrong into one line.
+ *
+ * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense. Each command file exports a yargs
+ * CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
+ */
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import manifest from '../package.json' with { type: 'json' };
+import { checkCommand } from './check.ts';
+import { decapCommand } from './decap.ts';
+import { report, UsageError } from './errors.ts';
+import { labCommand } from './lab.ts';
+import { runCommand } from './run.ts';
+import { tableCommand } from './table.ts';
+import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
+
+/** In place of yargs' own, which are longer or say less. */
+const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = {
+  'Unknown argument: %s': { one: 'unknown command or option: %s', other: 'unknown commands or options: %s' },
+  'Missing required argument: %s': { one: 'missing option: %s', other: 'missing options: %s' },
+  'Not enough arguments following: %s': 'a value is missing after option %s',
+  'Invalid values:': 'wrong value',
+  'Argument: %s, Given: %s, Choices: %s': 'of option %s: got %s, expected one of %s',
+};
+
+const parser = yargs(hideBin(process.argv))
+  .scriptName('hushlb')
+  // Messages of yargs follow LANG; ours are English, and half of each would be worse than either.
+  .locale('en')
+  // Its type does not know plural forms.
+  .updateStrings(USAGE_MESSAGES as Record<string, string>)
+  .usage('$0 COMMAND\n\nA userspace, stateless layer-4 load balancer that keeps quiet.')
+  .command(runCommand)
+  .command(checkCommand)
+  .command(tableCommand)
+  .command(decapCommand)
+  .command(labCommand)
+  .completion('completion', 'Print a completion script for bash, zsh or fish')
+  .demandCommand(1, 1, 'expected a command: run, check, table, decap, lab or completion')
+  .strict()
+  .parserConfiguration({
+    // "-c a -c b" takes the last, "--config.x" and "--no-json" are unknown options: no value changes its type.
+    'duplicate-arguments-array': false,
+    'dot-notation': false,
+    'boolean-negation': false,
+  })
+  .version(manifest.version)
+  .alias('h', 'help')
+  .example('$0 check -c hushlb.yaml', 'say everything that is wrong with a configuration')
+  .example('$0 run -c hushlb.yaml', 'balance in the foreground until Ctrl-C')
+  .example('$0 lab run stateless round-robin', 'see on live traffic what holds and what breaks')
+  .epilogue('Each command explains itself: hushlb run --help')
+  .wrap(terminalWidth())
+  .exitProcess(false)
+  // Its own complaints are YErrors; all others come from a command's handler.
+  .fail((message, error) => {
+    throw error === undefined || error.name === 'YError' ? new UsageError(message) : error;
+  });
+
+quietOnClosedPipe();
+try {
+  await parser.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}

@@ -1,0 +1,58 @@
+/**
+ * `hushlb run`: the balancer in the foreground. The work is lb/daemon.ts's; this file reads the configuration, sets up
+ * the log and turns signals into a stop.
+ */
+import type { CommandModule } from 'yargs';
+import { readConfigFile } from '../lb/config-file.ts';
+import { createLogger } from './logging.ts';
+import { configOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
+import { stopSignal } from './signals.ts';
+
+interface RunArguments {
+  readonly config: string;
+  readonly 'log-level': LogLevel;
+  readonly 'log-format': LogFormat;
+}
+
+/** The promise is an end within a second; whoever sent the signal may kill us after that. */
+const STOP_PATIENCE_MS = 900;
+
+export const runCommand: CommandModule<object, RunArguments> = {
+  command: 'run',
+  describe: 'Balance in the foreground until SIGTERM or SIGINT',
+  builder: (yargs) =>
+    yargs
+      .usage(
+        '$0 run -c FILE\n\nBalances in the foreground until SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. ' +
+          'Needs root. Logs go to stderr.',
+      )
+      .option('config', configOption)
+      .option('log-level', logLevelOption)
+      .option('log-format', logFormatOption)
+      .example('$0 run -c hushlb.yaml', 'balance as hushlb.yaml says')
+      .example('$0 run -c hushlb.yaml --log-format json 2>> hushlb.log', 'keep a log for machines'),
+  handler: run,
+};
+
+async function run({ config: file, ...log }: RunArguments): Promise<void> {
+  const { config, warnings } = readConfigFile(file);
+  const logger = createLogger({ level: log['log-level'], format: log['log-format'] });
+  for (const { path, message } of warnings) logger.warn({ path }, message);
+
+  // Loaded here: the other commands work on machines where the native parts below the daemon do not load.
+  const { runDaemon } = await import('../lb/daemon.ts');
+  const signal = stopSignal().then((name) => {
+    logger.info({ signal: name }, 'stopping');
+    setTimeout(() => {
+      logger.error('could not stop in time, leaving the rest to the kernel');
+      process.exit(1);
+    }, STOP_PATIENCE_MS).unref();
+  });
+
+  const daemon = await Promise.race([runDaemon(config, { logger }), signal]);
+  // Stopped while starting: nothing was promised yet, and what is attached ends with the process.
+  if (daemon === undefined) process.exit(0);
+  await Promise.race([daemon.finished, signal]);
+  await daemon.stop();
+  logger.info('stopped');
+}

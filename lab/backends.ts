@@ -1,0 +1,93 @@
+/**
+ * What runs on a backend: the program that takes the balancer's tunnel off, and a web server that never closes an idle
+ * connection by itself and signs its answers. nginx where it is installed, an HTTP server of Node otherwise.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { inNamespace } from '../io/namespace.ts';
+import { LabError } from './errors.ts';
+import { type HostProcess, HUSHLB, labProgram, logMessage, pause, startProcess } from './processes.ts';
+import { findProgram } from './programs.ts';
+
+export interface BackendOptions {
+  readonly name: string;
+  readonly namespace: string;
+  readonly port: number;
+  /** For configurations and logs. */
+  readonly directory: string;
+  readonly onUnexpectedEnd: (error: LabError) => void;
+  /** Takes over what is to be stopped, as soon as it was started. */
+  readonly started: (process: HostProcess) => void;
+}
+
+const READY_PATIENCE_MS = 10_000;
+
+/** Starts both programs and resolves when the backend serves. Rejects with a LabError or the signal's reason. */
+export async function startBackend(options: BackendOptions, signal: AbortSignal): Promise<void> {
+  const { name, namespace, port, onUnexpectedEnd, started } = options;
+  const decap = startProcess({
+    name: `hushlb decap on ${name}`,
+    namespace,
+    command: [process.execPath, HUSHLB, 'decap', '--interface', 'eth0', '--encap', 'ipip'],
+    onUnexpectedEnd,
+  });
+  started(decap);
+  const web = startProcess({ ...webServer(options), namespace, onUnexpectedEnd });
+  started(web);
+  await decap.waitForLine((line) => logMessage(line) === 'ready', READY_PATIENCE_MS, signal);
+  await waitForListener(namespace, port, web.name, signal);
+}
+
+/** The web server that this machine's backends run: 'nginx' or 'node'. */
+export function webServerKind(): 'nginx' | 'node' {
+  return findProgram('nginx') === undefined ? 'node' : 'nginx';
+}
+
+function webServer({ name, port, directory }: BackendOptions): { name: string; command: string[] } {
+  const nginx = findProgram('nginx');
+  if (nginx === undefined) {
+    const command = [process.execPath, labProgram('http-server'), '--name', name, '--port', String(port)];
+    return { name: `the HTTP server on ${name}`, command };
+  }
+  const own = `${directory}/${name}`;
+  mkdirSync(own);
+  writeFileSync(`${own}/nginx.conf`, nginxConfiguration(name, port, own));
+  return { name: `nginx on ${name}`, command: [nginx, '-p', own, '-c', `${own}/nginx.conf`, '-e', 'stderr'] };
+}
+
+function nginxConfiguration(name: string, port: number, directory: string): string {
+  const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (kind) => `  ${kind}_temp_path ${directory}/${kind};`,
+  );
+  return `daemon off;
+master_process off;
+pid ${directory}/nginx.pid;
+error_log stderr;
+worker_rlimit_nofile 8192;
+events { worker_connections 4096; }
+http {
+  access_log off;
+${scratch.join('\n')}
+  keepalive_timeout 1h;
+  keepalive_requests 1000000;
+  default_type text/plain;
+  server {
+    listen ${port};
+    location / {
+      add_header X-Backend ${name};
+      return 200 "${name}\\n";
+    }
+  }
+}
+`;
+}
+
+/** Waits until something listens on TCP `port` there; /proc/net/tcp shows the namespace of who reads it. */
+async function waitForListener(namespace: string, port: number, name: string, signal: AbortSignal): Promise<void> {
+  // Columns: number, local address:port in hex, remote, state (0A is LISTEN).
+  const listening = new RegExp(`^ *\\d+: [0-9A-F]+:${port.toString(16).toUpperCase().padStart(4, '0')} \\S+ 0A `, 'm');
+  const deadline = performance.now() + READY_PATIENCE_MS;
+  while (!listening.test(inNamespace(namespace, () => readFileSync('/proc/net/tcp', 'latin1')))) {
+    if (performance.now() > deadline) throw new LabError('LAB_TIMEOUT', `${name} does not listen on port ${port}`);
+    await pause(20, signal);
+  }
+}

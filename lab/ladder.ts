@@ -1,0 +1,180 @@
+/**
+ * One connection's story as rows: which packet went from whom to whom, and what the balancer's table held in between.
+ * Built from captures and probe samples only. lab/draw.ts draws it, `--json` writes it as it is.
+ */
+import { ACK, FIN, RST } from '../wire/tcp.ts';
+import { countOwn, isReset, type Roles } from './connections.ts';
+import { flagNames, type Packet, packetIdentity } from './packets.ts';
+import type { TableSample } from './table-probe.ts';
+
+/** One leg of a packet's walk, between two hosts that captured it. */
+export interface Hop {
+  readonly from: string;
+  /** null: no host saw it arrive. */
+  readonly to: string | null;
+  readonly tunnel: 'IPIP' | null;
+}
+
+export interface PacketRow {
+  readonly kind: 'packet';
+  /** Milliseconds since the first packet of the ladder. */
+  readonly timeMs: number;
+  readonly label: string;
+  readonly reset: boolean;
+  readonly hops: readonly Hop[];
+}
+
+/** What a sample said of the table; `expired` and the like are counted since the row of the table before. */
+export interface TableRow {
+  readonly kind: 'table';
+  readonly timeMs: number;
+  readonly entries: number;
+  readonly expired: number;
+  readonly nonSynMisses: number;
+  /** How long the connection had been silent by then; null where that is not worth a word. */
+  readonly idleMs: number | null;
+  /** RSTs and FINs of the balancer's own, to anyone, that were captured since the row of the table before. */
+  readonly balancerGoodbyes: number;
+}
+
+export type LadderRow = PacketRow | TableRow;
+
+export interface Ladder {
+  readonly clientPort: number;
+  /** Hosts from left to right: client, balancer, and the backends that this connection met. */
+  readonly columns: readonly string[];
+  readonly rows: readonly LadderRow[];
+  /** Packets with nothing but an ACK, beyond the handshake's, that have no row. */
+  readonly bareAcksLeftOut: number;
+}
+
+export interface LadderInput {
+  /** All packets captured, in the order of their times. */
+  readonly packets: readonly Packet[];
+  readonly samples: readonly TableSample[];
+  readonly roles: Roles;
+  readonly clientPort: number;
+}
+
+/** A pause in the connection long enough to look at the table. */
+const SILENCE_MS = 500;
+/** Legs of one walk follow each other at once; a retransmission comes 200 ms later or more (RFC 6298, Linux' minimum). */
+const SAME_WALK_MS = 100;
+
+export function buildLadder({ packets, samples, roles, clientPort }: LadderInput): Ladder {
+  const own = packets.filter(({ sourcePort, destinationPort }) => [sourcePort, destinationPort].includes(clientPort));
+  const walks = findWalks(own);
+  const drawn = withoutBareAcks(walks, roles);
+  const startMs = drawn[0]?.startMs ?? 0;
+  const rows: LadderRow[] = [];
+  let told: TableSample | undefined;
+  const tellTable = (sample: TableSample, idleMs: number | null): void => {
+    const since = told ?? sample;
+    told = sample;
+    rows.push({
+      kind: 'table',
+      timeMs: microseconds(sample.timeMs - startMs),
+      entries: sample.entries,
+      expired: sample.expired - since.expired,
+      nonSynMisses: sample.nonSynMisses - since.nonSynMisses,
+      idleMs,
+      balancerGoodbyes: countOwn(
+        packets.filter(({ timeMs }) => timeMs > since.timeMs && timeMs <= sample.timeMs),
+        roles.balancer,
+        RST | FIN,
+      ),
+    });
+  };
+  for (const [i, walk] of drawn.entries()) {
+    rows.push({
+      kind: 'packet',
+      timeMs: microseconds(walk.startMs - startMs),
+      label: labelOf(walk.packet),
+      reset: isReset(walk.packet),
+      hops: walk.hops,
+    });
+    const nextMs = drawn[i + 1]?.startMs ?? Number.POSITIVE_INFINITY;
+    const silence = nextMs - walk.startMs > SILENCE_MS;
+    const between = silence ? samples.filter(({ timeMs }) => timeMs > walk.startMs && timeMs < nextMs) : [];
+    const last = between.at(-1);
+    if (last === undefined) continue;
+    if (nextMs === Number.POSITIVE_INFINITY) {
+      tellTable(last, null);
+    } else {
+      const fullest = between.reduce((best, sample) => (sample.entries > best.entries ? sample : best));
+      const emptiest = between.reduce((best, sample) => (sample.entries < best.entries ? sample : best), fullest);
+      tellTable(fullest, null);
+      if (emptiest.timeMs > fullest.timeMs) tellTable(emptiest, microseconds(emptiest.timeMs - walk.startMs));
+    }
+  }
+  return {
+    clientPort,
+    columns: columnsOf(drawn, roles),
+    rows,
+    bareAcksLeftOut: walks.length - drawn.length,
+  };
+}
+
+/** Rounded to whole ones, which is what captures resolve. */
+function microseconds(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000;
+}
+
+/** A packet and the hosts it passed, first to last. */
+interface Walk {
+  readonly packet: Packet;
+  readonly startMs: number;
+  readonly hops: Hop[];
+  endMs: number;
+}
+
+function findWalks(packets: readonly Packet[]): Walk[] {
+  const arrivals = packets.filter(({ direction }) => direction === 'in');
+  const walks: Walk[] = [];
+  for (const sent of packets) {
+    if (sent.direction !== 'out') continue;
+    const identity = packetIdentity(sent);
+    const arrived = arrivals.find(
+      (packet) =>
+        packet.host !== sent.host &&
+        packet.timeMs >= sent.timeMs &&
+        packet.timeMs - sent.timeMs < SAME_WALK_MS &&
+        packetIdentity(packet) === identity,
+    );
+    const hop = { from: sent.host, to: arrived?.host ?? null, tunnel: sent.tunnel?.kind ?? null };
+    const endMs = arrived?.timeMs ?? sent.timeMs;
+    const walk = walks.findLast(
+      ({ packet, hops, endMs: end }) =>
+        hops.at(-1)?.to === sent.host && sent.timeMs - end < SAME_WALK_MS && packetIdentity(packet) === identity,
+    );
+    if (walk === undefined) {
+      walks.push({ packet: sent, startMs: sent.timeMs, hops: [hop], endMs });
+    } else {
+      walk.hops.push(hop);
+      walk.endMs = endMs;
+    }
+  }
+  return walks;
+}
+
+/** The handshake's ACK belongs to the story; later ones only say that a packet arrived, which its own row shows. */
+function withoutBareAcks(walks: readonly Walk[], roles: Roles): Walk[] {
+  const isBareAck = ({ packet }: Walk): boolean => packet.flags === ACK && packet.payloadLength === 0;
+  const handshakeAck = walks.find((walk) => isBareAck(walk) && walk.packet.host === roles.client);
+  return walks.filter((walk) => walk === handshakeAck || !isBareAck(walk));
+}
+
+function columnsOf(walks: readonly Walk[], roles: Roles): string[] {
+  const seen = new Set(
+    walks.flatMap(({ hops }) => hops.flatMap(({ from, to }) => (to === null ? [from] : [from, to]))),
+  );
+  seen.delete(roles.client);
+  seen.delete(roles.balancer);
+  return [roles.client, roles.balancer, ...[...seen].sort()];
+}
+
+function labelOf(packet: Packet): string {
+  if (packet.httpLine !== undefined) return packet.httpLine.replace(/ ?HTTP\/1\.[01] ?/, '');
+  if (packet.payloadLength > 0) return `${packet.payloadLength} bytes`;
+  return flagNames(packet.flags);
+}

@@ -1,0 +1,68 @@
+/**
+ * Beside the packet's walk, on the same thread, between batches: how a forwarder is made, how it takes over a new
+ * forwarding state, and how its connection tables are swept. Called by lb/worker.ts and by whoever drives a forwarder
+ * without one (tests, replays, benchmarks).
+ */
+import { type ConnectionTable, createConnectionTable, sweep } from '../conntrack/table.ts';
+import type { FrameBatch, PacketDevice } from '../io/device.ts';
+import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
+import { createFlowBatch } from '../wire/flow.ts';
+import type { Forwarder } from './forwarder.ts';
+import type { ForwardingState, ServiceState } from './forwarding-state.ts';
+
+/** A forwarder over the frames of `device`; its counters are slots of `layout` (metrics/counters.ts). */
+export function createForwarder(
+  device: Pick<PacketDevice, 'view' | 'batch'>,
+  counters: Float64Array,
+  state: ForwardingState,
+): Forwarder {
+  const batch: FrameBatch = device.batch;
+  const forwarder: Forwarder = {
+    view: device.view,
+    batch,
+    counters,
+    flows: createFlowBatch(batch.capacity),
+    service: new Int32Array(batch.capacity),
+    hash: new Int32Array(batch.capacity),
+    exit: new Uint8Array(batch.capacity),
+    state,
+    tables: state.services.map(createTable),
+    cursors: new Uint32Array(state.services.length),
+    touched: 0,
+  };
+  return forwarder;
+}
+
+function createTable(service: ServiceState): ConnectionTable | null {
+  return service.conntrack === null ? null : createConnectionTable(service.conntrack);
+}
+
+/**
+ * Takes over a state made from the same configuration (next hops have changed): tables and their entries stay, because
+ * service and backend indexes mean the same in both.
+ */
+export function adoptState(forwarder: Forwarder, state: ForwardingState): void {
+  forwarder.state = state;
+}
+
+/** A table is swept at least this often, and twice an idle timeout where that is longer. */
+const SWEEP_PERIOD_MS = 1000;
+
+/**
+ * Expires what has idled out in the `elapsedMs` since the last call: a share of each table that brings the whole of it
+ * round once a period. Writes the tables' own numbers to their counter slots.
+ */
+export function sweepTables(forwarder: Forwarder, now: number, elapsedMs: number): void {
+  const { counters, state } = forwarder;
+  for (let i = 0; i < forwarder.tables.length; i++) {
+    const table = forwarder.tables[i];
+    if (table === null) continue;
+    const periodMs = Math.max(SWEEP_PERIOD_MS, table.idleTimeoutMs / 2);
+    sweep(table, now, Math.ceil((table.slotCount * Math.min(elapsedMs, periodMs)) / periodMs));
+    const base = state.services[i].serviceBase;
+    counters[base + SERVICE_ENTRIES] = table.size;
+    counters[base + SERVICE_EXPIRED] = table.expired;
+    counters[base + SERVICE_EVICTED] = table.evicted;
+    counters[base + SERVICE_REFUSED] = table.refused;
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * The configuration: its types, and the schema that turns parsed YAML into them. config-file.ts reads a file through it;
+ * the daemon and the commands get a frozen `Config`, plain data that travels to workers by `postMessage`.
+ *
+ * Every rule's message is the text that follows "expected" in a problem, so that all of them read alike. What one value
+ * cannot know (duplicates, sizes that depend on each other) stands in config-rules.ts.
+ */
+import * as z from 'zod';
+import { isPrime, MAX_TABLE_SIZE, nextPrime } from '../hashing/lookup-table.ts';
+import { parseIpv4 } from '../wire/address.ts';
+
+export type Mode = 'stateless' | 'stateful';
+export type XdpMode = 'auto' | 'native' | 'generic';
+export type Scheduler = 'maglev' | 'round-robin';
+export type HashInput = 'source-ip' | 'source-ip-port' | 'five-tuple';
+export type Encap = 'ipip' | 'l2';
+
+export interface Config {
+  readonly interface: string;
+  readonly io: 'af-xdp';
+  readonly mode: Mode;
+  readonly hashSeed: number;
+  readonly metrics: { readonly listen: ListenAddress } | null;
+  readonly xdpMode: XdpMode;
+  readonly services: readonly ServiceConfig[];
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ServiceConfig {
+  readonly name: string;
+  readonly vip: string;
+  readonly protocol: 'tcp';
+  readonly port: number;
+  readonly scheduler: Scheduler;
+  readonly hash: HashInput;
+  readonly tableSize: number;
+  readonly conntrack: { readonly enabled: boolean; readonly idleTimeoutMs: number; readonly capacity: number };
+  readonly encap: Encap;
+  readonly backends: readonly BackendConfig[];
+}
+
+export interface BackendConfig {
+  readonly name: string;
+  readonly address: string;
+  readonly weight: number;
+  readonly state: 'active' | 'draining';
+}
+
+const MIN_TABLE_SIZE = 7;
+export const MAX_SERVICES = 4096;
+/** In one file: backend indexes are 16 bits wide and the last stands for "none". */
+export const MAX_BACKENDS = 65_535;
+
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const MAX_DURATION_MS = 30 * UNIT_MS.d;
+
+function wholeNumber(min: number, max: number): z.ZodInt {
+  const error = `a whole number from ${min} to ${max}`;
+  return z.int(error).min(min, error).max(max, error);
+}
+
+function oneOf<const T extends string>(...values: T[]): z.ZodEnum<{ [K in T]: K }> {
+  return z.enum(values, values.length === 1 ? `${values[0]}, the only one so far` : `one of ${values.join(', ')}`);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function text(expected: string, isRight: (text: string) => boolean): z.ZodString {
+  return z.string(expected).refine(isRight, expected);
+}
+
+const name = text("a name: 1 to 63 letters, digits, '.', '_', ':' or '-', the first a letter or digit", (value) =>
+  /^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$/.test(value),
+);
+
+// The kernel's rule (dev_valid_name): no slash, colon or white space, and fewer than IFNAMSIZ = 16 bytes.
+const interfaceName = text(
+  'the name of a network interface, such as eth0',
+  (value) => /^[^\s/:\p{C}]{1,15}$/u.test(value) && Buffer.byteLength(value) < 16 && value !== '.' && value !== '..',
+);
+
+const unicastIpv4 = text('a unicast IPv4 address, such as 198.18.10.1', (value) => {
+  const address = parseIpv4(value);
+  if (address === undefined) return false;
+  const first = address >>> 24;
+  return first > 0 && first < 224 && first !== 127;
+});
+
+const duration = z.unknown().transform((value, context) => {
+  const [, digits, unit] = /^(\d{1,10})(ms|s|m|h|d)$/.exec(textOf(value)) ?? [];
+  const ms = Number(digits) * UNIT_MS[unit as keyof typeof UNIT_MS];
+  if (ms >= 1 && ms <= MAX_DURATION_MS) return ms;
+  const bare = typeof value === 'number' ? ', with its unit (ms, s, m, h or d)' : '';
+  context.addIssue({ code: 'custom', message: `a time from 1ms to 30d, such as 60s${bare}` });
+  return z.NEVER;
+});
+
+const tableSize = wholeNumber(MIN_TABLE_SIZE, MAX_TABLE_SIZE).refine(
+  (size) => size < MIN_TABLE_SIZE || size > MAX_TABLE_SIZE || isPrime(size),
+  { error: ({ input }) => `a prime number (the next one is ${nextPrime(input as number)})` },
+);
+
+const listen = z.unknown().transform((value, context): ListenAddress => {
+  const [, v6, host, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(textOf(value)) ?? [];
+  if (Number(port) >= 1 && Number(port) <= 65_535) return { host: v6 ?? host, port: Number(port) };
+  context.addIssue({ code: 'custom', message: 'HOST:PORT, such as 127.0.0.1:9108' });
+  return z.NEVER;
+});
+
+/** For an unknown key the message is the list of the known ones, from which config-problems.ts picks the nearest. */
+function mapping<T extends z.ZodRawShape>(shape: T): z.ZodObject<T, z.core.$strict> {
+  const keys = Object.keys(shape).join(', ');
+  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? keys : 'a mapping') });
+}
+
+const backend = mapping({
+  name,
+  address: unicastIpv4,
+  weight: wholeNumber(1, 256).default(1),
+  state: oneOf('active', 'draining').default('active'),
+});
+
+const conntrack = mapping({
+  enabled: z.boolean('true or false').default(true),
+  idleTimeout: duration.default(60_000),
+  capacity: wholeNumber(1, 2 ** 24).default(2 ** 20),
+});
+
+const service = mapping({
+  name,
+  vip: unicastIpv4,
+  protocol: oneOf('tcp').default('tcp'),
+  port: wholeNumber(1, 65_535),
+  scheduler: oneOf('maglev', 'round-robin').default('maglev'),
+  hash: oneOf('source-ip', 'source-ip-port', 'five-tuple').default('source-ip-port'),
+  tableSize: tableSize.default(65_537),
+  conntrack: conntrack.prefault({}),
+  encap: oneOf('ipip', 'l2').default('ipip'),
+  backends: z.array(backend, 'a list of backends').min(1, 'at least one backend'),
+}).transform(({ conntrack: { enabled, idleTimeout: idleTimeoutMs, capacity }, ...rest }) => ({
+  ...rest,
+  conntrack: { enabled, idleTimeoutMs, capacity },
+}));
+
+const metrics = mapping({ listen: listen.default({ host: '127.0.0.1', port: 9108 }) });
+
+/** Parsed YAML in, `Config` out. Issue messages are what was expected. */
+export const configSchema: z.ZodType<Config> = mapping({
+  interface: interfaceName,
+  io: oneOf('af-xdp').default('af-xdp'),
+  mode: oneOf('stateless', 'stateful').default('stateless'),
+  hashSeed: wholeNumber(0, 2 ** 32 - 1).default(0),
+  metrics: z
+    .union([z.literal(false), metrics], 'false or a mapping')
+    .prefault({})
+    .transform((value) => (value === false ? null : value)),
+  xdpMode: oneOf('auto', 'native', 'generic').default('auto'),
+  services: z
+    .array(service, 'a list of services')
+    .min(1, 'at least one service')
+    .max(MAX_SERVICES, `at most ${MAX_SERVICES} services`),
+});

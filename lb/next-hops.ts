@@ -1,0 +1,137 @@
+/**
+ * Where each backend is right now: the kernel's route to it, and the MAC of that route's next hop. Runs on the main thread
+ * beside the packets; follows the kernel by its notifications, and has it ask again for neighbours that it would let go
+ * stale, because frames sent through AF_XDP don't tell the kernel that a neighbour is in use. Used by lb/daemon.ts.
+ */
+import type { Link } from '../io/links.ts';
+import { type Neighbour, probeNeighbour, readNeighbours } from '../io/neighbours.ts';
+import { watchNetwork } from '../io/network-watch.ts';
+import { lookupRoute, type Route } from '../io/routes.ts';
+import { formatIpv4, formatMac, ipv4Bytes, ipv4FromBytes, parseIpv4 } from '../wire/address.ts';
+import type { Hop } from './forwarding-state.ts';
+
+/** A backend's way: a hop, or why there is none. `waiting` for a neighbour may end by itself, a wrong route will not. */
+export type Way =
+  | { readonly kind: 'hop'; readonly hop: Hop; readonly via: string }
+  | { readonly kind: 'waiting'; readonly why: string }
+  | { readonly kind: 'unreachable'; readonly why: string };
+
+export interface NextHopTable {
+  way(address: string): Way;
+  /** The hop alone, for lb/forwarding-state.ts. */
+  hopOf(address: string): Hop | undefined;
+  close(): void;
+}
+
+/** Changes come in bursts (a link that comes up brings dozens): one look at the kernel serves them all. */
+const SETTLE_MS = 20;
+/** How often unresolved neighbours are asked for. */
+const RETRY_MS = 1000;
+/** How often resolved ones are asked again; the kernel's own base_reachable_time is 30 s. */
+const REFRESH_MS = 30_000;
+
+/**
+ * Looks up all `addresses` through `link` and keeps looking; calls `onChange` with those whose way has changed.
+ * Throws SystemCallError where netlink is refused.
+ */
+export function followNextHops(
+  link: Link,
+  addresses: readonly string[],
+  onChange: (changed: readonly string[]) => void,
+): NextHopTable {
+  let ways = new Map<string, Way>();
+  let settling: NodeJS.Timeout | undefined;
+
+  const look = (): void => {
+    settling = undefined;
+    const before = ways;
+    ways = lookUpWays(link, addresses);
+    const changed = addresses.filter((address) => describe(before.get(address)) !== describe(ways.get(address)));
+    if (changed.length > 0) onChange(changed);
+  };
+  const retry = (kind: Way['kind']): void => {
+    for (const address of addresses) {
+      if (ways.get(address)?.kind === kind) askFor(address);
+    }
+  };
+
+  ways = lookUpWays(link, addresses);
+  retry('waiting');
+  const watch = watchNetwork(() => {
+    settling ??= setTimeout(look, SETTLE_MS);
+  });
+  const retrying = setInterval(() => {
+    retry('waiting');
+    look();
+  }, RETRY_MS).unref();
+  const refreshing = setInterval(() => retry('hop'), REFRESH_MS).unref();
+
+  return {
+    way: (address) => ways.get(address) ?? { kind: 'unreachable', why: 'nobody asked for it' },
+    hopOf(address) {
+      const way = ways.get(address);
+      return way?.kind === 'hop' ? way.hop : undefined;
+    },
+    close() {
+      watch.close();
+      clearTimeout(settling);
+      clearInterval(retrying);
+      clearInterval(refreshing);
+    },
+  };
+}
+
+function lookUpWays(link: Link, addresses: readonly string[]): Map<string, Way> {
+  const neighbours = new Map<string, Neighbour>();
+  for (const neighbour of readNeighbours()) {
+    if (neighbour.interfaceIndex === link.index && neighbour.address.length === 4) {
+      neighbours.set(formatIpv4(ipv4FromBytes(neighbour.address)), neighbour);
+    }
+  }
+  return new Map(addresses.map((address) => [address, lookUpWay(link, address, neighbours)]));
+}
+
+function lookUpWay(link: Link, address: string, neighbours: ReadonlyMap<string, Neighbour>): Way {
+  const route = lookupRoute(bytesOf(address));
+  const wrong = whatIsWrong(link, route);
+  if (route === undefined || wrong !== undefined)
+    return { kind: 'unreachable', why: wrong ?? 'there is no route to it' };
+  const via = nextHopOf(address, route);
+  const neighbour = neighbours.get(via);
+  if (neighbour?.usable !== true || neighbour.mac === undefined || route.source === undefined) {
+    return { kind: 'waiting', why: `${via} does not answer ARP on ${link.name}` };
+  }
+  return { kind: 'hop', hop: { mac: neighbour.mac, source: route.source, mtu: route.mtu ?? link.mtu }, via };
+}
+
+function whatIsWrong(link: Link, route: Route | undefined): string | undefined {
+  if (route === undefined || route.unreachable) return 'there is no route to it';
+  if (route.local) return 'it is an address of this host';
+  if (route.interfaceIndex !== link.index) return `its route does not lead through ${link.name}`;
+  return undefined;
+}
+
+function nextHopOf(address: string, route: Route): string {
+  return route.gateway?.length === 4 ? formatIpv4(ipv4FromBytes(route.gateway)) : address;
+}
+
+function askFor(address: string): void {
+  const route = lookupRoute(bytesOf(address));
+  if (route !== undefined && !route.local && !route.unreachable) {
+    probeNeighbour(route.interfaceIndex, bytesOf(nextHopOf(address, route)));
+  }
+}
+
+/** One line a way, the same for equal ways: what is compared, and what the log says. */
+export function describe(way: Way | undefined): string {
+  if (way === undefined) return 'unknown';
+  if (way.kind !== 'hop') return way.why;
+  const { mac, source, mtu } = way.hop;
+  return `via ${way.via} at ${formatMac(mac)} from ${formatIpv4(ipv4FromBytes(source))}, mtu ${mtu}`;
+}
+
+function bytesOf(address: string): Uint8Array {
+  const number = parseIpv4(address);
+  if (number === undefined) throw new TypeError(`not an IPv4 address: ${address}`);
+  return ipv4Bytes(number);
+}

@@ -1,0 +1,66 @@
+/**
+ * What the daemon shows of itself: where the metrics server's numbers come from. Between lb/daemon.ts, which owns the
+ * parts, and metrics/, which knows none of them.
+ */
+import { readFileSync } from 'node:fs';
+import type { LookupTable } from '../hashing/lookup-table.ts';
+import { shares } from '../hashing/table-facts.ts';
+import type { Steering } from '../io/xdp-steering.ts';
+import type { CounterLayout } from '../metrics/counters.ts';
+import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
+import { startMetricsServer } from '../metrics/server.ts';
+import type { Config } from './config.ts';
+import { DEVICE_COUNTERS } from './worker.ts';
+
+export interface Observed {
+  readonly config: Config;
+  readonly layout: CounterLayout;
+  readonly tables: readonly LookupTable[];
+  /** One row of counter slots a worker, and one of `DEVICE_COUNTERS`. */
+  readonly counters: readonly Float64Array[];
+  readonly deviceCounters: readonly Float64Array[];
+  readonly steering: Steering;
+}
+
+export interface ObservationPost {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Listens where the configuration says; undefined where it says `metrics: false`. Throws MetricsListenError. */
+export async function openObservationPost(observed: Observed): Promise<ObservationPost | undefined> {
+  const { config, layout, tables, counters } = observed;
+  if (config.metrics === null) return undefined;
+  const registry = createExposition({
+    version: packageVersion(),
+    layout,
+    workers: counters,
+    tables: () =>
+      tables.map((table, i) => ({
+        service: config.services[i].name,
+        fingerprint: table.fingerprint,
+        tableSize: table.tableSize,
+        slots: shares(table).map(({ backend, slots }) => ({ backend, count: slots })),
+      })),
+    deviceCounters: () => deviceCounters(observed),
+  });
+  const server = await startMetricsServer(registry, config.metrics.listen);
+  const host = server.host.includes(':') ? `[${server.host}]` : server.host;
+  return { url: `http://${host}:${server.port}/metrics`, close: () => server.close() };
+}
+
+function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCounter[] {
+  const ofQueues = rows.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] })));
+  const { toSocket, otherPort, noSocket } = steering.counters();
+  const ofSteering: DeviceCounter[] = [
+    { queue: 'all', event: 'steered_to_socket', value: toSocket },
+    { queue: 'all', event: 'vip_other_port_to_kernel', value: otherPort },
+    { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
+  ];
+  return [...ofQueues, ...ofSteering];
+}
+
+export function packageVersion(): string {
+  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(file) as { version: string }).version;
+}

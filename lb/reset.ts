@@ -1,0 +1,65 @@
+/**
+ * The one packet that hushlb can make by itself: the RST of `mode: stateful`, which answers a segment of a connection
+ * that the table doesn't know. In stateless mode nobody calls this. That is the third condition.
+ */
+// Hot path: no allocation, no throw, no closure, no await.
+import {
+  ETHERNET_HEADER_LENGTH,
+  setDestinationMac,
+  setSourceMac,
+  sourceMacHigh,
+  sourceMacLow,
+} from '../wire/ethernet.ts';
+import * as ipv4 from '../wire/ipv4.ts';
+import * as tcp from '../wire/tcp.ts';
+
+/** Bytes of the frame that `writeReset` leaves: Ethernet, IPv4 and TCP headers without options. */
+export const RESET_FRAME_LENGTH = ETHERNET_HEADER_LENGTH + ipv4.IPV4_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
+
+/**
+ * Turns the TCP segment at `offset` (20-byte IP header, checked by wire/flow.ts) into the RST that answers it, back to the
+ * MAC that it came from, from the VIP to the client. Sequence numbers follow RFC 9293, 3.10.7.1: a segment with ACK is
+ * answered with SEQ = its ACK, because Linux ignores an RST outside the window that it expects; one without ACK with
+ * SEQ = 0 and ACK = its SEQ plus its length.
+ */
+export function writeReset(
+  view: DataView,
+  offset: number,
+  ipLength: number,
+  ownMacLow: number,
+  ownMacHigh: number,
+): void {
+  const ip = offset + ETHERNET_HEADER_LENGTH;
+  const segment = ip + ipv4.IPV4_HEADER_LENGTH;
+  const flags = tcp.flags(view, segment);
+  const clientPort = tcp.sourcePort(view, segment);
+  const servicePort = tcp.destinationPort(view, segment);
+  const answersAck = (flags & tcp.ACK) !== 0;
+  const sequence = answersAck ? tcp.acknowledgement(view, segment) : 0;
+  const acknowledgement = answersAck ? 0 : tcp.sequence(view, segment) + segmentLength(view, segment, ipLength, flags);
+
+  setDestinationMac(view, offset, sourceMacLow(view, offset), sourceMacHigh(view, offset));
+  setSourceMac(view, offset, ownMacLow, ownMacHigh);
+
+  const client = ipv4.source(view, ip);
+  const vip = ipv4.destination(view, ip);
+  const length = ipv4.IPV4_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
+  const sum = ipv4.constantSum(ipv4.PROTOCOL_TCP, vip, client);
+  ipv4.writeHeader(view, ip, 0, length, 0, ipv4.DONT_FRAGMENT, ipv4.PROTOCOL_TCP, vip, client, sum);
+  tcp.writeBareHeader(
+    view,
+    segment,
+    servicePort,
+    clientPort,
+    sequence,
+    acknowledgement,
+    answersAck ? tcp.RST : tcp.RST | tcp.ACK,
+    ipv4.pseudoHeaderSum(view, ip, tcp.TCP_HEADER_LENGTH),
+  );
+}
+
+/** SEG.LEN: the bytes of data, with SYN and FIN counting as one each (RFC 9293, 3.4). */
+function segmentLength(view: DataView, segment: number, ipLength: number, flags: number): number {
+  const data = ipLength - ipv4.IPV4_HEADER_LENGTH - tcp.tcpHeaderLength(view, segment);
+  return data + ((flags & tcp.SYN) !== 0 ? 1 : 0) + ((flags & tcp.FIN) !== 0 ? 1 : 0);
+}

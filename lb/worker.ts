@@ -1,0 +1,92 @@
+/**
+ * A worker thread: one receive queue, one AF_XDP socket, one forwarder, one plain loop. It waits for frames, walks them,
+ * sends them, and between batches takes over a new state and sweeps its tables. Started by lb/workers.ts.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
+import { adoptState, createForwarder, sweepTables } from './adopt.ts';
+import { announcedGeneration, type Control, stopRequested } from './control.ts';
+import { type Forwarder, forwardBatch } from './forwarder.ts';
+import type { ForwardingState } from './forwarding-state.ts';
+
+export interface WorkerInput {
+  readonly interfaceIndex: number;
+  readonly queue: number;
+  readonly socketMapFd: number;
+  readonly control: Control;
+  /** This worker's counter slots (metrics/counters.ts), on shared memory. */
+  readonly counters: Float64Array;
+  /** This worker's row of device counters (`DEVICE_COUNTERS`), on shared memory. */
+  readonly deviceCounters: Float64Array;
+  readonly state: ForwardingState;
+}
+
+export type WorkerMessage =
+  | { readonly kind: 'ready'; readonly zeroCopy: boolean }
+  | { readonly kind: 'failed'; readonly message: string; readonly code: string }
+  | { readonly kind: 'stopped' };
+
+/** What a device counts by itself, in the order of its row. */
+export const DEVICE_COUNTERS = ['rx_dropped', 'rx_ring_full', 'fill_ring_empty', 'tx_dropped'] as const;
+
+/** How long a quiet worker sleeps in poll(2): the longest that a stop or a new state waits for it. */
+const RECEIVE_TIMEOUT_MS = 100;
+/** Pause between two sweeps under load. */
+const TICK_MS = 20;
+
+function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput): void {
+  let ticked = Math.trunc(performance.now());
+  while (!stopRequested(input.control)) {
+    const count = device.receive(RECEIVE_TIMEOUT_MS);
+    const now = Math.trunc(performance.now());
+    if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder);
+    if (count > 0) {
+      forwardBatch(forwarder, now);
+      device.send();
+    }
+    if (now - ticked >= TICK_MS) {
+      sweepTables(forwarder, now, now - ticked);
+      publishDeviceCounters(device, input.deviceCounters);
+      ticked = now;
+    }
+  }
+}
+
+/** The last of the states that wait: those before it are out of date already. */
+function takeOver(forwarder: Forwarder): void {
+  if (parentPort === null) return;
+  let received = receiveMessageOnPort(parentPort);
+  while (received !== undefined) {
+    adoptState(forwarder, received.message as ForwardingState);
+    received = receiveMessageOnPort(parentPort);
+  }
+}
+
+function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
+  const statistics = device.statistics();
+  row[0] = statistics.rxDropped;
+  row[1] = statistics.rxRingFull;
+  row[2] = statistics.fillRingEmpty;
+  row[3] = device.txDropped;
+}
+
+function main(input: WorkerInput, post: (message: WorkerMessage) => void): void {
+  let device: AfXdpDevice | undefined;
+  try {
+    device = createAfXdpDevice(input);
+    const forwarder = createForwarder(device, input.counters, input.state);
+    post({ kind: 'ready', zeroCopy: device.zeroCopy });
+    runLoop(device, forwarder, input);
+    post({ kind: 'stopped' });
+  } catch (error) {
+    const { message, code } = error as Error & { code?: string };
+    post({ kind: 'failed', message, code: code ?? 'WORKER_FAILED' });
+  } finally {
+    device?.close();
+  }
+}
+
+if (parentPort !== null) {
+  const port = parentPort;
+  main(workerData as WorkerInput, (message) => port.postMessage(message));
+}

@@ -1,0 +1,210 @@
+/**
+ * The counters as Prometheus sees them: a registry whose metrics read the slots when they are scraped, so that counting
+ * a packet costs nothing but its slot. The daemon creates one and hands it to server.ts.
+ *
+ * Everything is present from the first scrape, with value 0: a rate needs a start, and `hushlb_resets_sent_total 0` is a
+ * statement.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import {
+  BACKEND_BYTES,
+  BACKEND_PACKETS,
+  BACKEND_SLOTS,
+  type CounterLayout,
+  SERVICE_ENTRIES,
+  SERVICE_EVICTED,
+  SERVICE_EXPIRED,
+  SERVICE_HITS,
+  SERVICE_NON_SYN_MISSES,
+  SERVICE_REFUSED,
+  SERVICE_RESETS_SENT,
+  SERVICE_SYN_MISSES,
+  SERVICE_UNFINISHED_CHECKSUMS,
+  sumSlots,
+} from './counters.ts';
+
+/** The lookup table of a service as it is in force. */
+export interface TableStatus {
+  readonly service: string;
+  readonly fingerprint: string;
+  readonly tableSize: number;
+  readonly slots: readonly { readonly backend: string; readonly count: number }[];
+}
+
+/** Something that a device counts by itself, such as `rx_dropped`; `value` never goes down. */
+export interface DeviceCounter {
+  /** A receive queue's number, or 'all' for what is counted before a queue is chosen. */
+  readonly queue: number | 'all';
+  readonly event: string;
+  readonly value: number;
+}
+
+export interface ExpositionSources {
+  readonly version: string;
+  readonly layout: CounterLayout;
+  /** One array a worker (`allocateCounters`). */
+  readonly workers: readonly Float64Array[];
+  /** Asked at every scrape. */
+  tables(): readonly TableStatus[];
+  deviceCounters(): readonly DeviceCounter[];
+}
+
+type Labels = Record<string, string | number>;
+type Samples = () => Iterable<readonly [Labels, number]>;
+
+/** A registry of its own: nothing is shared with other registries in the process. */
+export function createExposition(sources: ExpositionSources): Registry {
+  const { layout, workers } = sources;
+  const registry = new Registry();
+
+  const define = (
+    type: typeof Counter | typeof Gauge,
+    name: string,
+    help: string,
+    labelNames: string[],
+    samples: Samples,
+  ) => {
+    const metric: Counter | Gauge = new type({
+      name: `hushlb_${name}`,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        metric.reset();
+        for (const [labels, value] of samples()) metric.inc(labels, value);
+      },
+    });
+  };
+
+  define(
+    Counter,
+    'packets_total',
+    'Packets by what became of them; service is empty for packets that belong to none.',
+    ['service', 'verdict', 'reason'],
+    function* () {
+      for (const [service, base] of layout.exitBase.entries()) {
+        const name = layout.services[service]?.name ?? '';
+        for (const [exit, { verdict, reason }] of layout.exits.entries()) {
+          yield [{ service: name, verdict, reason }, sumSlots(workers, base + exit)];
+        }
+      }
+    },
+  );
+
+  const perBackend = (slot: number): Samples =>
+    function* () {
+      for (const [i, { name, backends }] of layout.services.entries()) {
+        for (const [j, backend] of backends.entries()) {
+          yield [{ service: name, backend }, sumSlots(workers, layout.backendBase[i] + j * BACKEND_SLOTS + slot)];
+        }
+      }
+    };
+  const ofBackend = ['service', 'backend'];
+  define(Counter, 'backend_packets_total', 'Packets forwarded to a backend.', ofBackend, perBackend(BACKEND_PACKETS));
+  define(
+    Counter,
+    'backend_bytes_total',
+    'Bytes of the packets forwarded to a backend.',
+    ofBackend,
+    perBackend(BACKEND_BYTES),
+  );
+
+  const perService = (...slots: { slot: number; labels?: Labels }[]): Samples =>
+    function* () {
+      for (const [i, { name }] of layout.services.entries()) {
+        for (const { slot, labels } of slots) {
+          yield [{ service: name, ...labels }, sumSlots(workers, layout.serviceBase[i] + slot)];
+        }
+      }
+    };
+  const ofService = ['service'];
+  define(
+    Gauge,
+    'conntrack_entries',
+    'Connections in the connection table now.',
+    ofService,
+    perService({ slot: SERVICE_ENTRIES }),
+  );
+  define(
+    Counter,
+    'conntrack_hits_total',
+    'Packets whose connection was in the table.',
+    ofService,
+    perService({ slot: SERVICE_HITS }),
+  );
+  define(
+    Counter,
+    'conntrack_misses_total',
+    'Packets whose connection was not in the table: syn opens one, non_syn belongs to one that was forgotten.',
+    ['service', 'kind'],
+    perService(
+      { slot: SERVICE_SYN_MISSES, labels: { kind: 'syn' } },
+      { slot: SERVICE_NON_SYN_MISSES, labels: { kind: 'non_syn' } },
+    ),
+  );
+  define(
+    Counter,
+    'conntrack_expired_total',
+    'Connections forgotten after their idle timeout.',
+    ofService,
+    perService({ slot: SERVICE_EXPIRED }),
+  );
+  define(
+    Counter,
+    'conntrack_evicted_total',
+    'Connections forgotten to make room for others.',
+    ofService,
+    perService({ slot: SERVICE_EVICTED }),
+  );
+  define(
+    Counter,
+    'conntrack_refused_total',
+    'Connections that found the table full and were forwarded by hash alone.',
+    ofService,
+    perService({ slot: SERVICE_REFUSED }),
+  );
+  define(
+    Counter,
+    'resets_sent_total',
+    'RST segments that the balancer itself sent: 0 in stateless mode.',
+    ofService,
+    perService({ slot: SERVICE_RESETS_SENT }),
+  );
+
+  define(
+    Counter,
+    'unfinished_checksums_total',
+    'SYNs whose sender left the TCP checksum to hardware that its link lacks: backends drop them.',
+    ofService,
+    perService({ slot: SERVICE_UNFINISHED_CHECKSUMS }),
+  );
+
+  define(
+    Gauge,
+    'lookup_table_info',
+    'Always 1. Balancers with equal fingerprints send the same flow to the same backend.',
+    ['service', 'fingerprint', 'table_size'],
+    () =>
+      sources
+        .tables()
+        .map(({ service, fingerprint, tableSize }) => [{ service, fingerprint, table_size: tableSize }, 1] as const),
+  );
+  define(Gauge, 'backend_slots', "Slots of the service's lookup table that lead to a backend.", ofBackend, () =>
+    sources
+      .tables()
+      .flatMap(({ service, slots }) => slots.map(({ backend, count }) => [{ service, backend }, count] as const)),
+  );
+  define(
+    Counter,
+    'device_events_total',
+    'What the packet device counted by itself: packets dropped before or after the balancer saw them.',
+    ['queue', 'event'],
+    () => sources.deviceCounters().map(({ queue, event, value }) => [{ queue, event }, value] as const),
+  );
+  define(Gauge, 'build_info', 'Always 1: its label is the version that runs.', ['version'], () => [
+    [{ version: sources.version }, 1],
+  ]);
+
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}

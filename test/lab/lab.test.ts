@@ -1,0 +1,246 @@
+/**
+ * The lab as a user runs it: `hushlb lab run …` as a process, with real kernels, nginx and the balancer; and what is left
+ * of it after each way to end.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findRuns, removeRun, runDirectory } from '../../lab/runs.ts';
+
+const HUSHLB = new URL('../../cli/main.js', import.meta.url).pathname;
+const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-lab-'));
+const started: number[] = [];
+
+after(() => {
+  for (const pid of started) removeRun(String(pid));
+  rmSync(directory, { recursive: true });
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function lab(...options: string[]) {
+  const child = spawn(process.execPath, [HUSHLB, 'lab', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const pid = child.pid as number;
+  started.push(pid);
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text;
+    });
+  }
+  const ended = new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, ...output })));
+  return { pid, ended, kill: (signal: NodeJS.Signals) => child.kill(signal) };
+}
+
+/** Everything on this machine that carries the run's id. */
+function traces(pid: number): string[] {
+  const namespaces = readdirSync('/run/netns').filter((name) => name.startsWith(`hushlb-${pid}-`));
+  // Programs of a run have its directory or one of its namespaces in their command line; the lab itself has not.
+  const processes = spawnSync('pgrep', ['-f', `hushlb-${pid}[-/]`], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter(Boolean);
+  const files = existsSync(runDirectory(String(pid))) ? [runDirectory(String(pid))] : [];
+  return [...namespaces, ...processes, ...files];
+}
+
+function pidsIn(namespace: string): number[] {
+  return execFileSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' }).split('\n').filter(Boolean).map(Number);
+}
+
+async function until(what: string, isSo: () => boolean): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while (!isSo()) {
+    assert.ok(Date.now() < deadline, `waited in vain for ${what}`);
+    await sleep(50);
+  }
+}
+
+/** Until a run is in the middle of it: its client runs. (The lab itself looks in only while it builds.) */
+function inTheMiddle(pid: number): Promise<void> {
+  const client = `hushlb-${pid}-client`;
+  return until('the client', () => existsSync(`/run/netns/${client}`) && pidsIn(client).some((each) => each !== pid));
+}
+
+interface Results {
+  readonly runs: readonly {
+    readonly scenario: string;
+    readonly promise: { readonly held: boolean; readonly broken: readonly string[] };
+    readonly connections: readonly {
+      readonly outcome: string;
+      readonly resetBy: string | null;
+      readonly backendBefore: string;
+      readonly backendAfter: string | null;
+    }[];
+    readonly balancer: {
+      readonly resetsCaptured: number;
+      readonly resetsCounted: number;
+      readonly nonSynMisses: number;
+    };
+    readonly ladder: readonly { readonly kind: string; readonly label?: string; readonly hops?: readonly object[] }[];
+  }[];
+}
+
+describe('hushlb lab run', () => {
+  it('tells the three stories, and they come out as they must', async () => {
+    const file = join(directory, 'results.json');
+    const run = lab('run', 'stateless', 'round-robin', 'syn-only', '--json', file);
+    const { code, stdout, stderr } = await run.ended;
+    assert.equal(code, 0, stdout + stderr);
+    assert.equal(stderr, '', 'no progress where stderr is no terminal');
+    assert.deepEqual(traces(run.pid), []);
+
+    const { runs } = JSON.parse(readFileSync(file, 'utf8')) as Results;
+    const [stateless, roundRobin, synOnly] = runs;
+    assert.deepEqual(
+      runs.map(({ scenario, promise }) => [scenario, promise.held, promise.broken]),
+      [
+        ['stateless', true, []],
+        ['round-robin', true, []],
+        ['syn-only', true, []],
+      ],
+    );
+    for (const { connections } of runs) assert.equal(connections.length, 60);
+
+    assert.ok(stateless.connections.every(({ outcome }) => outcome === 'kept'));
+    assert.ok(stateless.connections.every(({ backendBefore, backendAfter }) => backendBefore === backendAfter));
+    assert.equal(new Set(stateless.connections.map(({ backendBefore }) => backendBefore)).size, 3);
+    assert.equal(stateless.balancer.resetsCaptured + stateless.balancer.resetsCounted, 0);
+    assert.equal(stateless.balancer.nonSynMisses, 60);
+
+    const lost = roundRobin.connections.filter(({ outcome }) => outcome !== 'kept');
+    assert.ok(lost.length >= 24 && lost.length <= 56, `${lost.length} of 60 lost`);
+    for (const { outcome, resetBy, backendBefore, backendAfter } of lost) {
+      assert.equal(outcome, 'reset-by-backend');
+      assert.equal(resetBy, backendAfter);
+      assert.notEqual(backendAfter, backendBefore);
+    }
+    assert.equal(roundRobin.balancer.resetsCaptured + roundRobin.balancer.resetsCounted, 0);
+
+    assert.ok(synOnly.connections.every(({ outcome, resetBy }) => outcome === 'reset-by-balancer' && resetBy === 'lb'));
+    assert.ok(synOnly.connections.every(({ backendAfter }) => backendAfter === null));
+    assert.deepEqual([synOnly.balancer.resetsCaptured, synOnly.balancer.resetsCounted], [60, 60]);
+
+    const labels = ({ ladder }: Results['runs'][number]) => ladder.map(({ kind, label }) => label ?? kind);
+    const opening = ['SYN', 'SYN-ACK', 'ACK', 'GET /', '200 OK', 'table', 'table', 'GET /'];
+    assert.deepEqual(labels(stateless), [...opening, '200 OK', 'table']);
+    assert.deepEqual(labels(roundRobin), [...opening, 'RST', 'table']);
+    assert.deepEqual(labels(synOnly), [...opening, 'RST', 'table']);
+    assert.deepEqual(stateless.ladder[0].hops?.length, 2);
+
+    assert.ok(!stdout.includes('\u001b'), 'no colours where stdout is no terminal');
+    for (const line of stdout.split('\n')) assert.ok([...line].length <= 80, line);
+    assert.match(stdout, /│ round-robin │ .* held/);
+  });
+
+  it('runs beside another one, and clean leaves both alone', async () => {
+    const [first, second] = [lab('run', 'stateless', '--connections', '50'), lab('run', 'syn-only', '--backends', '2')];
+    await Promise.all([inTheMiddle(first.pid), inTheMiddle(second.pid)]);
+    const { stdout } = await lab('clean').ended;
+    for (const { pid } of [first, second]) assert.match(stdout, new RegExp(`run ${pid}: still going on, left alone`));
+    for (const run of [first, second]) {
+      const { code, stdout: text, stderr } = await run.ended;
+      assert.equal(code, 0, text + stderr);
+      assert.deepEqual(traces(run.pid), []);
+    }
+  });
+
+  it('fails in one line when a part of it dies, and takes the rest down', async () => {
+    const run = lab('run', 'stateless');
+    await inTheMiddle(run.pid);
+    const [balancer] = pidsIn(`hushlb-${run.pid}-lb`);
+    process.kill(balancer, 'SIGKILL');
+    const { code, stderr } = await run.ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /^hushlb: the balancer ended \(SIGKILL\): .*\n$/);
+    assert.deepEqual(traces(run.pid), []);
+  });
+
+  it('says which promise broke, and exits with 1, when the network does not play along', async () => {
+    const run = lab('run', 'stateless');
+    await inTheMiddle(run.pid);
+    await sleep(1500);
+    execFileSync('ip', ['-n', `hushlb-${run.pid}-router`, 'link', 'set', 'b1', 'down']);
+    const { code, stdout } = await run.ended;
+    assert.equal(code, 1);
+    assert.match(stdout, /^ {2}hung +[1-9]/m);
+    assert.match(stdout, /^Promise broken:$/m);
+    assert.match(stdout, /^ {2}✕ 60 connections kept; seen: \d+$/m);
+    assert.deepEqual(traces(run.pid), []);
+  });
+
+  for (const [signal, expected] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    it(`takes everything down on ${signal} in the middle`, async () => {
+      const run = lab('run', 'stateless', 'round-robin');
+      await inTheMiddle(run.pid);
+      run.kill(signal);
+      const { code, stderr } = await run.ended;
+      assert.equal(code, expected);
+      assert.equal(stderr, 'hushlb: interrupted, the network is taken down\n');
+      assert.deepEqual(traces(run.pid), []);
+    });
+  }
+
+  it('takes everything down on SIGINT at the very start', async () => {
+    const run = lab('run', 'stateless');
+    await until('the run', () => existsSync(runDirectory(String(run.pid))));
+    run.kill('SIGINT');
+    assert.equal((await run.ended).code, 130);
+    assert.deepEqual(traces(run.pid), []);
+  });
+});
+
+describe('hushlb lab clean', () => {
+  it('clears what a kill -9 left, and says so', async () => {
+    const run = lab('run', 'stateless');
+    await inTheMiddle(run.pid);
+    run.kill('SIGKILL');
+    await run.ended;
+    assert.ok(traces(run.pid).length > 6, 'nothing was left to clean');
+    const { code, stdout } = await lab('clean').ended;
+    assert.equal(code, 0);
+    assert.match(stdout, new RegExp(`^run ${run.pid}: removed 6 namespaces, \\d+ processes and its files$`, 'm'));
+    assert.deepEqual(traces(run.pid), []);
+  });
+
+  it('is not fooled by a pid that was given out again', () => {
+    const id = String(process.pid);
+    mkdirSync(runDirectory(id));
+    try {
+      const alive = (): boolean | undefined => findRuns().find(({ runId }) => runId === id)?.ownerAlive;
+      assert.equal(alive(), true, 'a run that is just opening');
+      writeFileSync(join(runDirectory(id), 'owner'), '12345');
+      assert.equal(alive(), false, 'another process had this pid');
+    } finally {
+      removeRun(id);
+    }
+  });
+});
+
+describe('what cannot be run', () => {
+  const answers: [string[], number, RegExp][] = [
+    [['run', 'statless'], 2, /"statless".*"stateless", "round-robin", "syn-only"/],
+    [['run', 'stateless', '--connections', '5'], 2, /--connections: expected a whole number from 50 to 2000, got 5/],
+    [['run', 'stateless', '--backends', '1'], 2, /--backends: expected a whole number from 2 to 9, got 1/],
+    [['run', 'stateless', '--json', '/no/such/place.json'], 1, /cannot write \/no\/such\/place.json/],
+  ];
+  for (const [options, code, message] of answers) {
+    it(options.join(' '), async () => {
+      const ended = await lab(...options).ended;
+      assert.equal(ended.code, code);
+      assert.match(ended.stderr, message);
+      assert.equal(ended.stderr.trimEnd().split('\n').length, 1);
+      assert.equal(ended.stdout, '');
+    });
+  }
+});

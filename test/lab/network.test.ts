@@ -1,0 +1,107 @@
+/**
+ * The network for real: built from its description, looked at with the kernel's own tools, and gone again.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { after, describe, it } from 'node:test';
+import { inNamespace } from '../../io/namespace.ts';
+import { startCaptures } from '../../lab/captures.ts';
+import { LabError } from '../../lab/errors.ts';
+import { buildNetwork } from '../../lab/network.ts';
+import { parsePackets } from '../../lab/packets.ts';
+import { labProgram, pause, startProcess } from '../../lab/processes.ts';
+import { removeRun } from '../../lab/runs.ts';
+import { sharedLan, VIP } from '../../lab/topology.ts';
+
+const RUN = `test-${process.pid}`;
+const never = new AbortController().signal;
+
+after(() => void removeRun(RUN));
+
+function ownNamespaces(): string[] {
+  return readdirSync('/run/netns').filter((name) => name.startsWith(`hushlb-${RUN}-`));
+}
+
+interface Addresses {
+  readonly addr_info: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
+}
+
+describe('buildNetwork', () => {
+  it('builds what is described in well under two seconds, and removeRun leaves nothing of it', async () => {
+    const start = performance.now();
+    const network = buildNetwork(RUN, sharedLan(3));
+    assert.ok(performance.now() - start < 2000);
+    assert.equal(ownNamespaces().length, 6);
+
+    const ip = (host: string, ...command: string[]): string =>
+      execFileSync('ip', ['-n', network.namespace(host), '-json', ...command], { encoding: 'utf8' });
+    const addresses = (host: string): string[] =>
+      (JSON.parse(ip(host, 'address')) as Addresses[])
+        .flatMap((each) => each.addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`))
+        .filter((each) => !each.startsWith('127.'));
+    assert.deepEqual(addresses('client'), ['198.18.0.2/24']);
+    assert.deepEqual(addresses('router').sort(), ['198.18.0.1/24', '198.18.2.254/24']);
+    assert.deepEqual(addresses('lb'), ['198.18.2.10/24']);
+    assert.deepEqual(addresses('b3').sort(), ['198.18.10.1/32', '198.18.2.3/24']);
+    assert.match(ip('router', 'route', 'get', VIP), /"gateway":"198.18.2.10"/);
+    const sysctl = (host: string, name: string): string =>
+      inNamespace(network.namespace(host), () => readFileSync(`/proc/sys/net/${name}`, 'utf8')).trim();
+    assert.equal(sysctl('router', 'ipv4/ip_forward'), '1');
+    assert.equal(sysctl('lb', 'ipv4/ip_forward'), '0');
+    assert.equal(sysctl('b2', 'ipv4/conf/all/arp_ignore'), '1');
+    assert.equal(sysctl('b2', 'ipv4/conf/all/arp_announce'), '2');
+    assert.equal(sysctl('b2', 'ipv4/conf/eth0/rp_filter'), '0');
+
+    await watchOneConversation(network.namespace);
+    const removal = removeRun(RUN);
+    assert.equal(removal.namespaces, 6);
+    assert.deepEqual(ownNamespaces(), []);
+    assert.deepEqual(removeRun(RUN), { namespaces: 0, processes: 0, directory: false });
+  });
+
+  it('names the command that failed, and leaves the rest for removeRun', () => {
+    const [client] = sharedLan(1).hosts;
+    const twice = { hosts: [{ ...client, routes: [{ to: 'default', via: '203.0.113.1' }] }], cables: [] };
+    assert.throws(
+      () => buildNetwork(RUN, twice),
+      (error) =>
+        error instanceof LabError && error.code === 'LAB_NETWORK' && /'ip -netns .* address add /.test(error.message),
+    );
+    assert.equal(removeRun(RUN).namespaces, 1);
+  });
+});
+
+/** A request to b2's own address, captured at both ends of the router. */
+async function watchOneConversation(namespace: (host: string) => string): Promise<void> {
+  const captures = startCaptures([
+    { host: 'client', namespace: namespace('client'), interface: 'eth0', farEnd: false },
+    { host: 'b2', namespace: namespace('router'), interface: 'b2', farEnd: true },
+  ]);
+  const run = (host: string, program: string, ...options: string[]) =>
+    startProcess({
+      name: program,
+      namespace: namespace(host),
+      command: [process.execPath, labProgram(program), ...options],
+      onUnexpectedEnd: (error) => assert.fail(error.message),
+    });
+  const server = run('b2', 'http-server', '--name', 'b2', '--port', '80');
+  await pause(500, never);
+  const client = run('client', 'keepalive-client', '--host', '198.18.2.2', '--connections', '1');
+  const answer = await client.waitForLine((line) => line.includes('exchange'), 5000, never);
+  assert.equal((JSON.parse(answer) as { backend: string }).backend, 'b2');
+  await client.stop();
+  await server.stop();
+  assert.equal(captures.stop(), 0);
+  assert.equal(captures.stop(), 0);
+
+  const requests = parsePackets(captures.frames).filter(({ httpLine }) => httpLine === 'GET / HTTP/1.1');
+  assert.deepEqual(
+    requests.map(({ host, direction }) => [host, direction]),
+    [
+      ['client', 'out'],
+      ['b2', 'in'],
+    ],
+  );
+  assert.ok(Math.abs(requests[0].timeMs - Date.now()) < 10_000);
+}

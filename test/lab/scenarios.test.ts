@@ -1,0 +1,133 @@
+/**
+ * Promises can break: findings made up to keep each scenario's promise, then bent in one place.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Connection, Outcome } from '../../lab/connections.ts';
+import type { Paint } from '../../lab/draw.ts';
+import type { BalancerFindings, Findings } from '../../lab/findings.ts';
+import { describeResult, describeScenario, summarise } from '../../lab/report.ts';
+import { checkPromise, type RunResult, SCENARIOS } from '../../lab/scenarios.ts';
+
+function connections(counts: Partial<Record<Outcome, number>>): Connection[] {
+  return Object.entries(counts).flatMap(([outcome, count]) =>
+    Array.from({ length: count }, (_, id) => ({
+      id,
+      clientPort: 40000 + id,
+      backendBefore: 'b1',
+      backendAfter: outcome === 'kept' ? 'b1' : outcome === 'reset-by-backend' ? 'b2' : null,
+      outcome: outcome as Outcome,
+      resetBy: outcome === 'reset-by-backend' ? 'b2' : outcome === 'reset-by-balancer' ? 'lb' : null,
+      error: outcome === 'kept' ? null : 'ECONNRESET',
+      secondRequestMs: 0,
+      secondEndMs: 1,
+      reset: null,
+    })),
+  );
+}
+
+function findings(counts: Partial<Record<Outcome, number>>, balancer: Partial<BalancerFindings> = {}): Findings {
+  return {
+    backends: ['b1', 'b2', 'b3'],
+    webServer: 'nginx',
+    balancer: {
+      mode: 'stateless',
+      scheduler: 'maglev',
+      idleTimeoutMs: 2000,
+      resetsCaptured: counts['reset-by-balancer'] ?? 0,
+      resetsCounted: counts['reset-by-balancer'] ?? 0,
+      entriesAtPeak: 60,
+      entriesBeforeSecond: 0,
+      expired: 60,
+      hits: 0,
+      synMisses: 60,
+      nonSynMisses: 60,
+      ...balancer,
+    },
+    connectionsAsked: 60,
+    connections: connections(counts),
+    framesCaptured: 1000,
+    framesLost: 0,
+    ladder: null,
+  };
+}
+
+function broken(name: string, seen: Findings): number {
+  const scenario = SCENARIOS.find((each) => each.name === name);
+  assert.ok(scenario !== undefined);
+  const { promise } = checkPromise(scenario, seen);
+  assert.equal(promise.held, promise.broken.length === 0);
+  return promise.broken.length;
+}
+
+describe('promises', () => {
+  it('hold for what each scenario is about', () => {
+    assert.equal(broken('stateless', findings({ kept: 60 })), 0);
+    for (const kept of [8, 20, 32]) {
+      assert.equal(broken('round-robin', findings({ kept, 'reset-by-backend': 60 - kept })), 0);
+    }
+    assert.equal(broken('syn-only', findings({ 'reset-by-balancer': 60 })), 0);
+  });
+
+  it('stateless breaks with one lost connection, one RST, one move to another backend', () => {
+    assert.notEqual(broken('stateless', findings({ kept: 59, hung: 1 })), 0);
+    assert.notEqual(broken('stateless', findings({ kept: 60 }, { resetsCaptured: 1 })), 0);
+    assert.notEqual(broken('stateless', findings({ kept: 60 }, { resetsCounted: 1 })), 0);
+    const moved = findings({ kept: 60 });
+    const [first, ...rest] = moved.connections;
+    assert.notEqual(broken('stateless', { ...moved, connections: [{ ...first, backendAfter: 'b2' }, ...rest] }), 0);
+  });
+
+  it('round-robin breaks outside its bounds, with a loss that no backend caused, with an RST of the balancer', () => {
+    assert.notEqual(broken('round-robin', findings({ kept: 60 })), 0);
+    assert.notEqual(broken('round-robin', findings({ kept: 40, 'reset-by-backend': 20 })), 0);
+    assert.notEqual(broken('round-robin', findings({ kept: 1, 'reset-by-backend': 59 })), 0);
+    for (const other of ['hung', 'error', 'reset-by-unknown', 'reset-by-balancer'] as const) {
+      assert.notEqual(broken('round-robin', findings({ kept: 20, 'reset-by-backend': 39, [other]: 1 })), 0, other);
+    }
+    assert.notEqual(broken('round-robin', findings({ kept: 20, 'reset-by-backend': 40 }, { resetsCaptured: 1 })), 0);
+  });
+
+  it('syn-only breaks with one that lived, and where captures and metrics disagree', () => {
+    assert.notEqual(broken('syn-only', findings({ 'reset-by-balancer': 59, kept: 1 })), 0);
+    assert.notEqual(broken('syn-only', findings({ 'reset-by-balancer': 59, 'reset-by-unknown': 1 })), 0);
+    assert.notEqual(broken('syn-only', findings({ 'reset-by-balancer': 60 }, { resetsCounted: 59 })), 0);
+  });
+
+  it('every one breaks where the table did not fill or empty, a frame was lost, a connection never opened', () => {
+    assert.notEqual(broken('stateless', findings({ kept: 60 }, { entriesAtPeak: 59 })), 0);
+    assert.notEqual(broken('stateless', findings({ kept: 60 }, { entriesBeforeSecond: 1 })), 0);
+    assert.notEqual(broken('stateless', { ...findings({ kept: 60 }), framesLost: 1 }), 0);
+    for (const { name } of SCENARIOS) assert.notEqual(broken(name, findings({})), 0, name);
+  });
+});
+
+describe('reports', () => {
+  const plain: Paint = (_style, text) => text;
+  const claims = [{ promised: '60 connections kept', seen: '59', held: false }];
+  const bad: RunResult = {
+    scenario: 'test',
+    ...findings({ kept: 59, 'reset-by-unknown': 1 }),
+    promise: { held: false, broken: ['promised 60 connections kept; seen: 59'], claims },
+  };
+
+  it('say what was promised and what was seen instead', () => {
+    const text = describeResult(bad, { width: 80, paint: plain }).join('\n');
+    assert.match(text, /Promise broken:\n {2}✕ 60 connections kept; seen: 59/);
+    assert.match(text, / {2}kept +59 +98 % /);
+    assert.match(text, / {2}reset, sender not seen +1 +2 % /);
+    assert.match(summarise([bad], { width: 80, paint: plain }).join('\n'), /59 of 60 .* broken/);
+  });
+
+  it('stay within every width', () => {
+    for (let width = 40; width <= 140; width++) {
+      const look = { width, paint: plain };
+      const lines = [
+        ...SCENARIOS.flatMap((scenario) => describeScenario(scenario, '60 connections, 3 backends (nginx)', look)),
+        ...describeResult(bad, look),
+        ...summarise([bad, bad], look),
+      ];
+      for (const line of lines) assert.ok([...line].length <= width, `${width} columns: ${line}`);
+    }
+  });
+});

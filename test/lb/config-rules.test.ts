@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { validateConfig } from '../../lb/config-file.ts';
+import { ConfigError } from '../../lb/config-problems.ts';
+
+type Settings = Record<string, unknown>;
+
+const backends = (count: number, more: Settings = {}) =>
+  Array.from({ length: count }, (_, i) => ({
+    name: `b${i}`,
+    address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`,
+    ...more,
+  }));
+
+const service = (name: string, more: Settings = {}) => ({
+  name,
+  vip: '198.18.10.1',
+  port: 80,
+  backends: backends(2),
+  ...more,
+});
+
+function problemsOf(services: unknown[]): string[] {
+  try {
+    validateConfig({ interface: 'eth0', services }, 'FILE');
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.problems.map(({ path, message }) => `${path}: ${message}`);
+  }
+  return [];
+}
+
+test('services differ in name, and in VIP or port', () => {
+  assert.deepEqual(problemsOf([service('a'), service('b', { port: 81 }), service('c', { vip: '198.18.10.2' })]), []);
+  assert.deepEqual(problemsOf([service('a'), service('b', { port: 81 }), service('a', { port: 82 })]), [
+    'services[2].name: expected a name that no other service has, got "a"',
+  ]);
+  assert.deepEqual(problemsOf([service('a', { port: 81 }), service('b'), service('c')]), [
+    'services[2]: expected a VIP, protocol and port that no other service has, ' +
+      'got 198.18.10.1 tcp port 80, as services[1]',
+  ]);
+});
+
+test('backends of a service differ in name and address; two services may share them', () => {
+  assert.deepEqual(problemsOf([service('a'), service('b', { port: 81 })]), []);
+  const [first, second] = backends(2);
+  assert.deepEqual(problemsOf([service('a', { backends: [first, { ...second, name: first.name }] })]), [
+    'services[0].backends[1].name: expected a name that no other backend of the service has, got "b0"',
+  ]);
+  assert.deepEqual(problemsOf([service('a', { backends: [first, { ...second, address: first.address }] })]), [
+    'services[0].backends[1].address: expected an address that no other backend of the service has, got "10.0.0.0"',
+  ]);
+  assert.deepEqual(problemsOf([service('a', { backends: [first, { ...second, address: '198.18.10.1' }] })]), [
+    'services[0].backends[1].address: expected the backend\'s own address, not the VIP, got "198.18.10.1"',
+  ]);
+});
+
+test('a table has room for every backend', () => {
+  assert.deepEqual(problemsOf([service('a', { backends: backends(7), tableSize: 7 })]), []);
+  assert.deepEqual(problemsOf([service('a', { backends: backends(8), tableSize: 7 })]), [
+    'services[0].tableSize: expected a prime number of at least 11, for 8 backends, got 7',
+  ]);
+});
+
+test('limits of a whole file: 4096 services, 65535 backends', () => {
+  const services = (count: number) =>
+    Array.from({ length: count }, (_, i) => service(`s${i}`, { port: i + 1, backends: backends(1) }));
+  assert.deepEqual(problemsOf(services(4096)), []);
+  assert.deepEqual(problemsOf(services(4097)), ['services: expected at most 4096 services, got a list']);
+  assert.deepEqual(problemsOf([service('a', { backends: backends(65_535) })]), []);
+  assert.deepEqual(problemsOf([service('a', { backends: backends(65_535) }), service('b', { port: 81 })]), [
+    'services: expected at most 65535 backends in all, got 65537',
+  ]);
+});
+
+function warningsOf(services: unknown[], more: Settings = {}): string[] {
+  const { warnings } = validateConfig({ interface: 'eth0', services, ...more }, 'FILE');
+  return warnings.map(({ path, message }) => `${path}: ${message}`);
+}
+
+test('what is broken on purpose says so', () => {
+  assert.deepEqual(warningsOf([service('a')]), []);
+  assert.match(warningsOf([service('a')], { mode: 'stateful' }).join(), /^mode: stateful is broken on purpose: .*RST/);
+  const roundRobin = { scheduler: 'round-robin' };
+  assert.match(
+    warningsOf([service('a'), service('b', { port: 81, ...roundRobin })]).join(),
+    /^services\[1\]\.scheduler: round-robin is broken on purpose: a connection that outlives its idle timeout/,
+  );
+  const conntrack = { enabled: false };
+  assert.match(
+    warningsOf([service('a', { ...roundRobin, conntrack })]).join(),
+    /^services\[0\]\.scheduler: round-robin is broken on purpose: without conntrack/,
+  );
+  assert.match(
+    warningsOf([service('a', { conntrack })], { mode: 'stateful' }).join(),
+    /services\[0\]\.conntrack\.enabled: mode stateful without conntrack/,
+  );
+  assert.deepEqual(warningsOf([service('a', { conntrack })]), []);
+});
+
+test('a service without an active backend, and a table that is small for its backends', () => {
+  assert.match(
+    warningsOf([service('a', { backends: backends(2, { state: 'draining' }) })]).join(),
+    /^services\[0\]\.backends: all are draining/,
+  );
+  // 100 slots a backend is the paper's advice; 199 is the prime below 2 * 100, 211 the one above.
+  assert.match(
+    warningsOf([service('a', { tableSize: 199 })]).join(),
+    /^services\[0\]\.tableSize: small for 2 backends, .*: 211 or more/,
+  );
+  assert.deepEqual(warningsOf([service('a', { tableSize: 211 })]), []);
+});

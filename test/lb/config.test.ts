@@ -1,0 +1,324 @@
+/**
+ * Values of a configuration: defaults, limits, and the line that each mistake gets. Files and positions: config-file.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { validateConfig } from '../../lb/config-file.ts';
+import { ConfigError } from '../../lb/config-problems.ts';
+
+type Settings = Record<string, unknown>;
+
+const backend = (number: number, more: Settings = {}) => ({
+  name: `b${number}`,
+  address: `198.18.2.${number}`,
+  ...more,
+});
+const service = (more: Settings = {}) => ({
+  name: 'web',
+  vip: '198.18.10.1',
+  port: 80,
+  backends: [backend(1)],
+  ...more,
+});
+const configuration = (more: Settings = {}) => ({ interface: 'eth0', services: [service()], ...more });
+
+function problemsOf(raw: unknown): string[] {
+  try {
+    validateConfig(raw, 'FILE');
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    assert.equal(error.code, 'CONFIG_INVALID');
+    return error.problems.map(({ path, message }) => `${path}: ${message}`);
+  }
+  return [];
+}
+
+test('three lines are enough: everything else has a default', () => {
+  const { config, warnings } = validateConfig(configuration(), 'FILE');
+  assert.deepEqual(config, {
+    interface: 'eth0',
+    io: 'af-xdp',
+    mode: 'stateless',
+    hashSeed: 0,
+    metrics: { listen: { host: '127.0.0.1', port: 9108 } },
+    xdpMode: 'auto',
+    services: [
+      {
+        name: 'web',
+        vip: '198.18.10.1',
+        protocol: 'tcp',
+        port: 80,
+        scheduler: 'maglev',
+        hash: 'source-ip-port',
+        tableSize: 65537,
+        conntrack: { enabled: true, idleTimeoutMs: 60_000, capacity: 1_048_576 },
+        encap: 'ipip',
+        backends: [{ name: 'b1', address: '198.18.2.1', weight: 1, state: 'active' }],
+      },
+    ],
+  });
+  assert.deepEqual(warnings, []);
+});
+
+test('a configuration is frozen all the way down and survives the way to a worker', () => {
+  const { config } = validateConfig(configuration(), 'FILE');
+  const isFrozen = (value: unknown): boolean =>
+    typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(isFrozen));
+  assert.ok(isFrozen(config));
+  assert.deepEqual(structuredClone(config), config);
+});
+
+test('every setting can be given another value', () => {
+  const { config } = validateConfig(
+    {
+      interface: 'enp3s0f1.100',
+      io: 'af-xdp',
+      mode: 'stateful',
+      hashSeed: 0xffffffff,
+      metrics: { listen: '[::1]:65535' },
+      xdpMode: 'generic',
+      services: [
+        service({
+          protocol: 'tcp',
+          scheduler: 'round-robin',
+          hash: 'five-tuple',
+          tableSize: 5_000_011,
+          conntrack: { enabled: false, idleTimeout: '250ms', capacity: 1 },
+          encap: 'l2',
+          backends: [backend(1, { weight: 256, state: 'draining' })],
+        }),
+      ],
+    },
+    'FILE',
+  );
+  assert.deepEqual(
+    { ...config, services: undefined },
+    {
+      interface: 'enp3s0f1.100',
+      io: 'af-xdp',
+      mode: 'stateful',
+      hashSeed: 4294967295,
+      metrics: { listen: { host: '::1', port: 65535 } },
+      xdpMode: 'generic',
+      services: undefined,
+    },
+  );
+  assert.deepEqual(config.services[0], {
+    name: 'web',
+    vip: '198.18.10.1',
+    protocol: 'tcp',
+    port: 80,
+    scheduler: 'round-robin',
+    hash: 'five-tuple',
+    tableSize: 5_000_011,
+    conntrack: { enabled: false, idleTimeoutMs: 250, capacity: 1 },
+    encap: 'l2',
+    backends: [{ name: 'b1', address: '198.18.2.1', weight: 256, state: 'draining' }],
+  });
+});
+
+test('metrics: false switches them off, a mapping may leave the address out', () => {
+  assert.equal(validateConfig(configuration({ metrics: false }), 'FILE').config.metrics, null);
+  const { metrics } = validateConfig(configuration({ metrics: {} }), 'FILE').config;
+  assert.deepEqual(metrics, { listen: { host: '127.0.0.1', port: 9108 } });
+});
+
+test('durations carry their unit', () => {
+  const units: [string, number][] = [
+    ['1ms', 1],
+    ['250ms', 250],
+    ['10s', 10_000],
+    ['5m', 300_000],
+    ['2h', 7_200_000],
+    ['1d', 86_400_000],
+    ['30d', 2_592_000_000],
+    ['720h', 2_592_000_000],
+  ];
+  for (const [text, ms] of units) {
+    const { config } = validateConfig(
+      configuration({ services: [service({ conntrack: { idleTimeout: text } })] }),
+      'FILE',
+    );
+    assert.equal(config.services[0].conntrack.idleTimeoutMs, ms, text);
+  }
+});
+
+const NAME = "a name: 1 to 63 letters, digits, '.', '_', ':' or '-', the first a letter or digit";
+const IPV4 = 'a unicast IPv4 address, such as 198.18.10.1';
+const TIME = 'a time from 1ms to 30d, such as 60s';
+const LISTEN = 'HOST:PORT, such as 127.0.0.1:9108';
+
+/** What is put in place of a right value, and the text of the problem. */
+const TOP: [key: string, value: unknown, text: string][] = [
+  ['interface', undefined, 'expected the name of a network interface, such as eth0, got nothing'],
+  ['interface', 'a/b', 'expected the name of a network interface, such as eth0, got "a/b"'],
+  ['interface', 'sixteen-letters-', 'expected the name of a network interface, such as eth0, got "sixteen-letters-"'],
+  ['interface', '..', 'expected the name of a network interface, such as eth0, got ".."'],
+  ['io', 'af-packet', 'expected af-xdp, the only one so far, got "af-packet"'],
+  ['io', 'portable', 'expected af-xdp, the only one so far, got "portable"'],
+  ['mode', 'Stateless', 'expected one of stateless, stateful, got "Stateless"'],
+  ['mode', null, 'expected one of stateless, stateful, got nothing'],
+  ['hashSeed', -1, 'expected a whole number from 0 to 4294967295, got -1'],
+  ['hashSeed', 2 ** 32, 'expected a whole number from 0 to 4294967295, got 4294967296'],
+  ['hashSeed', '7', 'expected a whole number from 0 to 4294967295, got "7"'],
+  ['metrics', true, 'expected false or a mapping, got true'],
+  ['metrics', null, 'expected false or a mapping, got nothing'],
+  ['metrics', '127.0.0.1:9108', 'expected false or a mapping, got "127.0.0.1:9108"'],
+  ['xdpMode', 'offload', 'expected one of auto, native, generic, got "offload"'],
+  ['services', undefined, 'expected a list of services, got nothing'],
+  ['services', {}, 'expected a list of services, got a mapping'],
+  ['services', [], 'expected at least one service, got an empty list'],
+];
+
+test('wrong values at the top', () => {
+  for (const [key, value, text] of TOP) {
+    assert.deepEqual(problemsOf(configuration({ [key]: value })), [`${key}: ${text}`]);
+  }
+  for (const listen of ['9108', ':9108', '127.0.0.1', 'a:0', 'a:65536', '::1:9108', 'http://a:1', '']) {
+    const expected = [`metrics.listen: expected ${LISTEN}, got ${JSON.stringify(listen)}`];
+    assert.deepEqual(problemsOf(configuration({ metrics: { listen } })), expected);
+  }
+});
+
+const SERVICE: [key: string, value: unknown, text: string][] = [
+  ['name', undefined, `expected ${NAME}, got nothing`],
+  ['name', '', `expected ${NAME}, got ""`],
+  ['name', '-web', `expected ${NAME}, got "-web"`],
+  ['name', 'two words', `expected ${NAME}, got "two words"`],
+  ['name', 80, `expected ${NAME}, got 80`],
+  ['vip', undefined, `expected ${IPV4}, got nothing`],
+  ['vip', '198.18.10', `expected ${IPV4}, got "198.18.10"`],
+  ['vip', '198.18.10.1/32', `expected ${IPV4}, got "198.18.10.1/32"`],
+  ['vip', '198.18.010.1', `expected ${IPV4}, got "198.18.010.1"`],
+  ['vip', '2001:db8::1', `expected ${IPV4}, got "2001:db8::1"`],
+  ['vip', '0.0.0.0', `expected ${IPV4}, got "0.0.0.0"`],
+  ['vip', '127.0.0.1', `expected ${IPV4}, got "127.0.0.1"`],
+  ['vip', '224.0.0.1', `expected ${IPV4}, got "224.0.0.1"`],
+  ['vip', '255.255.255.255', `expected ${IPV4}, got "255.255.255.255"`],
+  ['protocol', 'udp', 'expected tcp, the only one so far, got "udp"'],
+  ['port', undefined, 'expected a whole number from 1 to 65535, got nothing'],
+  ['port', 0, 'expected a whole number from 1 to 65535, got 0'],
+  ['port', 65536, 'expected a whole number from 1 to 65535, got 65536'],
+  ['port', -0.5, 'expected a whole number from 1 to 65535, got -0.5'],
+  ['port', Number.NaN, 'expected a whole number from 1 to 65535, got NaN'],
+  ['port', Number.POSITIVE_INFINITY, 'expected a whole number from 1 to 65535, got Infinity'],
+  ['scheduler', 'least-connections', 'expected one of maglev, round-robin, got "least-connections"'],
+  ['hash', 'ip', 'expected one of source-ip, source-ip-port, five-tuple, got "ip"'],
+  ['tableSize', 65536, 'expected a prime number (the next one is 65537), got 65536'],
+  ['tableSize', 9, 'expected a prime number (the next one is 11), got 9'],
+  ['tableSize', 5, 'expected a whole number from 7 to 5000011, got 5'],
+  ['tableSize', 5_000_081, 'expected a whole number from 7 to 5000011, got 5000081'],
+  ['tableSize', 7.5, 'expected a whole number from 7 to 5000011, got 7.5'],
+  ['tableSize', 1e300, 'expected a whole number from 7 to 5000011, got 1e+300'],
+  ['encap', 'gue', 'expected one of ipip, l2, got "gue"'],
+  ['conntrack', null, 'expected a mapping, got nothing'],
+  ['conntrack', [1], 'expected a mapping, got a list'],
+  ['backends', undefined, 'expected a list of backends, got nothing'],
+  ['backends', [], 'expected at least one backend, got an empty list'],
+];
+
+const BACKEND: [key: string, value: unknown, text: string][] = [
+  ['name', undefined, `expected ${NAME}, got nothing`],
+  ['name', 'x'.repeat(64), `expected ${NAME}, got "${'x'.repeat(60)}…"`],
+  ['name', 'a\u001b[31m\u009b1m\u202e', `expected ${NAME}, got "a\\u001b[31m\\u{9b}1m\\u{202e}"`],
+  ['address', undefined, `expected ${IPV4}, got nothing`],
+  ['address', 'b1.example', `expected ${IPV4}, got "b1.example"`],
+  ['weight', 0, 'expected a whole number from 1 to 256, got 0'],
+  ['weight', 257, 'expected a whole number from 1 to 256, got 257'],
+  ['weight', 1.5, 'expected a whole number from 1 to 256, got 1.5'],
+  ['weight', '2', 'expected a whole number from 1 to 256, got "2"'],
+  ['state', 'up', 'expected one of active, draining, got "up"'],
+];
+
+const CONNTRACK: [key: string, value: unknown, text: string][] = [
+  ['enabled', 'yes', 'expected true or false, got "yes"'],
+  ['idleTimeout', 60, `expected ${TIME}, with its unit (ms, s, m, h or d), got 60`],
+  ['idleTimeout', '60', `expected ${TIME}, got "60"`],
+  ['idleTimeout', '0s', `expected ${TIME}, got "0s"`],
+  ['idleTimeout', '31d', `expected ${TIME}, got "31d"`],
+  ['idleTimeout', '1.5s', `expected ${TIME}, got "1.5s"`],
+  ['idleTimeout', '-1s', `expected ${TIME}, got "-1s"`],
+  ['idleTimeout', null, `expected ${TIME}, got nothing`],
+  ['capacity', 0, 'expected a whole number from 1 to 16777216, got 0'],
+  ['capacity', 16_777_217, 'expected a whole number from 1 to 16777216, got 16777217'],
+];
+
+test('wrong values in a service, a backend, a connection table', () => {
+  for (const [key, value, text] of SERVICE) {
+    const problems = problemsOf(
+      configuration({ services: [service(), service({ name: 'x', port: 81, [key]: value })] }),
+    );
+    assert.deepEqual(problems, [`services[1].${key}: ${text}`]);
+  }
+  for (const [key, value, text] of BACKEND) {
+    const backends = [backend(1), backend(2, { [key]: value })];
+    const problems = problemsOf(configuration({ services: [service({ backends })] }));
+    assert.deepEqual(problems, [`services[0].backends[1].${key}: ${text}`]);
+  }
+  for (const [key, value, text] of CONNTRACK) {
+    const problems = problemsOf(configuration({ services: [service({ conntrack: { [key]: value } })] }));
+    assert.deepEqual(problems, [`services[0].conntrack.${key}: ${text}`]);
+  }
+});
+
+test('an unknown key is named, with the nearest known one if there is one', () => {
+  const unknown = (raw: Settings) => problemsOf(configuration({ services: [service(raw)] }));
+  const suggestions: [string, string][] = [
+    ['shceduler', 'scheduler'],
+    ['Scheduler', 'scheduler'],
+    ['tablesize', 'tableSize'],
+    ['table-size', 'tableSize'],
+    ['hahs', 'hash'],
+    ['backend', 'backends'],
+    ['conntrak', 'conntrack'],
+  ];
+  for (const [key, near] of suggestions) {
+    const text = `services[0].${key}: expected a known key (did you mean ${near}?), got the key "${key}"`;
+    assert.deepEqual(unknown({ [key]: 1 }), [text]);
+  }
+  const known = 'name, vip, protocol, port, scheduler, hash, tableSize, conntrack, encap, backends';
+  for (const key of ['healthCheck', 'x', 'toString', 'constructor']) {
+    const text = `services[0].${key}: expected one of the keys ${known}, got the key "${key}"`;
+    assert.deepEqual(unknown({ [key]: 1 }), [text]);
+  }
+  assert.deepEqual(problemsOf(configuration({ metrics: { lisen: 'a:1' } })), [
+    'metrics.lisen: expected a known key (did you mean listen?), got the key "lisen"',
+  ]);
+  assert.deepEqual(unknown({ 'a\nb': 1 }), [
+    `services[0]["a\\nb"]: expected one of the keys ${known}, got the key "a\\nb"`,
+  ]);
+});
+
+test('all problems come in one go', () => {
+  const raw = {
+    interface: '',
+    mod: 'stateless',
+    services: [service({ port: 0, backends: [backend(1, { weight: 0 }), backend(1)] }), service({ vip: 'x' })],
+  };
+  assert.deepEqual(
+    problemsOf(raw)
+      .map((problem) => problem.slice(0, problem.indexOf(': ')))
+      .sort(),
+    [
+      'interface',
+      'mod',
+      'services[0].backends[0].weight',
+      'services[0].backends[1].address',
+      'services[0].backends[1].name',
+      'services[0].port',
+      'services[1].name',
+      'services[1].vip',
+    ],
+  );
+});
+
+test('what is YAML but no configuration', () => {
+  for (const raw of [null, undefined]) {
+    assert.throws(() => validateConfig(raw, 'FILE'), {
+      code: 'CONFIG_INVALID',
+      message: 'FILE: expected a configuration, got an empty file',
+    });
+  }
+  assert.deepEqual(problemsOf([]), [': expected a mapping, got an empty list']);
+  assert.deepEqual(problemsOf('eth0'), [': expected a mapping, got "eth0"']);
+});
