@@ -61,10 +61,14 @@ function ip(namespace: string | null, commands: readonly string[]): void {
   execFileSync('ip', [...where, '-batch', '-'], { input: commands.join('\n') });
 }
 
+/** The load and what it is aimed at each have a core of their own: a generator that moves would measure the scheduler. */
+const CORES: Record<string, string> = { [NEAR]: '0', [FAR]: '1' };
+
 function start(namespace: string, script: string, args: readonly string[]): ChildProcess {
   const path = new URL(script, import.meta.url).pathname;
+  const command = ['taskset', '--cpu-list', CORES[namespace], process.execPath, path, ...args];
   const child = inNamespace(namespace, () =>
-    spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }),
+    spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] }),
   );
   children.add(child);
   child.once('exit', () => children.delete(child));

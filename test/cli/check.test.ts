@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { CONFIGURATION, hushlb, temporaryFolder } from './command.ts';
+
+const folder = temporaryFolder();
+after(() => folder.remove());
+
+const good = folder.write('good.yaml', CONFIGURATION);
+const bad = folder.write('bad.yaml', CONFIGURATION.replace('weight: 3', 'weight: 0').replace('name: api', 'nam: api'));
+const broken = folder.write('broken.yaml', CONFIGURATION.replace('name: web', 'name: web\n    scheduler: round-robin'));
+
+test('a good configuration is summed up', async () => {
+  assert.deepEqual(await hushlb(['check', '-c', good]), {
+    code: 0,
+    stdout: [
+      `ok: ${good}`,
+      'eth0, stateless, metrics on port 9108',
+      'web: 198.18.10.1 tcp port 80, maglev by source-ip-port to 3 backends (1 draining) by ipip',
+      'api: 198.18.10.1 tcp port 443, maglev by source-ip-port to 1 backend by ipip',
+      '',
+    ].join('\n'),
+    stderr: '',
+  });
+});
+
+test('surprises are told, and are no failure', async () => {
+  const { code, stdout } = await hushlb(['check', '--config', broken]);
+  assert.equal(code, 0);
+  assert.match(stdout, /^warning: services\[0\]\.scheduler: round-robin is broken on purpose: /m);
+});
+
+test('every problem of a bad one is a line on stderr', async () => {
+  const { code, stdout, stderr } = await hushlb(['check', '-c', bad]);
+  assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
+  assert.deepEqual(stderr.split('\n'), [
+    `hushlb: ${bad}: 3 problems`,
+    '  services[0].backends[0].weight: expected a whole number from 1 to 256, got 0 (line 8, column 42)',
+    "  services[1].name: expected a name: 1 to 63 letters, digits, '.', '_', ':' or '-', the first a letter or digit, got nothing (line 11, column 5)",
+    '  services[1].nam: expected a known key (did you mean name?), got the key "nam" (line 11, column 5)',
+    '',
+  ]);
+});
+
+test('--json says the same as data', async () => {
+  const result = async (file: string) => {
+    const { code, stdout, stderr } = await hushlb(['check', '--json', '-c', file]);
+    assert.equal(stderr, '');
+    return { code, ...JSON.parse(stdout) };
+  };
+  assert.deepEqual(await result(good), { code: 0, valid: true, problems: [], warnings: [] });
+
+  const { warnings, ...rest } = await result(broken);
+  assert.deepEqual(rest, { code: 0, valid: true, problems: [] });
+  assert.deepEqual(
+    warnings.map(({ path }: { path: string }) => path),
+    ['services[0].scheduler'],
+  );
+
+  const { problems, ...verdict } = await result(bad);
+  assert.deepEqual(verdict, { code: 1, valid: false, warnings: [] });
+  assert.deepEqual(problems[0], {
+    path: 'services[0].backends[0].weight',
+    message: 'expected a whole number from 1 to 256, got 0',
+    line: 8,
+    column: 42,
+  });
+  assert.equal(problems.length, 3);
+  assert.deepEqual((await result('/missing')).problems, [{ path: '', message: 'no such file' }]);
+});
+
+test('bad files are one line', async () => {
+  const cases: [file: string, line: string][] = [
+    ['/', '/: expected a file, got a directory'],
+    ['/dev/null', '/dev/null: expected a file, got a device or pipe'],
+    [folder.write('empty.yaml', ''), 'empty.yaml: expected a configuration, got an empty file'],
+    [folder.write('not.yaml', '"'), 'not.yaml: not valid YAML: missing closing "quote (line 1, column 2)'],
+  ];
+  for (const [file, line] of cases) {
+    const { code, stderr } = await hushlb(['check', '-c', file]);
+    assert.equal(code, 1);
+    assert.ok(stderr.endsWith(`${line}\n`) && stderr.indexOf('\n') === stderr.length - 1, stderr);
+  }
+});

@@ -1,0 +1,73 @@
+/**
+ * The compiled command line as a child process, as a user starts it.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const MAIN = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Environment of every child: what the tests' own terminal says must not matter. */
+function environment(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { COLUMNS: _columns, HUSHLB_DEBUG: _debug, NO_COLOR: _color, ...rest } = process.env;
+  return { ...rest, ...more };
+}
+
+/** Runs `hushlb ARGS` to its end. */
+export function hushlb(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const options = { env: environment(env), maxBuffer: 2 ** 26, timeout: 20_000 };
+    const child: ChildProcess = execFile(process.execPath, [MAIN, ...args], options, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }),
+    );
+  });
+}
+
+/** Starts a program that stays; the caller ends it. */
+export function start(command: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const [program, ...args] = command;
+  return spawn(program, args, { env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+export interface Folder {
+  /** Writes a file and returns its path. */
+  write(name: string, text: string): string;
+  remove(): void;
+}
+
+export function temporaryFolder(): Folder {
+  const path = mkdtempSync(join(tmpdir(), 'hushlb-test-cli-'));
+  return {
+    write(name, text) {
+      const file = join(path, name);
+      writeFileSync(file, text);
+      return file;
+    },
+    remove: () => rmSync(path, { recursive: true }),
+  };
+}
+
+export const CONFIGURATION = `
+interface: eth0
+services:
+  - name: web
+    vip: 198.18.10.1
+    port: 80
+    backends:
+      - { name: b2, address: 198.18.2.2, weight: 3 }
+      - { name: b1, address: 198.18.2.1 }
+      - { name: b0, address: 198.18.2.3, state: draining }
+  - name: api
+    vip: 198.18.10.1
+    port: 443
+    tableSize: 251
+    backends: [{ name: only, address: 198.18.2.1 }]
+`;

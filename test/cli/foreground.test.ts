@@ -1,0 +1,202 @@
+/**
+ * The commands that stay: run and decap, in network namespaces of their own. What `run` does to packets is tested with
+ * the daemon and in the lab.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import { CONFIGURATION, MAIN, start, temporaryFolder } from './command.ts';
+
+const NAMESPACE = `hushlb-test-${process.pid}-cli`;
+const root = process.getuid?.() === 0;
+const options = { skip: !root && 'needs root for a network namespace' };
+const ip = (...args: string[]): string => execFileSync('ip', ['-n', NAMESPACE, ...args], { encoding: 'utf8' });
+
+const folder = temporaryFolder();
+after(() => folder.remove());
+before(() => {
+  if (!root) return;
+  execFileSync('ip', ['netns', 'add', NAMESPACE]);
+  ip('link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'peer0');
+  ip('link', 'set', 'eth0', 'up');
+  ip('link', 'set', 'peer0', 'up');
+});
+after(() => {
+  if (root) execFileSync('ip', ['netns', 'delete', NAMESPACE]);
+});
+
+function inNamespace(...command: string[]): ChildProcess {
+  return start(['ip', 'netns', 'exec', NAMESPACE, ...command]);
+}
+
+const hushlb = (...args: string[]): ChildProcess => inNamespace(process.execPath, MAIN, ...args);
+
+interface End {
+  readonly code: number | null;
+  readonly lines: readonly string[];
+}
+
+/** Lines of stderr as they come, and the end. */
+function follow(child: ChildProcess): { line(pattern: RegExp): Promise<string>; end: Promise<End> } {
+  assert.ok(child.stderr !== null);
+  const lines: string[] = [];
+  const waiting: (() => void)[] = [];
+  createInterface(child.stderr).on('line', (line) => {
+    lines.push(line);
+    for (const wake of waiting.splice(0)) wake();
+  });
+  const end = once(child, 'close').then(([code]) => ({ code, lines }));
+  return {
+    end,
+    async line(pattern) {
+      for (;;) {
+        const found = lines.find((line) => pattern.test(line));
+        if (found !== undefined) return found;
+        const more = new Promise<void>((resolve) => waiting.push(resolve));
+        await Promise.race([more, end.then(() => assert.fail(`ended without ${pattern}: ${lines.join('\n')}`))]);
+      }
+    },
+  };
+}
+
+const isAttached = (): boolean => /\bxdp/.test(ip('-details', 'link', 'show', 'eth0'));
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`decap says what it does, ends on ${signal}, and leaves nothing attached`, options, async () => {
+    const child = hushlb('decap', '--interface', 'eth0', '--encap', 'ipip');
+    const { line, end } = follow(child);
+    const ready = JSON.parse(await line(/"ready"/));
+    assert.equal(ready.interface, 'eth0');
+    assert.equal(ready.encap, 'ipip');
+    assert.match(ready.xdp, /^(native|generic)$/);
+    assert.ok(isAttached());
+
+    const asked = performance.now();
+    child.kill(signal);
+    const { code, lines } = await end;
+    assert.equal(code, 0);
+    assert.ok(performance.now() - asked < 1000);
+    assert.equal(isAttached(), false);
+    assert.equal(JSON.parse(lines.at(-1) ?? '').msg, 'stopped');
+  });
+}
+
+/** One service with one backend, which the kernel knows how to reach (or not). */
+const RUNNABLE = `
+interface: eth0
+metrics: false
+services:
+  - { name: web, vip: 198.18.10.1, port: 80, backends: [{ name: b1, address: 198.18.2.1 }] }
+`;
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`run balances until ${signal}, ends within a second, and leaves nothing attached`, options, async () => {
+    ip('address', 'replace', '198.18.2.254/24', 'dev', 'eth0');
+    ip('neighbour', 'replace', '198.18.2.1', 'lladdr', '02:00:00:00:00:01', 'nud', 'permanent', 'dev', 'eth0');
+    const child = hushlb('run', '-c', folder.write('run.yaml', RUNNABLE));
+    const { line, end } = follow(child);
+    await line(/"msg":"ready"/);
+    assert.ok(isAttached());
+
+    const asked = performance.now();
+    child.kill(signal);
+    const { code, lines } = await end;
+    assert.equal(code, 0, lines.join('\n'));
+    assert.ok(performance.now() - asked < 1000);
+    assert.equal(isAttached(), false);
+    assert.equal(JSON.parse(lines.at(-1) ?? '').msg, 'stopped');
+  });
+}
+
+test('run ends as fast while it still waits for its backends', options, async () => {
+  ip('address', 'replace', '198.18.2.254/24', 'dev', 'eth0');
+  ip('neighbour', 'flush', 'dev', 'eth0', 'nud', 'all');
+  const child = hushlb('run', '-c', folder.write('wait.yaml', `${RUNNABLE}mode: stateful\n`));
+  const { line, end } = follow(child);
+  await line(/broken on purpose/);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const asked = performance.now();
+  child.kill('SIGTERM');
+  const { code, lines } = await end;
+  assert.equal(code, 0, lines.join('\n'));
+  assert.ok(performance.now() - asked < 1000);
+  assert.ok(lines.every((text) => !text.includes('"ready"')));
+});
+
+test('a killed decap leaves nothing attached either', options, async () => {
+  const child = hushlb('decap', '--interface', 'eth0');
+  const { line, end } = follow(child);
+  await line(/"ready"/);
+  child.kill('SIGKILL');
+  await end;
+  assert.equal(isAttached(), false);
+});
+
+test('a second decap on the same interface is refused in one line', options, async () => {
+  const first = hushlb('decap', '--interface', 'eth0');
+  const { line, end } = follow(first);
+  await line(/"ready"/);
+  const { code, lines } = await follow(hushlb('decap', '--interface', 'eth0')).end;
+  assert.equal(code, 1);
+  assert.equal(lines.length, 1);
+  assert.match(lines[0], /^hushlb: .*eth0/);
+  first.kill('SIGTERM');
+  assert.equal((await end).code, 0);
+});
+
+test('a missing interface and missing privileges are one line that says what to do', options, async () => {
+  const configuration = folder.write('missing.yaml', CONFIGURATION.replace('eth0', 'missing0'));
+  for (const args of [
+    ['decap', '--interface', 'missing0'],
+    ['run', '-c', configuration],
+  ]) {
+    const { code, lines } = await follow(hushlb(...args)).end;
+    assert.equal(code, 1);
+    assert.equal(lines.length, 1, lines.join('\n'));
+    assert.match(lines[0], /^hushlb: interface missing0\b/);
+  }
+  const powerless = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all'];
+  const { code, lines } = await follow(inNamespace(...powerless, process.execPath, MAIN, 'decap', '-i', 'eth0')).end;
+  assert.equal(code, 1);
+  assert.equal(lines.length, 1, lines.join('\n'));
+  assert.match(lines[0], /^hushlb: .*\broot\b/);
+});
+
+test('run refuses a bad configuration like check does, before it touches anything', options, async () => {
+  const bad = folder.write('bad.yaml', CONFIGURATION.replace('port: 80', 'port: 0'));
+  const { code, lines } = await follow(hushlb('run', '-c', bad)).end;
+  assert.equal(code, 1);
+  assert.deepEqual(lines, [
+    `hushlb: ${bad}: services[0].port: expected a whole number from 1 to 65535, got 0 (line 6, column 5)`,
+  ]);
+});
+
+test('logs are JSON in a pipe, and text for people where asked for or on a terminal', options, async () => {
+  const log = async (child: ChildProcess): Promise<string> => {
+    const { line, end } = follow(child);
+    const ready = await line(/ready/);
+    child.kill('SIGTERM');
+    await end;
+    return ready;
+  };
+  const decap = ['decap', '--interface', 'eth0'];
+  const { level, msg } = JSON.parse(await log(hushlb(...decap)));
+  assert.deepEqual({ level, msg }, { level: 30, msg: 'ready' });
+  assert.match(await log(hushlb(...decap, '--log-format', 'pretty')), /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: ready$/);
+
+  // A terminal for stderr: script(1) makes one and copies it to its stdout, here sent to our pipe.
+  const command = `exec ${process.execPath} ${MAIN} decap --interface eth0`;
+  const child = inNamespace('sh', '-c', 'exec script -qec "$0" /dev/null 1>&2', command);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are control characters.
+  assert.match(await log(child), /^\[\d\d:\d\d:\d\d\.\d{3}\] \u001b\[32mINFO\u001b\[39m: .*ready/);
+});
+
+test('--log-level leaves the lesser lines out', options, async () => {
+  const child = hushlb('decap', '--interface', 'eth0', '--log-level', 'error');
+  const { end } = follow(child);
+  while (!isAttached()) await new Promise((resolve) => setTimeout(resolve, 20));
+  child.kill('SIGTERM');
+  assert.deepEqual(await end, { code: 0, lines: [] });
+});

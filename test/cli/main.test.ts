@@ -1,0 +1,190 @@
+/**
+ * What all commands share: help, usage errors, exit codes, completion, closed pipes.
+ */
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { after, test } from 'node:test';
+import { promisify } from 'node:util';
+import { CONFIGURATION, hushlb, MAIN, start, temporaryFolder } from './command.ts';
+
+const folder = temporaryFolder();
+after(() => folder.remove());
+
+const COMMANDS = ['run', 'check', 'table', 'decap', 'lab', 'completion'];
+const WITH_HELP = [
+  ['run'],
+  ['check'],
+  ['table'],
+  ['decap'],
+  ['lab'],
+  ['lab', 'list'],
+  ['lab', 'run'],
+  ['lab', 'clean'],
+];
+
+test('the version is the one in package.json', async () => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  assert.match(version, /^\d+\.\d+\.\d+/);
+  assert.deepEqual(await hushlb(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' });
+});
+
+test('the file can be started by itself', () => {
+  assert.match(readFileSync(MAIN, 'utf8'), /^#!\/usr\/bin\/env node\n/);
+});
+
+test('help names every command', async () => {
+  for (const flag of ['--help', '-h']) {
+    const { code, stdout, stderr } = await hushlb([flag]);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+    for (const command of COMMANDS) assert.match(stdout, new RegExp(`^  hushlb ${command} +\\S`, 'm'));
+  }
+});
+
+test('each command explains itself, its options, and gives an example', async () => {
+  for (const command of WITH_HELP) {
+    const { code, stdout, stderr } = await hushlb([...command, '--help'], { COLUMNS: '200' });
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+    assert.match(stdout, new RegExp(`^hushlb ${command.join(' ')}\\b.*\\n\\n[A-Z][^]{20,}?\\.`));
+    const options = stdout.split('\n').filter((line) => /^ +(-\w, +)?--\w/.test(line));
+    assert.ok(options.length >= 2);
+    for (const line of options) assert.match(line, /--[\w-]+ {2,}[A-Z]\w/, line);
+  }
+  for (const command of ['run', 'check', 'table', 'decap']) {
+    const { stdout } = await hushlb([command, '--help'], { COLUMNS: '200' });
+    assert.match(stdout, new RegExp(`^Examples:\\n +hushlb ${command} -`, 'm'));
+  }
+});
+
+test('help keeps to the width of the terminal', async () => {
+  for (const columns of [40, 80]) {
+    const helps = await Promise.all(
+      [[], ...WITH_HELP].map((command) => hushlb([...command, '--help'], { COLUMNS: String(columns) })),
+    );
+    for (const line of helps.flatMap(({ stdout }) => stdout.split('\n'))) {
+      assert.ok([...line].length <= columns, `${columns}: ${line}`);
+    }
+  }
+});
+
+test('a width that is none does no harm', async () => {
+  for (const columns of ['', '0', '-5', 'wide', '1e9']) {
+    const { code, stdout } = await hushlb(['check', '--help'], { COLUMNS: columns });
+    assert.deepEqual([code, stdout.includes('--config')], [0, true], columns);
+  }
+});
+
+test('wrong arguments: one line, where to read on, exit code 2', async () => {
+  const cases: [args: string[], line: string][] = [
+    [[], 'expected a command: run, check, table, decap, lab or completion; see hushlb --help'],
+    [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
+    [['check'], 'missing option: config; see hushlb check --help'],
+    [['check', '-c'], 'a value is missing after option c; see hushlb check --help'],
+    [['check', '-c', 'x', '--bogus'], 'unknown command or option: bogus; see hushlb check --help'],
+    [['check', '-c', 'x', 'y'], 'unknown command or option: y; see hushlb check --help'],
+    [['table', '--services', 'a', '-c', 'x'], 'unknown command or option: services; see hushlb table --help'],
+    [['run'], 'missing option: config; see hushlb run --help'],
+    [['decap'], 'missing option: interface; see hushlb decap --help'],
+    [
+      ['decap', '-i', 'lo', '--encap', 'gre'],
+      'wrong value of option encap: got "gre", expected one of "ipip"; see hushlb decap --help',
+    ],
+    [
+      ['run', '-c', 'x', '--log-level', 'loud'],
+      'wrong value of option log-level: got "loud", expected one of "debug", "info", "warn", "error"; see hushlb run --help',
+    ],
+  ];
+  for (const [args, line] of cases) {
+    assert.deepEqual(await hushlb(args), { code: 2, stdout: '', stderr: `hushlb: ${line}\n` });
+  }
+});
+
+test('messages are English whatever the locale', async () => {
+  const { stderr } = await hushlb(['check'], { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8', LANGUAGE: 'de' });
+  assert.match(stderr, /missing option/);
+});
+
+test('an option given twice takes the last value', async () => {
+  const good = folder.write('good.yaml', CONFIGURATION);
+  assert.equal((await hushlb(['check', '-c', '/missing', '--config', good])).code, 0);
+  assert.equal((await hushlb(['check', '--config', good, '-c', '/missing'])).code, 1);
+});
+
+test('an expected failure is one line and exit code 1; HUSHLB_DEBUG=1 adds the stack', async () => {
+  const line = 'hushlb: /missing: no such file\n';
+  assert.deepEqual(await hushlb(['check', '-c', '/missing']), { code: 1, stdout: '', stderr: line });
+  const { code, stderr } = await hushlb(['check', '-c', '/missing'], { HUSHLB_DEBUG: '1' });
+  assert.equal(code, 1);
+  assert.ok(stderr.startsWith(line));
+  assert.match(stderr, /\n {4}at /);
+});
+
+test('a bug keeps its stack, a failed system call without advice gets some', async () => {
+  const report = async (thrown: string): Promise<string> => {
+    const code = `
+      import { report } from ${JSON.stringify(new URL('../../cli/errors.js', import.meta.url).href)};
+      process.exitCode = report(${thrown});`;
+    const error = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code]).then(
+      () => assert.fail('exit code 0'),
+      (reason: { code: number; stderr: string }) => reason,
+    );
+    assert.equal(error.code, 1);
+    return error.stderr;
+  };
+  assert.match(await report(`new TypeError('oops')`), /^hushlb: this is a bug .*\nTypeError: oops\n {4}at /);
+  const wrongCall = `Object.assign(new TypeError('oops'), { code: 'ERR_INVALID_ARG_TYPE' })`;
+  assert.match(await report(wrongCall), /^hushlb: this is a bug .*\nTypeError.*\n {4}at /);
+  assert.equal(await report(`'thrown'`), 'hushlb: this is a bug in hushlb, please report it\nthrown\n');
+  const denied = (message: string) => `Object.assign(new Error('${message}'), { code: 'EPERM' })`;
+  assert.equal(await report(denied('socket: EPERM')), 'hushlb: socket: EPERM: run as root\n');
+  assert.equal(await report(denied('bpf: EPERM (run as root)')), 'hushlb: bpf: EPERM (run as root)\n');
+});
+
+test('completion: the script is for the shell at hand and completes commands and options', async () => {
+  const { code, stdout: script } = await hushlb(['completion'], { SHELL: '/bin/bash' });
+  assert.equal(code, 0);
+  assert.match((await hushlb(['completion'], { SHELL: '/bin/zsh' })).stdout, /^#compdef hushlb/);
+  assert.match((await hushlb(['completion'], { SHELL: '/usr/bin/fish' })).stdout, /complete .*-c hushlb/);
+
+  const complete = (...words: string[]): string[] => {
+    const { stdout, stderr } = spawnSync(
+      'bash',
+      [
+        '-c',
+        `hushlb() { "$NODE" "$MAIN" "$@"; }
+         eval "$SCRIPT"
+         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+         _hushlb_yargs_completions
+         printf '%s\\n' "\${COMPREPLY[@]}"`,
+        'bash',
+        ...words,
+      ],
+      { env: { ...process.env, NODE: process.execPath, MAIN, SCRIPT: script, SHELL: '/bin/bash' }, encoding: 'utf8' },
+    );
+    assert.equal(stderr, '');
+    return stdout.split('\n').filter((word) => word !== '');
+  };
+  assert.deepEqual(complete('hushlb', '').sort(), [...COMMANDS].sort());
+  assert.deepEqual(complete('hushlb', 'de'), ['decap']);
+  assert.deepEqual(complete('hushlb', 'table', '--s'), ['--service', '--s']);
+  assert.deepEqual(complete('hushlb', 'run', '--log-format', '').sort(), ['auto', 'json', 'pretty']);
+});
+
+test('a reader that hangs up is no error', async () => {
+  const good = folder.write('pipe.yaml', CONFIGURATION);
+  for (const args of [
+    ['table', '--json', '-c', good],
+    ['table', '-c', good],
+    ['check', '-c', good],
+    ['--help'],
+    ['completion'],
+  ]) {
+    const child = start([process.execPath, MAIN, ...args]);
+    child.stdout?.destroy();
+    let stderr = '';
+    child.stderr?.on('data', (chunk) => (stderr += chunk));
+    const [code, signal] = await once(child, 'close');
+    assert.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' }, args.join(' '));
+  }
+});

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  allocateCounters,
+  BACKEND_BYTES,
+  BACKEND_PACKETS,
+  BACKEND_SLOTS,
+  createCounterLayout,
+  SERVICE_ENTRIES,
+  SERVICE_EVICTED,
+  SERVICE_EXPIRED,
+  SERVICE_HITS,
+  SERVICE_NON_SYN_MISSES,
+  SERVICE_REFUSED,
+  SERVICE_RESETS_SENT,
+  SERVICE_SYN_MISSES,
+  SERVICE_UNFINISHED_CHECKSUMS,
+} from '../../metrics/counters.ts';
+import { createExposition, type DeviceCounter, type TableStatus } from '../../metrics/exposition.ts';
+import { parseExposition } from './parse-exposition.ts';
+
+const layout = createCounterLayout({
+  exits: [
+    { verdict: 'forward', reason: 'forwarded' },
+    { verdict: 'pass', reason: 'not-vip' },
+  ],
+  services: [
+    { name: 'web', backends: [{ name: 'b1' }, { name: 'b2' }] },
+    { name: 'api', backends: [{ name: 'b1' }] },
+  ],
+});
+
+function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[] } = {}) {
+  const workers = [allocateCounters(layout), allocateCounters(layout)];
+  const registry = createExposition({
+    version: '1.2.3',
+    layout,
+    workers,
+    tables: () => sources.tables ?? [],
+    deviceCounters: () => sources.devices ?? [],
+  });
+  return { workers, scrape: async () => parseExposition(await registry.metrics()) };
+}
+
+test('everything is there from the start, at 0', async () => {
+  const { samples } = await setUp().scrape();
+  const expected = [
+    ...['', 'api', 'web'].flatMap((service) => [
+      `hushlb_packets_total{reason="forwarded",service="${service}",verdict="forward"}`,
+      `hushlb_packets_total{reason="not-vip",service="${service}",verdict="pass"}`,
+    ]),
+    ...['packets', 'bytes'].flatMap((unit) => [
+      `hushlb_backend_${unit}_total{backend="b1",service="web"}`,
+      `hushlb_backend_${unit}_total{backend="b2",service="web"}`,
+      `hushlb_backend_${unit}_total{backend="b1",service="api"}`,
+    ]),
+    ...['web', 'api'].flatMap((service) => [
+      `hushlb_conntrack_entries{service="${service}"}`,
+      `hushlb_conntrack_hits_total{service="${service}"}`,
+      `hushlb_conntrack_misses_total{kind="syn",service="${service}"}`,
+      `hushlb_conntrack_misses_total{kind="non_syn",service="${service}"}`,
+      `hushlb_conntrack_expired_total{service="${service}"}`,
+      `hushlb_conntrack_evicted_total{service="${service}"}`,
+      `hushlb_conntrack_refused_total{service="${service}"}`,
+      `hushlb_resets_sent_total{service="${service}"}`,
+      `hushlb_unfinished_checksums_total{service="${service}"}`,
+    ]),
+  ];
+  for (const name of expected) assert.equal(samples.get(name), 0, name);
+  const others = [...samples.keys()].filter((name) => name.startsWith('hushlb_') && !expected.includes(name));
+  assert.deepEqual(others, ['hushlb_build_info{version="1.2.3"}']);
+});
+
+test('each slot shows under its own name, summed over the workers', async () => {
+  const { workers, scrape } = setUp();
+  const [web, api] = [0, 1];
+  const stray = 2;
+  const slots: [slot: number, name: string][] = [
+    [layout.exitBase[web], 'hushlb_packets_total{reason="forwarded",service="web",verdict="forward"}'],
+    [layout.exitBase[api], 'hushlb_packets_total{reason="forwarded",service="api",verdict="forward"}'],
+    [layout.exitBase[stray] + 1, 'hushlb_packets_total{reason="not-vip",service="",verdict="pass"}'],
+    [layout.serviceBase[web] + SERVICE_HITS, 'hushlb_conntrack_hits_total{service="web"}'],
+    [layout.serviceBase[web] + SERVICE_SYN_MISSES, 'hushlb_conntrack_misses_total{kind="syn",service="web"}'],
+    [layout.serviceBase[web] + SERVICE_NON_SYN_MISSES, 'hushlb_conntrack_misses_total{kind="non_syn",service="web"}'],
+    [layout.serviceBase[web] + SERVICE_EXPIRED, 'hushlb_conntrack_expired_total{service="web"}'],
+    [layout.serviceBase[web] + SERVICE_EVICTED, 'hushlb_conntrack_evicted_total{service="web"}'],
+    [layout.serviceBase[web] + SERVICE_REFUSED, 'hushlb_conntrack_refused_total{service="web"}'],
+    [layout.serviceBase[web] + SERVICE_ENTRIES, 'hushlb_conntrack_entries{service="web"}'],
+    [layout.serviceBase[api] + SERVICE_ENTRIES, 'hushlb_conntrack_entries{service="api"}'],
+    [layout.serviceBase[api] + SERVICE_RESETS_SENT, 'hushlb_resets_sent_total{service="api"}'],
+    [layout.serviceBase[api] + SERVICE_UNFINISHED_CHECKSUMS, 'hushlb_unfinished_checksums_total{service="api"}'],
+    [
+      layout.backendBase[web] + BACKEND_SLOTS + BACKEND_PACKETS,
+      'hushlb_backend_packets_total{backend="b2",service="web"}',
+    ],
+    [layout.backendBase[web] + BACKEND_SLOTS + BACKEND_BYTES, 'hushlb_backend_bytes_total{backend="b2",service="web"}'],
+    [layout.backendBase[api] + BACKEND_PACKETS, 'hushlb_backend_packets_total{backend="b1",service="api"}'],
+  ];
+  for (const [i, [slot]] of slots.entries()) {
+    workers[0][slot] = 1000 + i;
+    workers[1][slot] = 2 ** 40;
+  }
+  const { samples } = await scrape();
+  for (const [i, [, name]] of slots.entries()) assert.equal(samples.get(name), 2 ** 40 + 1000 + i, name);
+  const moved = [...samples].filter(([name, value]) => value > 0 && /^hushlb_(?!build)/.test(name));
+  assert.equal(moved.length, slots.length);
+});
+
+test('a scrape shows the slots as they are then', async () => {
+  const { workers, scrape } = setUp();
+  const entries = 'hushlb_conntrack_entries{service="web"}';
+  for (const value of [5, 3, 0]) {
+    workers[1][layout.serviceBase[0] + SERVICE_ENTRIES] = value;
+    assert.equal((await scrape()).samples.get(entries), value);
+  }
+});
+
+test('tables and devices show what they say at the scrape, and nothing from before', async () => {
+  const table = (fingerprint: string): TableStatus => ({
+    service: 'web',
+    fingerprint,
+    tableSize: 7,
+    slots: [
+      { backend: 'b1', count: 4 },
+      { backend: 'b2', count: 3 },
+    ],
+  });
+  const sources = { tables: [table('aa')], devices: [{ queue: 1, event: 'rx_dropped', value: 12 }] };
+  const { scrape } = setUp(sources);
+  const { samples } = await scrape();
+  assert.equal(samples.get('hushlb_lookup_table_info{fingerprint="aa",service="web",table_size="7"}'), 1);
+  assert.equal(samples.get('hushlb_backend_slots{backend="b1",service="web"}'), 4);
+  assert.equal(samples.get('hushlb_backend_slots{backend="b2",service="web"}'), 3);
+  assert.equal(samples.get('hushlb_device_events_total{event="rx_dropped",queue="1"}'), 12);
+
+  sources.tables[0] = table('bb');
+  const later = (await scrape()).samples;
+  assert.equal(later.get('hushlb_lookup_table_info{fingerprint="bb",service="web",table_size="7"}'), 1);
+  assert.equal(later.has('hushlb_lookup_table_info{fingerprint="aa",service="web",table_size="7"}'), false);
+});
+
+test('names follow the conventions: help on each, counters end in _total, gauges do not', async () => {
+  const { types, help, samples } = await setUp().scrape();
+  const ours = [...types].filter(([name]) => name.startsWith('hushlb_'));
+  assert.ok(ours.length > 10);
+  for (const [name, type] of ours) {
+    assert.match(help.get(name) ?? '', /^[A-Z].{10,}\.$/, name);
+    assert.ok(type === 'counter' || type === 'gauge', `${name}: ${type}`);
+    assert.equal(name.endsWith('_total'), type === 'counter', name);
+  }
+  assert.ok([...samples.keys()].some((name) => name.startsWith('process_resident_memory_bytes')));
+});
+
+test('two scrapes at once do not disturb each other', async () => {
+  const { workers, scrape } = setUp();
+  workers[0][layout.exitBase[0]] = 9;
+  const all = await Promise.all([scrape(), scrape(), scrape()]);
+  for (const { samples } of all) {
+    assert.equal(samples.get('hushlb_packets_total{reason="forwarded",service="web",verdict="forward"}'), 9);
+  }
+});
