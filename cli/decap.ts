@@ -42,7 +42,12 @@ async function decap({ interface: interfaceName, encap, ...log }: DecapArguments
   const logger = createLogger({ level: log['log-level'], format: log['log-format'] });
   const { attachDecap } = await import('../dsr/decap.ts');
   const signal = stopSignal();
-  const attachment = attachDecap({ interfaceName, encap });
+  const { readAddresses, readLinks } = await import('../io/links.ts');
+  // Tunnels to other hosts, which pass through here, keep their headers.
+  const addresses = readLinks()
+    .flatMap(({ index }) => readAddresses(index))
+    .filter(({ length }) => length === 4);
+  const attachment = attachDecap({ interfaceName, encap, addresses });
   const stripped = () => attachment.counters().stripped;
   try {
     const { mode, fallbackReason } = attachment;

@@ -155,10 +155,13 @@ export function watchReadable(fd: number, onReadable: () => void): { close(): vo
       if (open) handle.start(wake);
     }
   }
-  return {
-    close() {
-      open = false;
-      handle.close();
-    },
-  };
+  function close(): void {
+    if (!open) return;
+    open = false;
+    process.off('exit', close);
+    handle.close();
+  }
+  // While Node.js takes itself down the event loop still turns, and a call from koffi would abort the process.
+  process.once('exit', close);
+  return { close };
 }

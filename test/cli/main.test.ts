@@ -101,8 +101,9 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
 });
 
 test('messages are English whatever the locale', async () => {
-  const { stderr } = await hushlb(['check'], { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8', LANGUAGE: 'de' });
-  assert.match(stderr, /missing option/);
+  const german = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8', LANGUAGE: 'de' };
+  assert.match((await hushlb(['check'], german)).stderr, /missing option/);
+  assert.match((await hushlb(['--help'], german)).stdout, /Show version number/);
 });
 
 test('an option given twice takes the last value', async () => {

@@ -1,5 +1,6 @@
 /**
- * Values of a configuration: defaults, limits, and the line that each mistake gets. Files and positions: config-file.test.ts.
+ * Values of a configuration: defaults, limits, and the line that each mistake gets; a row a mistake, hence the length.
+ * Files and positions: config-file.test.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

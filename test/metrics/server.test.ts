@@ -79,7 +79,7 @@ test('a source that fails makes a 500 that says why, and the next scrape works',
   }
 });
 
-test('closing does not wait for keep-alive scrapers or half a request', async () => {
+test('closing does not wait for keep-alive scrapers or half a request', { timeout: 5000 }, async () => {
   const server = await startMetricsServer(exposition().registry, LOOPBACK);
   const agent = new Agent({ keepAlive: true });
   const [response] = await once(get({ port: server.port, path: '/metrics', agent }), 'response');

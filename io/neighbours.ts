@@ -1,0 +1,78 @@
+/**
+ * The kernel's neighbour table (ARP and NDP): read it, and ask the kernel to resolve an entry. lb/next-hops.ts takes
+ * the backends' MAC addresses from here. Over rtnetlink (linux/neighbour.h), in the network namespace of the calling
+ * thread.
+ */
+import { addressFamily, attribute, dump, readAddress, readAttributes, request } from './netlink.ts';
+
+const RTM_NEWNEIGH = 28;
+const RTM_GETNEIGH = 30;
+const NDA_DST = 1;
+const NDA_LLADDR = 2;
+const NTF_USE = 1;
+const NLM_F_CREATE = 0x400;
+/** Bytes of struct ndmsg. */
+const NDMSG = 12;
+
+/** NUD_… bits and their names; an entry is in one of these states. */
+const STATES = {
+  0: 'NONE',
+  1: 'INCOMPLETE',
+  2: 'REACHABLE',
+  4: 'STALE',
+  8: 'DELAY',
+  16: 'PROBE',
+  32: 'FAILED',
+  64: 'NOARP',
+  128: 'PERMANENT',
+} as const;
+export type NeighbourState = (typeof STATES)[keyof typeof STATES];
+
+export interface Neighbour {
+  readonly interfaceIndex: number;
+  /** 4 or 16 bytes. */
+  readonly address: Uint8Array;
+  /** 6 bytes; undefined while it is not known, and when it was and got lost: the kernel shows it in NUD_VALID only. */
+  readonly mac: Uint8Array | undefined;
+  readonly state: NeighbourState;
+  /** Frames may be sent to `mac`: neither NONE nor INCOMPLETE nor FAILED. */
+  readonly usable: boolean;
+}
+
+/** All entries of IPv4 and IPv6. Throws SystemCallError. */
+export function readNeighbours(): Neighbour[] {
+  return dump('RTM_GETNEIGH', RTM_GETNEIGH, Buffer.alloc(NDMSG)).flatMap(({ type, body }) =>
+    type === RTM_NEWNEIGH ? (parseNeighbour(body) ?? []) : [],
+  );
+}
+
+function parseNeighbour(body: Buffer): Neighbour | undefined {
+  if (body.length < NDMSG) return undefined;
+  const attributes = readAttributes(body, NDMSG);
+  const address = readAddress(attributes, NDA_DST);
+  if (address === undefined) return undefined;
+  const lladdr = attributes.get(NDA_LLADDR);
+  const mac = lladdr?.length === 6 ? Uint8Array.from(lladdr) : undefined;
+  const state = STATES[body.readUInt16LE(8) as keyof typeof STATES] ?? 'NONE';
+  return {
+    interfaceIndex: body.readInt32LE(4),
+    address,
+    mac,
+    state,
+    usable: mac !== undefined,
+  };
+}
+
+/**
+ * Has the kernel behave as if it had a packet for `address`: an unknown or failed entry is resolved at once, a stale one
+ * is confirmed some seconds later, at its old MAC: one that moved without a word becomes FAILED, and the next probe finds
+ * it. Returns before the answer, which shows in the table. Throws SystemCallError: EPERM without CAP_NET_ADMIN, ENODEV
+ * without such an interface; RangeError for an address that is not of 4 or 16 bytes.
+ */
+export function probeNeighbour(interfaceIndex: number, address: Uint8Array): void {
+  const header = Buffer.alloc(NDMSG);
+  header.writeUInt8(addressFamily(address), 0);
+  header.writeInt32LE(interfaceIndex, 4);
+  header.writeUInt8(NTF_USE, 10);
+  request('RTM_NEWNEIGH', RTM_NEWNEIGH, NLM_F_CREATE, Buffer.concat([header, attribute(NDA_DST, address)]));
+}
