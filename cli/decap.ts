@@ -2,6 +2,7 @@
  * `hushlb decap`: the backend's side of direct server return, in the foreground. The work is dsr/decap.ts's.
  */
 import type { CommandModule } from 'yargs';
+import { CommandError } from './errors.ts';
 import { createLogger } from './logging.ts';
 import { interfaceOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
 import { stopSignal } from './signals.ts';
@@ -47,6 +48,10 @@ async function decap({ interface: interfaceName, encap, ...log }: DecapArguments
   const addresses = readLinks()
     .flatMap(({ index }) => readAddresses(index))
     .filter(({ length }) => length === 4);
+  if (addresses.length === 0) {
+    const advice = `ip address add ADDRESS/LENGTH dev ${interfaceName}`;
+    throw new CommandError('NO_ADDRESS', `this host has no IPv4 address that a tunnel could end at: ${advice}`);
+  }
   const attachment = attachDecap({ interfaceName, encap, addresses });
   const stripped = () => attachment.counters().stripped;
   try {

@@ -77,8 +77,10 @@ export interface ConnectionTable {
 export function createConnectionTable(options: {
   readonly capacity: number;
   readonly idleTimeoutMs: number;
+  /** Gives zeroed memory; best when it starts at a cache line and lies on huge pages. JavaScript's own by default. */
+  readonly allocate?: (bytes: number) => ArrayBuffer;
 }): ConnectionTable {
-  const { capacity, idleTimeoutMs } = options;
+  const { capacity, idleTimeoutMs, allocate = (bytes) => new ArrayBuffer(bytes) } = options;
   if (!(Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY)) {
     throw new RangeError(`connection table capacity ${capacity}: expected a whole number from 1 to ${MAX_CAPACITY}`);
   }
@@ -94,7 +96,7 @@ export function createConnectionTable(options: {
     slotCount: bucketCount * WAYS,
     slotWords,
     bucketScale: bucketCount / 2 ** 32,
-    words: new Int32Array(bucketCount * WAYS * slotWords),
+    words: new Int32Array(allocate(bucketCount * WAYS * slotWords * Int32Array.BYTES_PER_ELEMENT)),
     size: 0,
     inserted: 0,
     expired: 0,

@@ -66,7 +66,8 @@ function parseNeighbour(body: Buffer): Neighbour | undefined {
 /**
  * Has the kernel behave as if it had a packet for `address`: an unknown or failed entry is resolved at once, a stale one
  * is confirmed some seconds later, at its old MAC: one that moved without a word becomes FAILED, and the next probe finds
- * it. Returns before the answer, which shows in the table. Throws SystemCallError: EPERM without CAP_NET_ADMIN, ENODEV
+ * it. IPv6 asks from the interface's link-local address, and not at all without one. Returns before the answer, which
+ * shows in the table. Throws SystemCallError: EPERM without CAP_NET_ADMIN, ENODEV
  * without such an interface; RangeError for an address that is not of 4 or 16 bytes.
  */
 export function probeNeighbour(interfaceIndex: number, address: Uint8Array): void {

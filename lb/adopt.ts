@@ -5,6 +5,7 @@
  */
 import { type ConnectionTable, createConnectionTable, sweep } from '../conntrack/table.ts';
 import type { FrameBatch, PacketDevice } from '../io/device.ts';
+import { mapHuge } from '../io/ffi.ts';
 import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
 import type { Forwarder } from './forwarder.ts';
@@ -34,7 +35,9 @@ export function createForwarder(
 }
 
 function createTable(service: ServiceState): ConnectionTable | null {
-  return service.conntrack === null ? null : createConnectionTable(service.conntrack);
+  if (service.conntrack === null) return null;
+  // Never unmapped: a table lives as long as its worker.
+  return createConnectionTable({ ...service.conntrack, allocate: (bytes) => mapHuge(bytes).buffer });
 }
 
 /**

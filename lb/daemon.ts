@@ -48,7 +48,7 @@ export async function runDaemon(config: Config, options: { logger: Logger }): Pr
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
   };
   try {
-    const failed = await putUp(config, logger, undo);
+    const { failed } = await putUp(config, logger, undo);
     let stopped: () => void = () => {};
     const finished = Promise.race([new Promise<void>((resolve) => (stopped = resolve)), failed]);
     return {
@@ -64,8 +64,12 @@ export async function runDaemon(config: Config, options: { logger: Logger }): Pr
   }
 }
 
-/** Puts the parts up, pushes how each is taken down to `undo`, returns what rejects when the balancer fails. */
-async function putUp(config: Config, logger: Logger, undo: (() => void | Promise<void>)[]): Promise<Promise<never>> {
+/** Puts the parts up, pushes how each is taken down to `undo`; `failed` rejects when the balancer cannot go on. */
+async function putUp(
+  config: Config,
+  logger: Logger,
+  undo: (() => void | Promise<void>)[],
+): Promise<{ failed: Promise<never> }> {
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
   const tables = config.services.map(buildTable);
@@ -139,7 +143,7 @@ async function putUp(config: Config, logger: Logger, undo: (() => void | Promise
     },
     'ready',
   );
-  return started.failed;
+  return { failed: started.failed };
 }
 
 type UsableLink = Link & { readonly mac: Uint8Array };

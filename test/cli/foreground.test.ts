@@ -22,6 +22,7 @@ before(() => {
   ip('link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'peer0');
   ip('link', 'set', 'eth0', 'up');
   ip('link', 'set', 'peer0', 'up');
+  ip('address', 'add', '198.18.99.1/32', 'dev', 'lo');
 });
 after(() => {
   if (root) execFileSync('ip', ['netns', 'delete', NAMESPACE]);
