@@ -3,7 +3,7 @@
  * the next 64 flows (two stores a packet, counted in) and walked by the real forwarder, as a worker does it. Prints JSON.
  */
 import { createFrameBatch } from '../io/device.ts';
-import { forwardBatch } from '../lb/forwarder.ts';
+import { createWalk } from '../lb/forwarder.ts';
 import { createOfflineBalancer } from '../lb/offline.ts';
 import { SERVICE_HITS } from '../metrics/counters.ts';
 import { ackFrame, benchConfig, type Spread, spread } from './balancer.ts';
@@ -41,6 +41,8 @@ function measure(flows: number, rounds: number, packets: number): DecisionCost {
     hopOf: () => ({ mac, source: Uint8Array.of(198, 18, 2, 254), mtu: 1500 }),
   });
 
+  const walk = createWalk(forwarder);
+
   // A stride that is coprime to every power of ten visits all flows in an order that no prefetcher guesses.
   const stride = (7_368_787 % flows) | 1;
   let flow = 0;
@@ -60,7 +62,7 @@ function measure(flows: number, rounds: number, packets: number): DecisionCost {
         batch.length[i] = frame.length;
       }
       batch.count = BATCH;
-      forwardBatch(forwarder, 1);
+      walk(1);
     }
   };
 

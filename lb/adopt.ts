@@ -4,7 +4,7 @@
  * without one (tests, replays, benchmarks).
  */
 import { type ConnectionTable, createConnectionTable, sweep } from '../conntrack/table.ts';
-import type { FrameBatch, PacketDevice } from '../io/device.ts';
+import type { PacketDevice } from '../io/device.ts';
 import { mapHuge } from '../io/ffi.ts';
 import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
@@ -13,13 +13,12 @@ import type { ForwardingState, ServiceState } from './forwarding-state.ts';
 
 /** A forwarder over the frames of `device`; its counters are slots of `layout` (metrics/counters.ts). */
 export function createForwarder(
-  device: Pick<PacketDevice, 'view' | 'batch'>,
+  { view, batch }: Pick<PacketDevice, 'view' | 'batch'>,
   counters: Float64Array,
   state: ForwardingState,
 ): Forwarder {
-  const batch: FrameBatch = device.batch;
-  const forwarder: Forwarder = {
-    view: device.view,
+  return {
+    view,
     batch,
     counters,
     flows: createFlowBatch(batch.capacity),
@@ -31,7 +30,6 @@ export function createForwarder(
     cursors: new Uint32Array(state.services.length),
     touched: 0,
   };
-  return forwarder;
 }
 
 function createTable(service: ServiceState): ConnectionTable | null {

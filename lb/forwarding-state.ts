@@ -3,14 +3,14 @@
  * and swapped whole, so that no packet sees half a change. It is plain data (typed arrays on shared memory and numbers),
  * because it travels to every worker by `postMessage`.
  */
-import { createNextHops, ENCAP_IPIP, ENCAP_L2, type NextHops } from '../dsr/encap.ts';
+import { createNextHops, ENCAP_IPIP, ENCAP_L2, type NextHops, setNextHop } from '../dsr/encap.ts';
 import { FIVE_TUPLE, SOURCE_IP, SOURCE_IP_PORT } from '../hashing/flow-hash.ts';
 import { buildLookupTable, type LookupTable, NO_BACKEND } from '../hashing/lookup-table.ts';
 import { type CounterLayout, createCounterLayout } from '../metrics/counters.ts';
 import { ipv4FromBytes, parseIpv4 } from '../wire/address.ts';
 import { macHigh, macLow } from '../wire/ethernet.ts';
-import { addressWord, constantSum, PROTOCOL_IPIP, PROTOCOL_TCP } from '../wire/ipv4.ts';
-import type { Config, HashInput, ServiceConfig } from './config.ts';
+import { addressWord, PROTOCOL_TCP } from '../wire/ipv4.ts';
+import type { Config, Encap, HashInput, ServiceConfig } from './config.ts';
 import { EXITS } from './exits.ts';
 import { buildServiceIndex, type ServiceIndex, type ServiceKey } from './service-index.ts';
 
@@ -70,6 +70,8 @@ export interface ServiceTable extends LookupTable {
   readonly slots: Uint16Array;
 }
 
+const ENCAPS: Record<Encap, number> = { l2: ENCAP_L2, ipip: ENCAP_IPIP };
+
 const HASH_KINDS: Record<HashInput, number> = {
   'source-ip': SOURCE_IP,
   'source-ip-port': SOURCE_IP_PORT,
@@ -101,11 +103,11 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
       name: service.name,
       hashKind: HASH_KINDS[service.hash],
       onMiss: config.mode === 'stateful' ? ON_MISS_RESET : ON_MISS_FORWARD,
-      encap: service.encap === 'ipip' ? ENCAP_IPIP : ENCAP_L2,
+      encap: ENCAPS[service.encap],
       lookupTable: input.tables[i].slots,
       rotation: service.scheduler === 'round-robin' ? rotationOf(service) : new Uint16Array(0),
       conntrack: service.conntrack.enabled ? service.conntrack : null,
-      hops: nextHopsOf(service, input.hopOf),
+      hops: nextHopsOf(service, input),
       exitBase: layout.exitBase[i],
       serviceBase: layout.serviceBase[i],
       backendBase: layout.backendBase[i],
@@ -139,19 +141,15 @@ function rotationOf(service: ServiceConfig): Uint16Array {
   return Uint16Array.from(rotation);
 }
 
-function nextHopsOf(service: ServiceConfig, hopOf: ForwardingInput['hopOf']): NextHops {
+function nextHopsOf(service: ServiceConfig, { hopOf, ownMac }: ForwardingInput): NextHops {
   const hops = createNextHops(service.backends.length);
-  service.backends.forEach((backend, i) => {
-    const hop = hopOf(backend.address);
-    if (hop === undefined) return;
-    hops.usable[i] = 1;
-    hops.macLow[i] = macLow(hop.mac);
-    hops.macHigh[i] = macHigh(hop.mac);
-    hops.mtu[i] = hop.mtu;
-    hops.source[i] = addressWord(ipv4FromBytes(hop.source));
-    hops.destination[i] = addressWord(addressOf(backend.address));
-    hops.headerSum[i] = constantSum(PROTOCOL_IPIP, hops.source[i], hops.destination[i]);
-  });
+  const encap = ENCAPS[service.encap];
+  for (const [row, { address }] of service.backends.entries()) {
+    const hop = hopOf(address);
+    if (hop === undefined) continue;
+    const source = addressWord(ipv4FromBytes(hop.source));
+    setNextHop(hops, row, encap, { ...hop, ownMac, source, destination: addressWord(addressOf(address)) });
+  }
   return hops;
 }
 

@@ -45,7 +45,7 @@ export function writeReset(
   const vip = ipv4.destination(view, ip);
   const length = ipv4.IPV4_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
   const sum = ipv4.constantSum(ipv4.PROTOCOL_TCP, vip, client);
-  ipv4.writeHeader(view, ip, 0, length, 0, ipv4.DONT_FRAGMENT, ipv4.PROTOCOL_TCP, vip, client, sum);
+  ipv4.writeHeader(view, ip, 0, length, ipv4.ATOMIC, ipv4.PROTOCOL_TCP, vip, client, sum);
   tcp.writeBareHeader(
     view,
     segment,

@@ -6,7 +6,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { announcedGeneration, type Control, stopRequested } from './control.ts';
-import { type Forwarder, forwardBatch } from './forwarder.ts';
+import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 
 export interface WorkerInput {
@@ -35,13 +35,14 @@ const RECEIVE_TIMEOUT_MS = 100;
 const TICK_MS = 20;
 
 function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput): void {
+  const walk = createWalk(forwarder);
   let ticked = Math.trunc(performance.now());
   while (!stopRequested(input.control)) {
     const count = device.receive(RECEIVE_TIMEOUT_MS);
     const now = Math.trunc(performance.now());
     if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder);
     if (count > 0) {
-      forwardBatch(forwarder, now);
+      walk(now);
       device.send();
     }
     if (now - ticked >= TICK_MS) {

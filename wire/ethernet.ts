@@ -41,7 +41,18 @@ export function setSourceMac(view: DataView, offset: number, low: number, high: 
   view.setUint16(offset + SOURCE + 4, high, true);
 }
 
-export function setEtherType(view: DataView, offset: number, type: number): void {
+/** A whole header: `macs0` to `macs2` are destination and source, twelve bytes, as three words loaded little-endian. */
+export function writeHeader(
+  view: DataView,
+  offset: number,
+  macs0: number,
+  macs1: number,
+  macs2: number,
+  type: number,
+): void {
+  view.setInt32(offset + DESTINATION, macs0, true);
+  view.setInt32(offset + DESTINATION + 4, macs1, true);
+  view.setInt32(offset + DESTINATION + 8, macs2, true);
   view.setUint16(offset + TYPE, type);
 }
 

@@ -12,8 +12,6 @@ export const PROTOCOL_IPIP = 4;
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
 
-export const DONT_FRAGMENT = 0x4000;
-
 /** RFC 1700's default; every tunnel in the field sends it. */
 export const DEFAULT_TTL = 64;
 
@@ -24,7 +22,6 @@ const IDENTIFICATION = 4;
 const FRAGMENT = 6;
 const TTL = 8;
 const PROTOCOL = 9;
-const CHECKSUM = 10;
 const SOURCE = 12;
 const DESTINATION = 16;
 
@@ -86,40 +83,48 @@ export function pseudoHeaderSum(view: DataView, offset: number, l4Length: number
   return sumWords(view, offset + SOURCE, 8, view.getUint8(offset + PROTOCOL) + l4Length);
 }
 
+/** DF, no fragment offset, identification 0: what an atomic datagram carries (RFC 6864), as `writeHeader` takes it. */
+export const ATOMIC = 0x0040_0000;
+
+/** Identification and DF of the header at `offset`, as `writeHeader` takes them; the other fragment bits are left out. */
+export function identificationAndDf(view: DataView, offset: number): number {
+  return view.getInt32(offset + IDENTIFICATION, true) & 0x0040_ffff;
+}
+
 /**
- * Sum of the words of a 20-byte header that stay the same for every packet between two addresses: version, IHL, TTL,
- * protocol and the addresses. `writeHeader` adds what differs.
+ * Sum of the words of a 20-byte header that stay the same for every packet between two addresses: TTL 64, protocol and
+ * the addresses. `writeHeader` adds what differs. In little-endian words, as everything it takes: the one's-complement
+ * sum is the same in both byte orders, but for the order of its own bytes (RFC 1071, section 2 B).
  */
 export function constantSum(protocolNumber: number, sourceWord: number, destinationWord: number): number {
-  return fold(0x4500 + ((DEFAULT_TTL << 8) | protocolNumber) + swappedSum(sourceWord) + swappedSum(destinationWord));
+  return fold((DEFAULT_TTL | (protocolNumber << 8)) + halves(sourceWord) + halves(destinationWord));
 }
 
-function swappedSum(word: number): number {
-  return ((word & 0xff) << 8) + ((word >>> 8) & 0xff) + ((word >>> 8) & 0xff00) + (word >>> 24);
+function halves(word: number): number {
+  return (word & 0xffff) + (word >>> 16);
 }
 
 /**
- * Writes a whole 20-byte header with its checksum, TTL 64.
- * `fragmentBits` is the flags word (0 or 0x4000), `sum` what `constantSum` gave for the same protocol and addresses.
+ * Writes a whole 20-byte header with its checksum, TTL 64, in five stores.
+ * `identificationWord` is from `identificationAndDf` or ATOMIC, `sum` what `constantSum` gave for the same protocol and
+ * addresses.
  */
 export function writeHeader(
   view: DataView,
   offset: number,
   tosByte: number,
   length: number,
-  id: number,
-  fragmentBits: number,
+  identificationWord: number,
   protocolNumber: number,
   sourceWord: number,
   destinationWord: number,
   sum: number,
 ): void {
-  view.setUint16(offset + VERSION_IHL, 0x4500 | tosByte);
-  view.setUint16(offset + TOTAL_LENGTH, length);
-  view.setUint16(offset + IDENTIFICATION, id);
-  view.setUint16(offset + FRAGMENT, fragmentBits);
-  view.setUint16(offset + TTL, (DEFAULT_TTL << 8) | protocolNumber);
-  view.setUint16(offset + CHECKSUM, ~fold(sum + tosByte + length + id + fragmentBits));
+  const first = 0x45 | (tosByte << 8) | (((length << 8) | (length >>> 8)) << 16);
+  const check = ~fold(sum + halves(first) + halves(identificationWord));
+  view.setInt32(offset + VERSION_IHL, first, true);
+  view.setInt32(offset + IDENTIFICATION, identificationWord, true);
+  view.setInt32(offset + TTL, DEFAULT_TTL | (protocolNumber << 8) | (check << 16), true);
   view.setInt32(offset + SOURCE, sourceWord, true);
   view.setInt32(offset + DESTINATION, destinationWord, true);
 }

@@ -5,7 +5,7 @@ import { createMemoryDevice } from '../../io/memory-device.ts';
 import { sweepTables } from '../../lb/adopt.ts';
 import { parseConfig } from '../../lb/config-file.ts';
 import { EXITS } from '../../lb/exits.ts';
-import { type Forwarder, forwardBatch } from '../../lb/forwarder.ts';
+import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer } from '../../lb/offline.ts';
 import { bytesOfIp, bytesOfMac, OWN_MAC } from '../packets.ts';
@@ -79,12 +79,13 @@ ${Object.entries(BACKENDS)
     },
   });
 
+  const walkBatch = createWalk(forwarder);
   return {
     forwarder,
     walk(frame, now = 0) {
       device.inject(frame);
       device.receive(0);
-      forwardBatch(forwarder, now);
+      walkBatch(now);
       const { verdict, reason } = EXITS[forwarder.exit[0]];
       const before = device.sent.length;
       device.send();
