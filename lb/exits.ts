@@ -9,26 +9,28 @@ export type Verdict = 'forward' | 'reset' | 'pass' | 'drop';
 export interface Exit {
   readonly verdict: Verdict;
   readonly reason: string;
+  /** Packets that leave here belong to a service: its counter counts them. The others are nobody's. */
+  readonly ofService: boolean;
 }
 
 /** In the order of their numbers. The first nine are what wire/flow.ts returns. */
 export const EXITS: readonly Exit[] = [
-  { verdict: 'forward', reason: 'forwarded' },
-  { verdict: 'pass', reason: 'not-ipv4' },
-  { verdict: 'drop', reason: 'truncated' },
-  { verdict: 'drop', reason: 'bad-ip-header' },
-  { verdict: 'pass', reason: 'other-protocol' },
-  { verdict: 'drop', reason: 'ip-options' },
-  { verdict: 'drop', reason: 'ttl-expired' },
-  { verdict: 'drop', reason: 'fragment' },
-  { verdict: 'drop', reason: 'bad-tcp-header' },
-  { verdict: 'pass', reason: 'not-vip' },
-  { verdict: 'pass', reason: 'other-port' },
-  { verdict: 'drop', reason: 'no-backend' },
-  { verdict: 'drop', reason: 'no-neighbour' },
-  { verdict: 'drop', reason: 'too-big' },
-  { verdict: 'reset', reason: 'unknown-connection' },
-  { verdict: 'drop', reason: 'unknown-reset' },
+  { verdict: 'forward', reason: 'forwarded', ofService: true },
+  { verdict: 'pass', reason: 'not-ipv4', ofService: false },
+  { verdict: 'drop', reason: 'truncated', ofService: false },
+  { verdict: 'drop', reason: 'bad-ip-header', ofService: false },
+  { verdict: 'pass', reason: 'other-protocol', ofService: false },
+  { verdict: 'drop', reason: 'ip-options', ofService: false },
+  { verdict: 'drop', reason: 'ttl-expired', ofService: false },
+  { verdict: 'drop', reason: 'fragment', ofService: false },
+  { verdict: 'drop', reason: 'bad-tcp-header', ofService: false },
+  { verdict: 'pass', reason: 'not-vip', ofService: false },
+  { verdict: 'pass', reason: 'other-port', ofService: false },
+  { verdict: 'drop', reason: 'no-backend', ofService: true },
+  { verdict: 'drop', reason: 'no-neighbour', ofService: true },
+  { verdict: 'drop', reason: 'too-big', ofService: true },
+  { verdict: 'reset', reason: 'unknown-connection', ofService: true },
+  { verdict: 'drop', reason: 'unknown-reset', ofService: true },
 ];
 
 export const FORWARDED = 0;

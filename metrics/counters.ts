@@ -37,6 +37,8 @@ export const BACKEND_SLOTS = 2;
 export interface ExitName {
   readonly verdict: string;
   readonly reason: string;
+  /** Whether packets that leave there have a service by then; where it is left out, both occur. */
+  readonly ofService?: boolean;
 }
 
 export interface CounterLayout {
@@ -54,7 +56,7 @@ export function createCounterLayout(names: {
   readonly exits: readonly ExitName[];
   readonly services: readonly { readonly name: string; readonly backends: readonly { readonly name: string }[] }[];
 }): CounterLayout {
-  const exits = names.exits.map(({ verdict, reason }) => ({ verdict, reason }));
+  const exits = names.exits.map((exit) => ({ ...exit }));
   const services = names.services.map(({ name, backends }) => ({
     name,
     backends: backends.map((backend) => backend.name),

@@ -84,7 +84,9 @@ export function createExposition(sources: ExpositionSources): Registry {
     function* () {
       for (const [service, base] of layout.exitBase.entries()) {
         const name = layout.services[service]?.name ?? '';
-        for (const [exit, { verdict, reason }] of layout.exits.entries()) {
+        for (const [exit, { verdict, reason, ofService }] of layout.exits.entries()) {
+          // What cannot occur would only be lines to skip: a thousand services have enough of them.
+          if (ofService !== undefined && ofService !== service < layout.services.length) continue;
           yield [{ service: name, verdict, reason }, sumSlots(workers, base + exit)];
         }
       }

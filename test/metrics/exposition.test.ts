@@ -71,6 +71,24 @@ test('everything is there from the start, at 0', async () => {
   assert.deepEqual(others, ['hushlb_build_info{version="1.2.3"}']);
 });
 
+test('an exit shows only where it can occur: with a service, or without', async () => {
+  const exits = [
+    { verdict: 'forward', reason: 'forwarded', ofService: true },
+    { verdict: 'pass', reason: 'not-vip', ofService: false },
+  ];
+  const layout = createCounterLayout({ exits, services: [{ name: 'web', backends: [] }] });
+  const workers = [allocateCounters(layout)];
+  const registry = createExposition({ version: '1', layout, workers, tables: () => [], deviceCounters: () => [] });
+  const { samples } = parseExposition(await registry.metrics());
+  assert.deepEqual(
+    [...samples.keys()].filter((name) => name.startsWith('hushlb_packets_total')),
+    [
+      'hushlb_packets_total{reason="forwarded",service="web",verdict="forward"}',
+      'hushlb_packets_total{reason="not-vip",service="",verdict="pass"}',
+    ],
+  );
+});
+
 test('each slot shows under its own name, summed over the workers', async () => {
   const { workers, scrape } = setUp();
   const [web, api] = [0, 1];
