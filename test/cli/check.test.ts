@@ -1,3 +1,4 @@
+/** `hushlb check` as a user runs it: good files, bad files, files that are none. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { CONFIGURATION, hushlb, temporaryFolder } from './command.ts';

@@ -1,3 +1,4 @@
+/** `hushlb table` as a user runs it: its text at several widths, its JSON against hashing. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { buildLookupTable } from '../../hashing/lookup-table.ts';

@@ -1,6 +1,8 @@
 /**
  * The connection table against a model on a Map (exact where nothing is evicted), and its promises under pressure: bounds,
  * what is evicted, what its counters add up to.
+ *
+ * Longer than 300 lines because the model that the table is compared with stands beside all that uses it.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -1,4 +1,8 @@
-/** The AF_XDP device on a veth pair: frames go in at the right host, out of the device, and back. */
+/**
+ * The AF_XDP device on a veth pair: frames go in at the right host, out of the device, and back.
+ *
+ * Longer than 300 lines because its tests share one pair of hosts and the frames that they send.
+ */
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import { Worker } from 'node:worker_threads';

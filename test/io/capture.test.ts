@@ -1,3 +1,4 @@
+/** Captures against what was really sent: both directions, cut frames, a full ring. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Capture, type CapturedPacket, openCapture } from '../../io/capture.ts';

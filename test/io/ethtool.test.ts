@@ -1,3 +1,4 @@
+/** Offloads and queues as the kernel has them, with the ethtool program and the wire as oracles. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';

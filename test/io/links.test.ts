@@ -1,3 +1,4 @@
+/** Links and addresses, with `ip -json` as the oracle. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { readAddresses, readLink } from '../../io/links.ts';

@@ -1,3 +1,4 @@
+/** The device that tests stand on: it must notice every mistake of a forwarder. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';

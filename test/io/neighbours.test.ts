@@ -1,3 +1,4 @@
+/** Neighbours, with `ip -json neigh` as the oracle, and probing them. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { readLink } from '../../io/links.ts';

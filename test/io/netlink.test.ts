@@ -1,3 +1,4 @@
+/** Netlink messages: well-formed ones, and bytes that only look like them. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';

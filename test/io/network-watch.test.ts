@@ -1,3 +1,4 @@
+/** Every kind of change in the kernel is told, also when its queue ran over. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';

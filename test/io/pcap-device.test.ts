@@ -1,3 +1,4 @@
+/** A capture in, a capture out, and the clock that it carries. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

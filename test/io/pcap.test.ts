@@ -1,3 +1,4 @@
+/** Capture files in all four magics, round trips, and files that lie. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+/** Route look-ups, with `ip -json route get` as the oracle. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { readLink } from '../../io/links.ts';

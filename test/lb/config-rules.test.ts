@@ -1,3 +1,4 @@
+/** What no single value of a configuration can know: contradictions and warnings. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { validateConfig } from '../../lb/config-file.ts';

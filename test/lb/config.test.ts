@@ -1,6 +1,8 @@
 /**
  * Values of a configuration: defaults, limits, and the line that each mistake gets; a row a mistake, hence the length.
  * Files and positions: config-file.test.ts.
+ *
+ * Longer than 300 lines because it is a table: each mistake with the line that it must give.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,8 @@
 /**
  * Packet rows: description, packet in, exit, packet out. Each goes through the real forwarder (forwarder.test.ts); what
  * comes out is compared with bytes that test/packets.ts builds by the RFCs.
+ *
+ * Longer than 300 lines because it is a table.
  */
 import {
   CLIENT_MAC,

@@ -1,3 +1,4 @@
+/** Counter slots: none overlap, none are lost, and worker threads share them. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';

@@ -1,3 +1,4 @@
+/** What a scrape shows, read back by a parser of the tests' own. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {

@@ -1,3 +1,4 @@
+/** The metrics server over real HTTP, and addresses that it cannot have. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
