@@ -81,7 +81,9 @@ function main(input: WorkerInput, post: (message: WorkerMessage) => void): void 
     post({ kind: 'stopped' });
   } catch (error) {
     const { message, code } = error as Error & { code?: string };
-    post({ kind: 'failed', message, code: code ?? 'WORKER_FAILED' });
+    // Without a code it is a bug: thrown on, it reaches the main thread with its stack.
+    if (code === undefined) throw error;
+    post({ kind: 'failed', message, code });
   } finally {
     device?.close();
   }
