@@ -10,7 +10,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inNamespace } from '../io/namespace.ts';
 import { PORT, type Spread, spread, VIP } from './balancer.ts';
@@ -62,7 +62,7 @@ function ip(namespace: string | null, commands: readonly string[]): void {
 }
 
 /** The load and what it is aimed at each have a core of their own: a generator that moves would measure the scheduler. */
-const CORES: Record<string, string> = { [NEAR]: '0', [FAR]: '1' };
+const CORES: Record<string, string> = { [NEAR]: '0', [FAR]: String(Math.min(1, availableParallelism() - 1)) };
 
 function start(namespace: string, script: string, args: readonly string[]): ChildProcess {
   const path = new URL(script, import.meta.url).pathname;

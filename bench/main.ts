@@ -83,6 +83,11 @@ const figures: Record<string, unknown> = { machine: machine() };
 process.stdout.write(`${Object.values(machine()).join(' · ')}\n`);
 for (const name of CASES) {
   if (options.only !== undefined && options.only !== name) continue;
+  if (name === 'forwarding' && process.getuid?.() !== 0) {
+    process.stderr.write('bench: forwarding makes network namespaces and needs root: sudo npm run bench\n');
+    process.exitCode = 1;
+    continue;
+  }
   const result = await run(name);
   figures[name] = result;
   const text =
