@@ -56,10 +56,18 @@ function summary(config: Config): string[] {
   return [`${config.interface}, ${config.mode}, ${metrics}`, ...config.services.map(serviceSummary)];
 }
 
-function serviceSummary({ name, vip, protocol, port, scheduler, hash, encap, backends }: ServiceConfig): string {
+function serviceSummary(service: ServiceConfig): string {
+  const { name, vip, protocol, port, scheduler, hash, encap, backends } = service;
   const how = scheduler === 'maglev' ? `maglev by ${hash}` : scheduler;
   const draining = backends.filter(({ state }) => state === 'draining').length;
   const count = `${backends.length} ${backends.length === 1 ? 'backend' : 'backends'}`;
   const where = draining === 0 ? count : `${count} (${draining} draining)`;
-  return `${name}: ${vip} ${protocol} port ${port}, ${how} to ${where} by ${encap}`;
+  return `${name}: ${vip} ${protocol} port ${port}, ${how} to ${where} by ${encap}${idleSummary(service)}`;
+}
+
+/** Empty where idle connections are treated as a stateless balancer does. */
+function idleSummary({ profile, onMiss, onExpiry, conntrack }: ServiceConfig): string {
+  if (profile === null && onMiss === 'forward' && onExpiry === 'silent') return '';
+  const like = profile === null ? '' : `like ${profile}: `;
+  return `, ${like}idle ${conntrack.idleTimeoutMs / 1000}s, onExpiry ${onExpiry}, onMiss ${onMiss}`;
 }

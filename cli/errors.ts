@@ -47,7 +47,7 @@ function lineOf(error: Error & { code: string }): string {
   return error.message;
 }
 
-const COMMANDS = new Set(['run', 'check', 'table', 'decap', 'lab']);
+const COMMANDS = new Set(['run', 'check', 'table', 'profiles', 'decap', 'lab']);
 
 function helpCommand(): string {
   const command = process.argv[2] ?? '';

@@ -12,6 +12,7 @@ import { checkCommand } from './check.ts';
 import { decapCommand } from './decap.ts';
 import { report, UsageError } from './errors.ts';
 import { labCommand } from './lab.ts';
+import { profilesCommand } from './profiles.ts';
 import { runCommand } from './run.ts';
 import { tableCommand } from './table.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
@@ -35,10 +36,11 @@ const parser = yargs(hideBin(process.argv))
   .command(runCommand)
   .command(checkCommand)
   .command(tableCommand)
+  .command(profilesCommand)
   .command(decapCommand)
   .command(labCommand)
   .completion('completion', 'Print a completion script for bash, zsh or fish')
-  .demandCommand(1, 1, 'expected a command: run, check, table, decap, lab or completion')
+  .demandCommand(1, 1, 'expected a command: run, check, table, profiles, decap, lab or completion')
   .strict()
   .parserConfiguration({
     // "-c a -c b" takes the last, "--config.x" and "--no-json" are unknown options: no value changes its type.

@@ -66,6 +66,8 @@ export interface ConnectionTable {
   lastPlace: number;
   /** The slot that the next `sweep` begins at. */
   sweepSlot: number;
+  /** The slot whose entry was last found to have idled out; whoever wants to know of the next one sets it to -1. */
+  lastExpired: number;
 }
 
 /**
@@ -104,6 +106,7 @@ export function createConnectionTable(options: {
     refused: 0,
     lastPlace: -1,
     sweepSlot: 0,
+    lastExpired: -1,
   };
 }
 
@@ -175,20 +178,38 @@ export function markClosing(table: ConnectionTable): void {
   if (table.lastPlace >= 0) table.words[table.lastPlace + META] |= CLOSING;
 }
 
-/** Removes what has idled out from the next `maxSlots` slots, all of them at most, and returns how many that were. */
-export function sweep(table: ConnectionTable, now: number, maxSlots: number): number {
+/**
+ * Removes what has idled out from the next `maxSlots` slots, all of them at most, and returns how many that were. Ends early
+ * after `maxExpired`, the next sweep begins there; writes the slots that it emptied to `expired`, if there is one.
+ */
+export function sweep(
+  table: ConnectionTable,
+  now: number,
+  maxSlots: number,
+  expired: Int32Array | null = null,
+  maxExpired = maxSlots,
+): number {
   const { words, slotCount } = table;
-  const expiredBefore = table.expired;
+  let count = 0;
   let slot = table.sweepSlot;
-  for (let left = Math.min(maxSlots, slotCount); left > 0; left--) {
+  for (let left = Math.min(maxSlots, slotCount); left > 0 && count < maxExpired; left--) {
     const place = slot * table.slotWords;
-    if ((words[place + META] & OCCUPIED) !== 0 && hasIdledOut(table, place, now)) vacate(table, place, now);
+    if ((words[place + META] & OCCUPIED) !== 0 && hasIdledOut(table, place, now)) {
+      vacate(table, place, now);
+      if (expired !== null) expired[count] = slot;
+      count++;
+    }
     slot++;
     if (slot === slotCount) slot = 0;
   }
   table.sweepSlot = slot;
   table.lastPlace = -1;
-  return table.expired - expiredBefore;
+  return count;
+}
+
+/** The slot of the connection of the last `find` or `insert`, from 0 to `slotCount` - 1; -1 if it is in none. */
+export function lastSlot(table: ConnectionTable): number {
+  return table.lastPlace < 0 ? -1 : (table.lastPlace / table.slotWords) | 0;
 }
 
 /** Forgets all connections. The counters stay: what is forgotten here is in none of them. */
@@ -242,8 +263,10 @@ function chooseSlot(table: ConnectionTable, hash: number, now: number): number {
 function vacate(table: ConnectionTable, place: number, now: number): void {
   const { words } = table;
   if ((words[place + META] & OCCUPIED) === 0) return;
-  if (hasIdledOut(table, place, now)) table.expired++;
-  else table.evicted++;
+  if (hasIdledOut(table, place, now)) {
+    table.expired++;
+    table.lastExpired = (place / table.slotWords) | 0;
+  } else table.evicted++;
   table.size--;
   words[place + META] = 0;
 }

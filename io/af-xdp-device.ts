@@ -195,6 +195,17 @@ export function createAfXdpDevice(options: AfXdpOptions): AfXdpDevice {
     flush();
   }
 
+  function append(frameLength: number): number {
+    if (inBatch === batchSize || freeCount === 0 || frameLength > frameSize - HEADROOM) return -1;
+    const row = inBatch++;
+    chunk[row] = free[--freeCount];
+    offset[row] = chunk[row] + HEADROOM;
+    length[row] = frameLength;
+    action[row] = TRANSMIT;
+    batch.count = inBatch;
+    return row;
+  }
+
   // End of the hot path.
 
   function checkFrames() {
@@ -232,6 +243,7 @@ export function createAfXdpDevice(options: AfXdpOptions): AfXdpDevice {
     },
     receive,
     send,
+    append,
     statistics: () => readXskStatistics(fd),
     checkFrames,
     close() {

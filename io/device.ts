@@ -34,6 +34,12 @@ export interface PacketDevice {
   receive(timeoutMs: number): number;
   /** Carries out `batch.action`. Frames of the batch are not to be touched afterwards. */
   send(): void;
+  /**
+   * Adds a frame of `length` bytes to the batch, to be written by the caller and sent by `send`, and returns its row;
+   * its bytes are undefined, its action is TRANSMIT, the headroom is free in front of it. -1 where the batch is full, no
+   * frame is free or the length is more than a frame holds.
+   */
+  append(length: number): number;
   close(): void;
 }
 

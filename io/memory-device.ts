@@ -112,6 +112,19 @@ export function createMemoryDevice(options: MemoryDeviceOptions): MemoryDevice {
       batch.count = 0;
     },
 
+    append(frameLength) {
+      if (batch.count === batchSize || freeCount === 0 || frameLength > frameSize - HEADROOM) return -1;
+      const chunk = free[--freeCount];
+      const start = chunk * frameSize;
+      memory.fill(FILLER, start, start + frameSize);
+      const row = batch.count++;
+      chunkOfBatch[row] = chunk;
+      batch.offset[row] = start + HEADROOM;
+      batch.length[row] = frameLength;
+      batch.action[row] = TRANSMIT;
+      return row;
+    },
+
     close() {
       waitingCount = 0;
       batch.count = 0;

@@ -11,8 +11,13 @@ import { createPcapWriter, type PcapPacket, readPcap } from './pcap.ts';
 
 /** Bytes in front of each frame, as XDP leaves them. */
 const HEADROOM = 256;
+/** Least room for a frame that the forwarder makes itself, in captures of nothing but short ones. */
+const OWN_FRAME_LENGTH = 128;
 /** A batch has one `nowMs`, so it ends where the capture's time has gone on by this much. */
 const BATCH_SPAN_NS = 1_000_000n;
+
+/** What a frame that no packet came from was cut by. */
+const NO_BYTES = new Uint8Array(0);
 
 export interface PcapDeviceOptions {
   /** Path of the capture to read, and of the one to write. */
@@ -32,13 +37,14 @@ export interface PcapDevice extends PacketDevice {
 }
 
 /**
- * `receive` never waits. Frames with the action TRANSMIT get the time of the packet that they came from. Throws
+ * `receive` never waits. Frames with the action TRANSMIT get the time of the packet that they came from, appended ones that
+ * of the last packet received. Throws
  * PcapError for a file that is damaged anywhere, before anything is written, and the errors of node:fs.
  */
 export function createPcapDevice(options: PcapDeviceOptions): PcapDevice {
   const { input, output, batchSize = 64 } = options;
   const file = readFileSync(input);
-  let longest = 0;
+  let longest = OWN_FRAME_LENGTH;
   for (const { bytes } of readPcap(input, file)) longest = Math.max(longest, bytes.length);
   const frameSize = HEADROOM + longest;
   const memory = new Uint8Array(batchSize * frameSize);
@@ -49,6 +55,7 @@ export function createPcapDevice(options: PcapDeviceOptions): PcapDevice {
   let next = packets.next();
   const received: PcapPacket[] = []; // behind the frames of the batch
   let nowMs = 0;
+  let lastTimestampNs = 0n;
   let released = 0;
   let passed = 0;
 
@@ -80,6 +87,7 @@ export function createPcapDevice(options: PcapDeviceOptions): PcapDevice {
         batch.offset[received.length] = offset;
         batch.length[received.length] = packet.bytes.length;
         nowMs = Math.max(nowMs, Number(packet.timestampNs / 1_000_000n));
+        lastTimestampNs = packet.timestampNs;
         received.push(packet);
         next = packets.next();
       }
@@ -100,6 +108,17 @@ export function createPcapDevice(options: PcapDeviceOptions): PcapDevice {
         }
       }
       batch.count = 0;
+    },
+
+    append(frameLength) {
+      const row = batch.count;
+      if (row === batchSize || frameLength > longest) return -1;
+      received[row] = { bytes: NO_BYTES, timestampNs: lastTimestampNs, originalLength: 0 };
+      batch.offset[row] = row * frameSize + HEADROOM;
+      batch.length[row] = frameLength;
+      batch.action[row] = TRANSMIT;
+      batch.count++;
+      return row;
     },
 
     close: writer.close,

@@ -8,6 +8,7 @@ import type { PacketDevice } from '../io/device.ts';
 import { mapHuge } from '../io/ffi.ts';
 import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
+import { createExpiryRows, createResetQueue, sweepForResets } from './expiry-reset.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { ForwardingState, ServiceState } from './forwarding-state.ts';
 
@@ -17,6 +18,7 @@ export function createForwarder(
   counters: Float64Array,
   state: ForwardingState,
 ): Forwarder {
+  const tables = state.services.map(createTable);
   return {
     view,
     batch,
@@ -26,7 +28,11 @@ export function createForwarder(
     hash: new Int32Array(batch.capacity),
     exit: new Uint8Array(batch.capacity),
     state,
-    tables: state.services.map(createTable),
+    tables,
+    expiryRows: tables.map((table, i) =>
+      table !== null && state.services[i].resetsOnExpiry ? createExpiryRows(table) : null,
+    ),
+    resets: createResetQueue(),
     cursors: new Uint32Array(state.services.length),
     touched: 0,
   };
@@ -46,20 +52,24 @@ export function adoptState(forwarder: Forwarder, state: ForwardingState): void {
   forwarder.state = state;
 }
 
-/** A table is swept at least this often, and twice an idle timeout where that is longer. */
+/** A table is swept at least this often; where nobody is told, twice an idle timeout is enough if that is longer. */
 const SWEEP_PERIOD_MS = 1000;
 
 /**
  * Expires what has idled out in the `elapsedMs` since the last call: a share of each table that brings the whole of it
- * round once a period. Writes the tables' own numbers to their counter slots.
+ * round once a period. Writes the tables' own numbers to their counter slots. What `onExpiry: reset` then has to say waits
+ * for `sendResets` (lb/expiry-reset.ts).
  */
 export function sweepTables(forwarder: Forwarder, now: number, elapsedMs: number): void {
   const { counters, state } = forwarder;
   for (let i = 0; i < forwarder.tables.length; i++) {
     const table = forwarder.tables[i];
     if (table === null) continue;
-    const periodMs = Math.max(SWEEP_PERIOD_MS, table.idleTimeoutMs / 2);
-    sweep(table, now, Math.ceil((table.slotCount * Math.min(elapsedMs, periodMs)) / periodMs));
+    const tells = forwarder.expiryRows[i] !== null;
+    const periodMs = tells ? SWEEP_PERIOD_MS : Math.max(SWEEP_PERIOD_MS, table.idleTimeoutMs / 2);
+    const slots = Math.ceil((table.slotCount * Math.min(elapsedMs, periodMs)) / periodMs);
+    if (tells) sweepForResets(forwarder, i, now, slots);
+    else sweep(table, now, slots);
     const base = state.services[i].serviceBase;
     counters[base + SERVICE_ENTRIES] = table.size;
     counters[base + SERVICE_EXPIRED] = table.expired;

@@ -3,8 +3,10 @@
  * allowed but will surprise. config-file.ts calls both functions.
  */
 import { nextPrime } from '../hashing/lookup-table.ts';
+import { MODES, type Mode } from './behaviour.ts';
 import { type Config, MAX_BACKENDS, type ServiceConfig } from './config.ts';
 import type { Finding, Path } from './config-problems.ts';
+import { profileOf } from './profiles.ts';
 
 /** A choice that works and may not be what its author thinks. */
 export interface Warning {
@@ -90,11 +92,44 @@ function listOf(value: unknown, key: string): unknown[] {
 /** Choices of a valid configuration that whoever made them should know about. */
 export function warningsOf(config: Config): Warning[] {
   const warnings = config.services.flatMap((service, i) => serviceWarnings(service, `services[${i}]`, config));
-  if (config.mode === 'stateful') {
-    const message = 'broken on purpose: connections that outlive their idle timeout are answered with RST';
-    warnings.unshift({ path: 'mode', message: `stateful is ${message}` });
+  if (config.services.some((service) => originOf(service, 'onMiss', config.mode) === 'mode')) {
+    warnings.unshift({ path: 'mode', message: `${config.mode} is broken on purpose: ${CONSEQUENCES.onMiss.reset}` });
   }
   return warnings;
+}
+
+const CONSEQUENCES = {
+  onMiss: {
+    forward: null,
+    reset: 'connections that outlive their idle timeout are answered with RST',
+    drop: 'connections that outlive their idle timeout hang, their packets are dropped',
+  },
+  onExpiry: { silent: null, reset: 'connections that idle out are ended by an RST to both sides' },
+} as const;
+
+/** Where a service has a setting from that breaks connections; null where the setting breaks none. */
+function originOf(
+  service: ServiceConfig,
+  key: 'onMiss' | 'onExpiry',
+  mode: Mode,
+): 'service' | 'profile' | 'mode' | null {
+  const value = service[key];
+  if (value === 'forward' || value === 'silent') return null;
+  if (service.profile !== null) return profileOf(service.profile)[key].value === value ? 'profile' : 'service';
+  return MODES[mode][key] === value ? 'mode' : 'service';
+}
+
+function* brokenOnPurpose(service: ServiceConfig, mode: Mode): Generator<readonly [key: string, message: string]> {
+  const missConsequence = CONSEQUENCES.onMiss[service.onMiss];
+  const expiryConsequence = CONSEQUENCES.onExpiry[service.onExpiry];
+  const [onMiss, onExpiry] = [originOf(service, 'onMiss', mode), originOf(service, 'onExpiry', mode)];
+  const ofProfile = [onMiss === 'profile' && missConsequence, onExpiry === 'profile' && expiryConsequence].filter(
+    Boolean,
+  );
+  if (ofProfile.length > 0)
+    yield ['profile', `${service.profile} breaks connections as it does: ${ofProfile.join('; ')}`];
+  if (onMiss === 'service') yield ['onMiss', `${service.onMiss} is broken on purpose: ${missConsequence}`];
+  if (onExpiry === 'service') yield ['onExpiry', `${service.onExpiry} is broken on purpose: ${expiryConsequence}`];
 }
 
 function serviceWarnings(service: ServiceConfig, path: string, { mode }: Config): Warning[] {
@@ -107,8 +142,13 @@ function serviceWarnings(service: ServiceConfig, path: string, { mode }: Config)
       : 'without conntrack every packet goes to another backend and no connection works';
     warn('scheduler', `round-robin is broken on purpose: ${consequence}`);
   }
-  if (mode === 'stateful' && !service.conntrack.enabled) {
-    warn('conntrack.enabled', 'mode stateful without conntrack knows no connection: only SYNs get through');
+  for (const [key, message] of brokenOnPurpose(service, mode)) warn(key, message);
+  if (service.onMiss !== 'forward' && !service.conntrack.enabled) {
+    const cause = originOf(service, 'onMiss', mode) === 'mode' ? `mode ${mode}` : `onMiss ${service.onMiss}`;
+    warn('conntrack.enabled', `${cause} without conntrack knows no connection: only SYNs get through`);
+  }
+  if (service.onExpiry === 'reset' && !service.conntrack.enabled) {
+    warn('conntrack.enabled', 'without conntrack nothing expires: onExpiry reset does nothing');
   }
   const active = service.backends.filter((backend) => backend.state === 'active').length;
   if (active === 0) warn('backends', 'all are draining: new connections are dropped');

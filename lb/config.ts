@@ -8,8 +8,9 @@
 import * as z from 'zod';
 import { isPrime, MAX_TABLE_SIZE, nextPrime } from '../hashing/lookup-table.ts';
 import { parseIpv4 } from '../wire/address.ts';
+import { behaviourOf, type Mode } from './behaviour.ts';
+import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from './profiles.ts';
 
-export type Mode = 'stateless' | 'stateful';
 export type XdpMode = 'auto' | 'native' | 'generic';
 export type Scheduler = 'maglev' | 'round-robin';
 export type HashInput = 'source-ip' | 'source-ip-port' | 'five-tuple';
@@ -40,6 +41,10 @@ export interface ServiceConfig {
   readonly tableSize: number;
   readonly conntrack: { readonly enabled: boolean; readonly idleTimeoutMs: number; readonly capacity: number };
   readonly encap: Encap;
+  /** What its settings were taken from, those aside that it gives itself. */
+  readonly profile: ProfileName | null;
+  readonly onMiss: OnMiss;
+  readonly onExpiry: OnExpiry;
   readonly backends: readonly BackendConfig[];
 }
 
@@ -128,7 +133,7 @@ const backend = mapping({
 
 const conntrack = mapping({
   enabled: z.boolean('true or false').default(true),
-  idleTimeout: duration.default(60_000),
+  idleTimeout: duration.optional(),
   capacity: wholeNumber(1, 2 ** 24).default(2 ** 20),
 });
 
@@ -142,11 +147,20 @@ const service = mapping({
   tableSize: tableSize.default(65_537),
   conntrack: conntrack.prefault({}),
   encap: oneOf('ipip', 'l2').default('ipip'),
+  profile: oneOf(...PROFILE_NAMES).optional(),
+  onMiss: oneOf('forward', 'reset', 'drop').optional(),
+  onExpiry: oneOf('silent', 'reset').optional(),
   backends: z.array(backend, 'a list of backends').min(1, 'at least one backend'),
-}).transform(({ conntrack: { enabled, idleTimeout: idleTimeoutMs, capacity }, ...rest }) => ({
-  ...rest,
-  conntrack: { enabled, idleTimeoutMs, capacity },
-}));
+});
+
+/** The service with everything decided that it may leave to its profile or to the mode. */
+function settled(written: z.output<typeof service>, mode: Mode): ServiceConfig {
+  const { profile = null, conntrack } = written;
+  const own = { onMiss: written.onMiss, onExpiry: written.onExpiry, idleTimeoutMs: conntrack.idleTimeout };
+  const { onMiss, onExpiry, idleTimeoutMs } = behaviourOf(own, profile, mode);
+  const { enabled, capacity } = conntrack;
+  return { ...written, profile, onMiss, onExpiry, conntrack: { enabled, idleTimeoutMs, capacity } };
+}
 
 const metrics = mapping({ listen: listen.default({ host: '127.0.0.1', port: 9108 }) });
 
@@ -165,4 +179,7 @@ export const configSchema: z.ZodType<Config> = mapping({
     .array(service, 'a list of services')
     .min(1, 'at least one service')
     .max(MAX_SERVICES, `at most ${MAX_SERVICES} services`),
-});
+}).transform(({ services, ...rest }) => ({
+  ...rest,
+  services: services.map((each) => settled(each, rest.mode)),
+}));

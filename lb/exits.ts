@@ -31,6 +31,8 @@ export const EXITS: readonly Exit[] = [
   { verdict: 'drop', reason: 'too-big', ofService: true },
   { verdict: 'reset', reason: 'unknown-connection', ofService: true },
   { verdict: 'drop', reason: 'unknown-reset', ofService: true },
+  { verdict: 'drop', reason: 'unknown-connection', ofService: true },
+  { verdict: 'reset', reason: 'expired-connection', ofService: true },
 ];
 
 export const FORWARDED = 0;
@@ -41,6 +43,8 @@ export const NO_NEIGHBOUR = 12;
 export const TOO_BIG = 13;
 export const RESET_UNKNOWN = 14;
 export const UNKNOWN_RESET = 15;
+export const UNKNOWN_DROPPED = 16;
+export const RESET_EXPIRED = 17;
 
 const ACTIONS: Record<Verdict, number> = { forward: TRANSMIT, reset: TRANSMIT, pass: PASS, drop: RELEASE };
 

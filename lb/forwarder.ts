@@ -5,7 +5,7 @@
  * device.rx ─► parse flow ─► find service ─► connection table ──hit──► backend ─► encapsulate ─► device.tx
  *               │              │               │ miss (SYN always)                  │
  *               │              │               └► Maglev lookup table ─► insert ────┘
- *               ▼              ▼                  (mode: stateful and not SYN ─► RST)
+ *               ▼              ▼                  (not SYN, onMiss: reset ─► RST, drop ─► drop)
  *           drop: reason    pass to kernel
  * ```
  *
@@ -27,6 +27,7 @@ import {
   BACKEND_BYTES,
   BACKEND_PACKETS,
   BACKEND_SLOTS,
+  SERVICE_EXPIRY_RESETS_SENT,
   SERVICE_HITS,
   SERVICE_NON_SYN_MISSES,
   SERVICE_RESETS_SENT,
@@ -39,7 +40,8 @@ import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
 import * as exits from './exits.ts';
 import { EXIT_ACTION } from './exits.ts';
-import { type ForwardingState, ON_MISS_RESET, type ServiceState } from './forwarding-state.ts';
+import { type ExpiryRows, noteSegment, type ResetQueue, takeExpired } from './expiry-reset.ts';
+import { type ForwardingState, ON_MISS_DROP, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
 import { RESET_FRAME_LENGTH, writeReset } from './reset.ts';
 import { findService, findVip, NO_SERVICE, VIP_ONLY } from './service-index.ts';
 
@@ -57,6 +59,9 @@ export interface Forwarder {
   state: ForwardingState;
   /** By service index; null where a service forwards by hash alone. */
   tables: (ConnectionTable | null)[];
+  /** By service index; null but for services with `onExpiry: reset` (lb/expiry-reset.ts). */
+  expiryRows: (ExpiryRows | null)[];
+  readonly resets: ResetQueue;
   /** Round-robin's place in the rotation, by service index. */
   cursors: Uint32Array;
   /** Written only, so that loads made for the caches' sake are not optimised away. */
@@ -140,16 +145,21 @@ export function createWalk(forwarder: Forwarder): Walk {
     if (backend !== MISS) {
       counters[owner.serviceBase + SERVICE_HITS]++;
       if ((flags & (FIN | RST)) !== 0) markClosing(table as ConnectionTable);
+      if (owner.resetsOnExpiry) noteSegment(forwarder, ownerIndex, i, backend, false);
     } else {
       if (opens) noteOpening(owner, i);
       else counters[owner.serviceBase + SERVICE_NON_SYN_MISSES]++;
-      if (!opens && owner.onMiss === ON_MISS_RESET) return refuse(state, owner, i, flags);
+      if (!opens && owner.resetsOnExpiry && takeExpired(forwarder, ownerIndex, false)) {
+        return refuseExpired(state, owner, i, flags);
+      }
+      if (!opens && owner.onMiss !== ON_MISS_FORWARD) return refuse(state, owner, i, flags);
       backend = chooseBackend(state, owner, ownerIndex, i);
       if (backend === NO_BACKEND) return exits.NO_BACKEND_LEFT;
       // An RST ends a connection: it is forwarded, but never worth an entry.
       if (table !== null && (flags & RST) === 0) {
         insert(table, hash[i], source[i], ports[i], backend, now);
         if ((flags & FIN) !== 0) markClosing(table);
+        if (owner.resetsOnExpiry) noteSegment(forwarder, ownerIndex, i, backend, true);
       }
     }
     return sendTo(owner, backend, i);
@@ -182,13 +192,26 @@ export function createWalk(forwarder: Forwarder): Walk {
     return exits.FORWARDED;
   }
 
-  /** `mode: stateful`: the balancer does TCP of its own, and breaks the connection. An RST is never answered by one. */
+  /** `onMiss: drop` is silent. `reset`: the balancer does TCP of its own and breaks the connection; never RST for RST. */
   function refuse(state: ForwardingState, owner: ServiceState, i: number, flags: number): number {
+    if (owner.onMiss === ON_MISS_DROP) return exits.UNKNOWN_DROPPED;
     if ((flags & RST) !== 0) return exits.UNKNOWN_RESET;
+    answerWithReset(state, owner, i);
+    return exits.RESET_UNKNOWN;
+  }
+
+  /** `onExpiry: reset`, noticed late: the packet came after the timeout and before the sweep. The backend's RST waits. */
+  function refuseExpired(state: ForwardingState, owner: ServiceState, i: number, flags: number): number {
+    if ((flags & RST) !== 0) return exits.UNKNOWN_RESET;
+    answerWithReset(state, owner, i);
+    counters[owner.serviceBase + SERVICE_EXPIRY_RESETS_SENT]++;
+    return exits.RESET_EXPIRED;
+  }
+
+  function answerWithReset(state: ForwardingState, owner: ServiceState, i: number): void {
     writeReset(view, offset[i], ipLength[i], state.ownMacLow, state.ownMacHigh);
     length[i] = RESET_FRAME_LENGTH;
     counters[owner.serviceBase + SERVICE_RESETS_SENT]++;
-    return exits.RESET_UNKNOWN;
   }
 
   /**

@@ -12,11 +12,13 @@ import { macHigh, macLow } from '../wire/ethernet.ts';
 import { addressWord, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { Config, Encap, HashInput, ServiceConfig } from './config.ts';
 import { EXITS } from './exits.ts';
+import type { OnMiss } from './profiles.ts';
 import { buildServiceIndex, type ServiceIndex, type ServiceKey } from './service-index.ts';
 
-/** What an unknown packet that opens no connection meets: stateless forwards it, stateful answers RST. */
+/** What a packet meets that opens no connection and that the table doesn't know (`onMiss` of the service). */
 export const ON_MISS_FORWARD = 0;
 export const ON_MISS_RESET = 1;
+export const ON_MISS_DROP = 2;
 
 /** Where one backend's packets go, as the kernel's routes and neighbours say. */
 export interface Hop {
@@ -29,7 +31,11 @@ export interface Hop {
 export interface ServiceState {
   readonly name: string;
   readonly hashKind: number;
+  /** As a packet word. */
+  readonly vip: number;
   readonly onMiss: number;
+  /** `onExpiry: reset`, of a service that has a connection table. */
+  readonly resetsOnExpiry: boolean;
   readonly encap: number;
   /** Backend index for each of the M slots, or NO_BACKEND; backend indexes are places in the configuration. */
   readonly lookupTable: Uint16Array;
@@ -72,6 +78,8 @@ export interface ServiceTable extends LookupTable {
 
 const ENCAPS: Record<Encap, number> = { l2: ENCAP_L2, ipip: ENCAP_IPIP };
 
+const ON_MISS: Record<OnMiss, number> = { forward: ON_MISS_FORWARD, reset: ON_MISS_RESET, drop: ON_MISS_DROP };
+
 const HASH_KINDS: Record<HashInput, number> = {
   'source-ip': SOURCE_IP,
   'source-ip-port': SOURCE_IP_PORT,
@@ -102,7 +110,9 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
     services: config.services.map((service, i) => ({
       name: service.name,
       hashKind: HASH_KINDS[service.hash],
-      onMiss: config.mode === 'stateful' ? ON_MISS_RESET : ON_MISS_FORWARD,
+      vip: addressWord(addressOf(service.vip)),
+      onMiss: ON_MISS[service.onMiss],
+      resetsOnExpiry: service.onExpiry === 'reset' && service.conntrack.enabled,
       encap: ENCAPS[service.encap],
       lookupTable: input.tables[i].slots,
       rotation: service.scheduler === 'round-robin' ? rotationOf(service) : new Uint16Array(0),

@@ -1,6 +1,7 @@
 /**
- * The one packet that hushlb can make by itself: the RST of `mode: stateful`, which answers a segment of a connection
- * that the table doesn't know. In stateless mode nobody calls this. That is the third condition.
+ * The one packet that hushlb can make by itself: an RST. `onMiss: reset` answers a segment with it whose connection the
+ * table doesn't know (lb/forwarder.ts), `onExpiry: reset` sends it to both sides of one that idled out
+ * (lb/expiry-reset.ts). Where a service does neither, nobody calls this. That is the third condition.
  */
 // Hot path: no allocation, no throw, no closure, no await.
 import {
@@ -13,8 +14,10 @@ import {
 import * as ipv4 from '../wire/ipv4.ts';
 import * as tcp from '../wire/tcp.ts';
 
-/** Bytes of the frame that `writeReset` leaves: Ethernet, IPv4 and TCP headers without options. */
-export const RESET_FRAME_LENGTH = ETHERNET_HEADER_LENGTH + ipv4.IPV4_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
+/** Bytes of the IP packet: IPv4 and TCP headers without options. */
+export const RESET_PACKET_LENGTH = ipv4.IPV4_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
+/** Bytes of the frame around it. */
+export const RESET_FRAME_LENGTH = ETHERNET_HEADER_LENGTH + RESET_PACKET_LENGTH;
 
 /**
  * Turns the TCP segment at `offset` (20-byte IP header, checked by wire/flow.ts) into the RST that answers it, back to the
@@ -36,30 +39,46 @@ export function writeReset(
   const servicePort = tcp.destinationPort(view, segment);
   const answersAck = (flags & tcp.ACK) !== 0;
   const sequence = answersAck ? tcp.acknowledgement(view, segment) : 0;
-  const acknowledgement = answersAck ? 0 : tcp.sequence(view, segment) + segmentLength(view, segment, ipLength, flags);
+  const acknowledgement = answersAck ? 0 : sequenceEnd(view, segment, ipLength, flags);
 
   setDestinationMac(view, offset, sourceMacLow(view, offset), sourceMacHigh(view, offset));
   setSourceMac(view, offset, ownMacLow, ownMacHigh);
 
   const client = ipv4.source(view, ip);
   const vip = ipv4.destination(view, ip);
-  const length = ipv4.IPV4_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
-  const sum = ipv4.constantSum(ipv4.PROTOCOL_TCP, vip, client);
-  ipv4.writeHeader(view, ip, 0, length, ipv4.ATOMIC, ipv4.PROTOCOL_TCP, vip, client, sum);
+  const flagBits = answersAck ? tcp.RST : tcp.RST | tcp.ACK;
+  writeResetPacket(view, ip, vip, client, servicePort, clientPort, sequence, acknowledgement, flagBits);
+}
+
+/** Writes the IP packet at `ip`; addresses are packet words, ports numbers. */
+export function writeResetPacket(
+  view: DataView,
+  ip: number,
+  source: number,
+  destination: number,
+  sourcePort: number,
+  destinationPort: number,
+  sequence: number,
+  acknowledgement: number,
+  flags: number,
+): void {
+  const sum = ipv4.constantSum(ipv4.PROTOCOL_TCP, source, destination);
+  ipv4.writeHeader(view, ip, 0, RESET_PACKET_LENGTH, ipv4.ATOMIC, ipv4.PROTOCOL_TCP, source, destination, sum);
   tcp.writeBareHeader(
     view,
-    segment,
-    servicePort,
-    clientPort,
+    ip + ipv4.IPV4_HEADER_LENGTH,
+    sourcePort,
+    destinationPort,
     sequence,
     acknowledgement,
-    answersAck ? tcp.RST : tcp.RST | tcp.ACK,
+    flags,
     ipv4.pseudoHeaderSum(view, ip, tcp.TCP_HEADER_LENGTH),
   );
 }
 
-/** SEG.LEN: the bytes of data, with SYN and FIN counting as one each (RFC 9293, 3.4). */
-function segmentLength(view: DataView, segment: number, ipLength: number, flags: number): number {
+/** SEQ plus SEG.LEN, beyond 2^32 where it wraps: the bytes of data, with SYN and FIN counting as one each (RFC 9293, 3.4). */
+export function sequenceEnd(view: DataView, segment: number, ipLength: number, flags: number): number {
   const data = ipLength - ipv4.IPV4_HEADER_LENGTH - tcp.tcpHeaderLength(view, segment);
-  return data + ((flags & tcp.SYN) !== 0 ? 1 : 0) + ((flags & tcp.FIN) !== 0 ? 1 : 0);
+  const controls = ((flags & tcp.SYN) !== 0 ? 1 : 0) + ((flags & tcp.FIN) !== 0 ? 1 : 0);
+  return tcp.sequence(view, segment) + data + controls;
 }

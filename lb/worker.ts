@@ -6,6 +6,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { announcedGeneration, type Control, stopRequested } from './control.ts';
+import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 
@@ -50,6 +51,7 @@ function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput):
       publishDeviceCounters(device, input.deviceCounters);
       ticked = now;
     }
+    if (forwarder.resets.count > 0) sendResets(forwarder, device);
   }
 }
 

@@ -23,11 +23,13 @@ export const SERVICE_EVICTED = 4;
 export const SERVICE_REFUSED = 5;
 /** Entries now: the one slot that also goes down. */
 export const SERVICE_ENTRIES = 6;
-/** RSTs that the balancer sent: 0 for ever in stateless mode. */
+/** RSTs that the balancer sent, for whatever cause: 0 for ever unless `onMiss` or `onExpiry` is reset. */
 export const SERVICE_RESETS_SENT = 7;
 /** SYNs whose sender left the checksum to hardware that its link doesn't have: the backend will drop them. */
 export const SERVICE_UNFINISHED_CHECKSUMS = 8;
-export const SERVICE_SLOTS = 9;
+/** Of those RSTs the ones for connections that idled out: one to each side. */
+export const SERVICE_EXPIRY_RESETS_SENT = 9;
+export const SERVICE_SLOTS = 10;
 
 /** Slots of a backend, from `backendBase[service] + backend * BACKEND_SLOTS`. */
 export const BACKEND_PACKETS = 0;

@@ -14,6 +14,7 @@ import {
   SERVICE_ENTRIES,
   SERVICE_EVICTED,
   SERVICE_EXPIRED,
+  SERVICE_EXPIRY_RESETS_SENT,
   SERVICE_HITS,
   SERVICE_NON_SYN_MISSES,
   SERVICE_REFUSED,
@@ -168,9 +169,16 @@ export function createExposition(sources: ExpositionSources): Registry {
   define(
     Counter,
     'resets_sent_total',
-    'RST segments that the balancer itself sent: 0 in stateless mode.',
+    'RST segments that the balancer itself sent: 0 unless onMiss or onExpiry is reset.',
     ofService,
     perService({ slot: SERVICE_RESETS_SENT }),
+  );
+  define(
+    Counter,
+    'expiry_resets_sent_total',
+    'Of hushlb_resets_sent_total those for connections that idled out, one to each side.',
+    ofService,
+    perService({ slot: SERVICE_EXPIRY_RESETS_SENT }),
   );
 
   define(

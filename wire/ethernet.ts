@@ -41,6 +41,10 @@ export function setSourceMac(view: DataView, offset: number, low: number, high: 
   view.setUint16(offset + SOURCE + 4, high, true);
 }
 
+export function setEtherType(view: DataView, offset: number, type: number): void {
+  view.setUint16(offset + TYPE, type);
+}
+
 /** A whole header: `macs0` to `macs2` are destination and source, twelve bytes, as three words loaded little-endian. */
 export function writeHeader(
   view: DataView,

@@ -24,6 +24,14 @@ test('a good configuration is summed up', async () => {
   });
 });
 
+test('what is done to idle connections is summed up where it is not what a stateless balancer does', async () => {
+  const like = (setting: string) =>
+    folder.write('like.yaml', CONFIGURATION.replace('name: web', `name: web\n    ${setting}`));
+  const line = async (setting: string) => (await hushlb(['check', '-c', like(setting)])).stdout.split('\n')[2];
+  assert.match(await line('profile: aws-nlb'), / by ipip, like aws-nlb: idle 350s, onExpiry silent, onMiss reset$/);
+  assert.match(await line('onExpiry: reset'), / by ipip, idle 60s, onExpiry reset, onMiss forward$/);
+});
+
 test('surprises are told, and are no failure', async () => {
   const { code, stdout } = await hushlb(['check', '--config', broken]);
   assert.equal(code, 0);

@@ -12,11 +12,12 @@ import { CONFIGURATION, hushlb, MAIN, start, temporaryFolder } from './command.t
 const folder = temporaryFolder();
 after(() => folder.remove());
 
-const COMMANDS = ['run', 'check', 'table', 'decap', 'lab', 'completion'];
+const COMMANDS = ['run', 'check', 'table', 'profiles', 'decap', 'lab', 'completion'];
 const WITH_HELP = [
   ['run'],
   ['check'],
   ['table'],
+  ['profiles'],
   ['decap'],
   ['lab'],
   ['lab', 'list'],
@@ -77,7 +78,7 @@ test('a width that is none does no harm', async () => {
 
 test('wrong arguments: one line, where to read on, exit code 2', async () => {
   const cases: [args: string[], line: string][] = [
-    [[], 'expected a command: run, check, table, decap, lab or completion; see hushlb --help'],
+    [[], 'expected a command: run, check, table, profiles, decap, lab or completion; see hushlb --help'],
     [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
     [['check'], 'missing option: config; see hushlb check --help'],
     [['check', '-c'], 'a value is missing after option c; see hushlb check --help'],

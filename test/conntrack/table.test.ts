@@ -14,6 +14,7 @@ import {
   createConnectionTable,
   find,
   insert,
+  lastSlot,
   MAX_CAPACITY,
   MAX_IDLE_TIMEOUT_MS,
   MISS,
@@ -251,6 +252,48 @@ describe('sweep', () => {
     put(table, keyOf(1), 1, 0);
     assert.equal(sweep(table, 100, Number.MAX_SAFE_INTEGER), 1);
     assert.equal(sweep(table, 100, 0), 0);
+  });
+});
+
+describe('who wants to know which entries have idled out', () => {
+  const emptied = (table: ConnectionTable) =>
+    Array.from({ length: table.slotCount }, (_, slot) => slot).filter((slot) => table.words[slot * 4 + 1] === 0);
+
+  test('a sweep tells the slots that it emptied, ends where it was told, and goes on there', () => {
+    const table = createConnectionTable({ capacity: 100, idleTimeoutMs: 1000 });
+    for (let i = 0; i < 60; i++) put(table, keyOf(i), i, i < 30 ? 0 : 500);
+    const before = new Set(emptied(table));
+    const slots = new Int32Array(table.slotCount);
+    const told: number[] = [];
+    for (const most of [7, 7, 16]) {
+      assert.equal(sweep(table, 1000, table.slotCount, slots, most), most);
+      told.push(...slots.subarray(0, most));
+    }
+    assert.equal(sweep(table, 1000, table.slotCount, slots, 7), 0);
+    assert.deepEqual(
+      told,
+      emptied(table).filter((slot) => !before.has(slot)),
+    );
+    assert.deepEqual([table.size, table.expired], [30, 30]);
+  });
+
+  test('a look-up and an insertion leave the slot, an eviction and a live entry do not', () => {
+    const table = createConnectionTable({ capacity: 2, idleTimeoutMs: 1000 });
+    put(table, keyOf(0), 7, 0);
+    const slot = lastSlot(table);
+    assert.equal(table.words[slot * 4 + 1] & 0xffff, 7);
+    assert.equal(look(table, keyOf(0), 999), 7);
+    assert.deepEqual([lastSlot(table), table.lastExpired], [slot, -1]);
+    assert.equal(look(table, keyOf(0), 1999), MISS);
+    assert.deepEqual([lastSlot(table), table.lastExpired], [-1, slot]);
+
+    table.lastExpired = -1;
+    put(table, keyOf(0), 7, 2000);
+    put(table, keyOf(1), 7, 2000);
+    put(table, keyOf(2), 7, 2001);
+    assert.deepEqual([table.evicted, table.lastExpired], [1, -1]);
+    put(table, keyOf(3), 7, 3000);
+    assert.deepEqual([table.expired, table.lastExpired], [2, lastSlot(table)]);
   });
 });
 

@@ -122,6 +122,46 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
     });
   });
 
+  test('appended frames go out behind the received ones, until the batch is full or no frame is free', () => {
+    withDevice('native', { frameCount: 64, batchSize: 8 }, ({ device, peer }) => {
+      const { batch, view } = device;
+      const appendFrame = (n: number): number => {
+        const bytes = frameNumber(n);
+        const row = device.append(bytes.length);
+        for (let i = 0; row >= 0 && i < bytes.length; i++) view.setUint8(batch.offset[row]! + i, bytes[i]!);
+        return row;
+      };
+      assert.equal(device.append(1793), -1);
+      peer.send(frameNumber(1));
+      receiveAll(device, 1, () => {
+        batch.action[0] = TRANSMIT;
+        for (let n = 2; n <= 8; n++) assert.equal(appendFrame(n), n - 1);
+        assert.equal(appendFrame(9), -1);
+        assert.equal(batch.count, 8);
+        assert.equal(device.checkFrames().inBatch, 8);
+        device.send();
+      });
+      for (let n = 1; n <= 8; n++) assert.deepEqual(peer.receive(), Buffer.from(frameNumber(n)));
+      assert.deepEqual(settle(device), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
+
+      // All free frames, without a look at what has gone out; then they come back.
+      let appended = 0;
+      while (appendFrame(appended) >= 0) {
+        appended++;
+        if (batch.count === 8) device.send();
+      }
+      assert.ok(appended >= 32, `${appended}`);
+      assert.equal(device.checkFrames().free, 0);
+      device.send();
+      assert.deepEqual(settle(device), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
+
+      // Appended and never sent.
+      assert.equal(appendFrame(1), 0);
+      assert.equal(device.receive(0), 0);
+      assert.deepEqual(device.checkFrames(), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
+    });
+  });
+
   test('frames that are not transmitted are free again: released, passed, out of their chunk, never sent', () => {
     withDevice('native', { frameCount: 64, batchSize: 8 }, ({ device, peer }) => {
       const sabotage: ((i: number) => void)[] = [

@@ -79,6 +79,32 @@ describe('memory device', () => {
     assert.throws(() => createMemoryDevice({ frameCount: 1, frameSize: 256 }), RangeError);
   });
 
+  test('appended frames go out behind the others; -1 where the batch is full or no chunk is free', () => {
+    const device = createMemoryDevice({ frameCount: 4, frameSize: 300, batchSize: 3 });
+    device.inject(frame(1));
+    device.inject(frame(2));
+    assert.equal(device.receive(0), 2);
+    assert.equal(device.append(45), -1, 'longer than a chunk has room');
+    assert.equal(device.append(44), 2);
+    assert.deepEqual([device.batch.count, device.batch.length[2], device.batch.action[2]], [3, 44, TRANSMIT]);
+    for (let i = 0; i < 44; i++) assert.equal(device.view.getUint8(device.batch.offset[2] + i), 0xa5);
+    assert.equal(device.append(1), -1, 'the batch is full');
+    device.batch.action.set([RELEASE, TRANSMIT]);
+    device.send();
+    assert.deepEqual(device.sent, [frame(2), new Uint8Array(44).fill(0xa5)]);
+
+    device.inject(frame(3));
+    device.inject(frame(4));
+    for (const row of [0, 1]) {
+      assert.equal(device.append(2), row);
+      device.view.setUint16(device.batch.offset[row], row);
+    }
+    assert.equal(device.append(2), -1, 'two wait, two are appended');
+    device.send();
+    assert.deepEqual(device.sent.slice(2), [frame(0, 0), frame(0, 1)]);
+    assert.equal(device.receive(0), 2);
+  });
+
   test("the forwarder's mistakes are thrown", () => {
     const device = createMemoryDevice({ frameCount: 4 });
     const one = () => {

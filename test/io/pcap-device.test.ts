@@ -43,6 +43,25 @@ describe('pcap device', () => {
 
   const START = 1_700_000_000_000_000_000n;
 
+  test('appended frames are written with the time of the last packet, in a batch with packets and in one without', () => {
+    const device = open([{ ns: START + 7n, bytes: [1, 2, 3], original: 9 }], 2);
+    const append = (byte: number) => {
+      const row = device.append(2);
+      for (let i = 0; row >= 0 && i < 2; i++) device.view.setUint8(device.batch.offset[row] + i, byte);
+      return row;
+    };
+    assert.equal(device.receive(0), 1);
+    device.batch.action[0] = TRANSMIT;
+    assert.deepEqual([append(4), append(5)], [1, -1]);
+    device.send();
+    assert.deepEqual([append(6), append(7), append(8)], [0, 1, -1]);
+    assert.equal(device.append(4096), -1);
+    device.send();
+    device.close();
+    const expected = [{ bytes: [1, 2, 3], original: 9 }, ...[4, 6, 7].map((byte) => ({ bytes: [byte, byte] }))];
+    assert.deepEqual(readFileSync(output), fileOf(expected.map((row) => ({ ns: START + 7n, ...row }))));
+  });
+
   test('what is transmitted is in the output with its own time, the rest is counted', () => {
     const rows = Array.from({ length: 9 }, (_, i) => ({ ns: START + BigInt(i), bytes: [i, i + 1, i + 2] }));
     const device = open(rows, 4);

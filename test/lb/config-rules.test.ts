@@ -99,6 +99,34 @@ test('what is broken on purpose says so', () => {
   assert.deepEqual(warningsOf([service('a', { conntrack })]), []);
 });
 
+test('whatever resets or drops says so, where it was set', () => {
+  const paths = (settings: Settings, more: Settings = {}) =>
+    warningsOf([service('a', settings)], more).map((warning) => warning.split(': ')[0]);
+  assert.deepEqual(paths({ onMiss: 'forward', onExpiry: 'silent', profile: 'f5-fastl4' }), []);
+  assert.deepEqual(paths({ onMiss: 'forward' }, { mode: 'stateful' }), []);
+  assert.deepEqual(paths({ onMiss: 'drop' }, { mode: 'stateful' }), ['services[0].onMiss']);
+  assert.deepEqual(paths({ onMiss: 'reset', onExpiry: 'reset' }), ['services[0].onMiss', 'services[0].onExpiry']);
+  assert.deepEqual(paths({ profile: 'gcp-internal' }), []);
+  assert.deepEqual(paths({ profile: 'gcp-internal' }, { mode: 'stateful' }), []);
+  assert.deepEqual(paths({ profile: 'f5-fastl4' }, { mode: 'stateful' }), ['services[0].profile']);
+  assert.deepEqual(paths({ profile: 'azure-lb', onExpiry: 'reset' }), ['services[0].profile', 'services[0].onExpiry']);
+
+  assert.match(warningsOf([service('a', { profile: 'f5-fastl4' })]).join(), /f5-fastl4 breaks .*RST; .*both sides$/);
+  assert.match(warningsOf([service('a', { onMiss: 'drop' })]).join(), /drop is broken on purpose: .*hang/);
+});
+
+test('settings that do nothing, or too much, without conntrack', () => {
+  const conntrack = { enabled: false };
+  const warnings = warningsOf([service('a', { conntrack, onMiss: 'drop', onExpiry: 'reset' })]);
+  assert.deepEqual(
+    warnings.filter((warning) => warning.startsWith('services[0].conntrack')),
+    [
+      'services[0].conntrack.enabled: onMiss drop without conntrack knows no connection: only SYNs get through',
+      'services[0].conntrack.enabled: without conntrack nothing expires: onExpiry reset does nothing',
+    ],
+  );
+});
+
 test('a service without an active backend, and a table that is small for its backends', () => {
   assert.match(
     warningsOf([service('a', { backends: backends(2, { state: 'draining' }) })]).join(),

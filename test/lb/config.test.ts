@@ -1,13 +1,13 @@
 /**
- * Values of a configuration: defaults, limits, and the line that each mistake gets; a row a mistake, hence the length.
- * Files and positions: config-file.test.ts.
+ * Values of a configuration: defaults, limits, and the line that each mistake gets.
  *
- * Longer than 300 lines because it is a table: each mistake with the line that it must give.
+ * Longer than 300 lines because each mistake has a row. Files and positions: config-file.test.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { validateConfig } from '../../lb/config-file.ts';
 import { ConfigError } from '../../lb/config-problems.ts';
+import { PROFILE_NAMES } from '../../lb/profiles.ts';
 
 type Settings = Record<string, unknown>;
 
@@ -56,6 +56,9 @@ test('three lines are enough: everything else has a default', () => {
         tableSize: 65537,
         conntrack: { enabled: true, idleTimeoutMs: 60_000, capacity: 1_048_576 },
         encap: 'ipip',
+        profile: null,
+        onMiss: 'forward',
+        onExpiry: 'silent',
         backends: [{ name: 'b1', address: '198.18.2.1', weight: 1, state: 'active' }],
       },
     ],
@@ -88,6 +91,9 @@ test('every setting can be given another value', () => {
           tableSize: 5_000_011,
           conntrack: { enabled: false, idleTimeout: '250ms', capacity: 1 },
           encap: 'l2',
+          profile: 'aws-nlb',
+          onMiss: 'drop',
+          onExpiry: 'reset',
           backends: [backend(1, { weight: 256, state: 'draining' })],
         }),
       ],
@@ -116,6 +122,9 @@ test('every setting can be given another value', () => {
     tableSize: 5_000_011,
     conntrack: { enabled: false, idleTimeoutMs: 250, capacity: 1 },
     encap: 'l2',
+    profile: 'aws-nlb',
+    onMiss: 'drop',
+    onExpiry: 'reset',
     backends: [{ name: 'b1', address: '198.18.2.1', weight: 256, state: 'draining' }],
   });
 });
@@ -214,6 +223,13 @@ const SERVICE: [key: string, value: unknown, text: string][] = [
   ['tableSize', 7.5, 'expected a whole number from 7 to 5000011, got 7.5'],
   ['tableSize', 1e300, 'expected a whole number from 7 to 5000011, got 1e+300'],
   ['encap', 'gue', 'expected one of ipip, l2, got "gue"'],
+  ['profile', 'f5', `expected one of ${PROFILE_NAMES.join(', ')}, got "f5"`],
+  ['profile', 'toString', `expected one of ${PROFILE_NAMES.join(', ')}, got "toString"`],
+  ['profile', null, `expected one of ${PROFILE_NAMES.join(', ')}, got nothing`],
+  ['onMiss', 'RST', 'expected one of forward, reset, drop, got "RST"'],
+  ['onMiss', null, 'expected one of forward, reset, drop, got nothing'],
+  ['onExpiry', 'drop', 'expected one of silent, reset, got "drop"'],
+  ['onExpiry', true, 'expected one of silent, reset, got true'],
   ['conntrack', null, 'expected a mapping, got nothing'],
   ['conntrack', [1], 'expected a mapping, got a list'],
   ['backends', undefined, 'expected a list of backends, got nothing'],
@@ -274,12 +290,15 @@ test('an unknown key is named, with the nearest known one if there is one', () =
     ['hahs', 'hash'],
     ['backend', 'backends'],
     ['conntrak', 'conntrack'],
+    ['onmiss', 'onMiss'],
+    ['onExpire', 'onExpiry'],
   ];
   for (const [key, near] of suggestions) {
     const text = `services[0].${key}: expected a known key (did you mean ${near}?), got the key "${key}"`;
     assert.deepEqual(unknown({ [key]: 1 }), [text]);
   }
-  const known = 'name, vip, protocol, port, scheduler, hash, tableSize, conntrack, encap, backends';
+  const known =
+    'name, vip, protocol, port, scheduler, hash, tableSize, conntrack, encap, profile, onMiss, onExpiry, backends';
   for (const key of ['healthCheck', 'x', 'toString', 'constructor']) {
     const text = `services[0].${key}: expected one of the keys ${known}, got the key "${key}"`;
     assert.deepEqual(unknown({ [key]: 1 }), [text]);

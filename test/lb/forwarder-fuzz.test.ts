@@ -3,12 +3,20 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { EXITS } from '../../lb/exits.ts';
+import { RESET_FRAME_LENGTH } from '../../lb/reset.ts';
 import { tcpFrame } from '../packets.ts';
 import { ROWS } from './packet-rows.ts';
 import { createRig, type Rig } from './rig.ts';
 
 const SEEDS = ROWS.map((row) => row.in);
-const WAYS = [{}, { top: 'mode: stateful' }, { service: 'encap: l2' }, { service: 'scheduler: round-robin' }];
+const WAYS = [
+  {},
+  { top: 'mode: stateful' },
+  { service: 'encap: l2' },
+  { service: 'scheduler: round-robin' },
+  { service: 'onMiss: drop' },
+  { service: 'onExpiry: reset\n    conntrack: { idleTimeout: 9ms, capacity: 8 }' },
+];
 const RUNS = Number(process.env.FUZZ_RUNS ?? 20_000);
 
 /** A frame of a row with some bytes changed, and some cut off or added. */
@@ -28,13 +36,14 @@ const mutated = fc
   });
 
 /** What the memory device guards already: actions given, frames inside their chunks. Here: the rest of the promise. */
-function walkAndCheck(rig: Rig, frame: Uint8Array): void {
+function walkAndCheck(rig: Rig, frame: Uint8Array, now: number): void {
   const { view, counters, state } = rig.forwarder;
   const before = counters.reduce((sum, value) => sum + value, 0);
-  const outcome = rig.walk(frame, 1);
+  const outcome = rig.walk(frame, now);
   assert.ok(EXITS.some(({ verdict, reason }) => [verdict, `${verdict}: ${reason}`].includes(outcome.exit)));
   assert.ok(counters.reduce((sum, value) => sum + value, 0) > before, 'the exit was counted');
   if (outcome.frame !== undefined) assert.ok(outcome.frame.length <= 1514, `${outcome.frame.length} bytes left`);
+  for (const { length } of rig.resets()) assert.ok(length === RESET_FRAME_LENGTH || length === RESET_FRAME_LENGTH + 20);
   assert.equal(view.byteLength > 0 && state.generation, 1);
 }
 
@@ -42,8 +51,9 @@ describe('the forwarder and bytes that nobody should send', () => {
   for (const way of WAYS) {
     test(`mutated packets, ${JSON.stringify(way)}`, () => {
       const rig = createRig(way);
+      let now = 1;
       fc.assert(
-        fc.property(mutated, (frame) => walkAndCheck(rig, frame)),
+        fc.property(mutated, (frame) => walkAndCheck(rig, frame, now++)),
         { numRuns: RUNS },
       );
     });
@@ -52,7 +62,7 @@ describe('the forwarder and bytes that nobody should send', () => {
   test('random bytes', () => {
     const rig = createRig();
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (frame) => walkAndCheck(rig, frame)),
+      fc.property(fc.uint8Array({ maxLength: 200 }), (frame) => walkAndCheck(rig, frame, 1)),
       { numRuns: RUNS },
     );
   });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EXITS } from '../../lb/exits.ts';
+import { PROFILE_NAMES, profileOf } from '../../lb/profiles.ts';
 import {
   BACKEND_PACKETS,
   SERVICE_ENTRIES,
@@ -37,8 +38,8 @@ describe('packet rows', () => {
 
   test('each exit of the walk has a row', () => {
     const seen = new Set(ROWS.map((row) => row.exit));
-    // These two need a backend in trouble; the tests below have them.
-    seen.add('drop: no-backend').add('drop: no-neighbour');
+    // These need a backend in trouble, and time; the tests below and expiry-reset.test.ts have them.
+    seen.add('drop: no-backend').add('drop: no-neighbour').add('reset: expired-connection');
     const all = EXITS.map(({ verdict, reason }) => (verdict === 'forward' ? verdict : `${verdict}: ${reason}`));
     assert.deepEqual([...seen].sort(), all.sort());
   });
@@ -102,6 +103,37 @@ describe('the three conditions', () => {
       assert.equal(rig.walk(clientFrame(i, 'A'), 30_000).exit, 'reset: unknown-connection');
     assert.equal(rig.count(SERVICE_RESETS_SENT), FLOWS);
   });
+});
+
+describe('onMiss and profiles', () => {
+  test('drop: after the expiry nothing comes back and nothing goes on, until a SYN', () => {
+    const rig = createRig({ service: 'onMiss: drop\n    conntrack: { idleTimeout: 10s }' });
+    rig.walk(clientFrame(0, 'S'));
+    assert.equal(rig.walk(clientFrame(0, 'A'), 9_999).exit, 'forward');
+    for (let i = 0; i < 5; i++) {
+      assert.deepEqual(rig.walk(clientFrame(0, 'PA'), 30_000), { exit: 'drop: unknown-connection', frame: undefined });
+    }
+    assert.equal(rig.count(SERVICE_NON_SYN_MISSES), 5);
+    assert.equal(rig.count(SERVICE_RESETS_SENT), 0);
+    assert.equal(rig.walk(clientFrame(0, 'S'), 30_000).exit, 'forward');
+    assert.equal(rig.walk(clientFrame(0, 'A'), 30_000).exit, 'forward');
+  });
+
+  const afterwards = { forward: 'forward', reset: 'reset: unknown-connection', drop: 'drop: unknown-connection' };
+  for (const name of PROFILE_NAMES) {
+    test(`${name}: a connection lives as long as the product says, and its next packet meets what it would there`, () => {
+      const { idleTimeoutMs, onExpiry, onMiss } = profileOf(name);
+      const timeout = idleTimeoutMs.value ?? 30 * 86_400_000;
+      const rig = createRig({ service: `profile: ${name}\n    conntrack: { capacity: 64 }` });
+      const first = rig.backendOf(rig.walk(clientFrame(0, 'S')));
+      const second = rig.walk(clientFrame(0, 'A'), timeout - 1);
+      assert.deepEqual([second.exit, rig.backendOf(second)], ['forward', first]);
+      rig.sweep(2 * timeout - 1, timeout);
+      assert.equal(rig.resets().length, onExpiry.value === 'reset' ? 2 : 0);
+      assert.equal(rig.walk(clientFrame(0, 'PA'), 2 * timeout - 1).exit, afterwards[onMiss.value]);
+      assert.equal(rig.count(SERVICE_HITS), 1);
+    });
+  }
 });
 
 describe('what the field learnt the hard way', () => {

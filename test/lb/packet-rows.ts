@@ -2,7 +2,7 @@
  * Packet rows: description, packet in, exit, packet out. Each goes through the real forwarder (forwarder.test.ts); what
  * comes out is compared with bytes that test/packets.ts builds by the RFCs.
  *
- * Longer than 300 lines because it is a table.
+ * Longer than 300 lines because it is one table.
  */
 import {
   CLIENT_MAC,
@@ -218,6 +218,45 @@ export const ROWS: readonly PacketRow[] = [
     top: 'mode: stateful',
     in: tcpFrame({ flags: 'R' }),
     exit: 'drop: unknown-reset',
+  },
+  {
+    name: 'onMiss: reset, of one service in a stateless file',
+    service: 'onMiss: reset',
+    in: tcpFrame(data),
+    exit: 'reset: unknown-connection',
+    out: reset({ flags: 'R', sequence: 5001 }),
+  },
+  {
+    name: 'onMiss: forward, of one service in a stateful file',
+    top: 'mode: stateful',
+    service: 'onMiss: forward',
+    in: tcpFrame(data),
+    exit: 'forward',
+    out: ipip(tcpPacket(data)),
+  },
+
+  // Silent drops.
+  { name: 'drop: SYN opens', service: 'onMiss: drop', in: tcpFrame(syn), exit: 'forward', out: ipip(tcpPacket(syn)) },
+  {
+    name: 'drop: data of a known connection',
+    service: 'onMiss: drop',
+    before: [tcpFrame(syn)],
+    in: tcpFrame(data),
+    exit: 'forward',
+    out: ipip(tcpPacket(data)),
+  },
+  { name: 'drop: unknown data', service: 'onMiss: drop', in: tcpFrame(data), exit: 'drop: unknown-connection' },
+  {
+    name: 'drop: an unknown RST is like any other packet',
+    service: 'onMiss: drop',
+    in: tcpFrame({ flags: 'R' }),
+    exit: 'drop: unknown-connection',
+  },
+  {
+    name: 'drop: SYN-ACK opens nothing',
+    service: 'onMiss: drop',
+    in: tcpFrame({ flags: 'SA' }),
+    exit: 'drop: unknown-connection',
   },
 
   // Passed to the kernel.

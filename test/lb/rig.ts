@@ -5,6 +5,7 @@ import { createMemoryDevice } from '../../io/memory-device.ts';
 import { sweepTables } from '../../lb/adopt.ts';
 import { parseConfig } from '../../lb/config-file.ts';
 import { EXITS } from '../../lb/exits.ts';
+import { sendResets } from '../../lb/expiry-reset.ts';
 import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer } from '../../lb/offline.ts';
@@ -29,6 +30,8 @@ export interface Rig {
   /** Walks one frame at time `now` (ms). */
   walk(frame: Uint8Array, now?: number): Outcome;
   sweep(now: number, elapsedMs: number): void;
+  /** Sends the resets that wait and returns their frames. */
+  resets(): Uint8Array[];
   /** A counter of the first service. */
   count(slot: number): number;
   /** Which backend a forwarded frame went to, by its destination MAC. */
@@ -43,6 +46,7 @@ export function createRig(
     hopOf?: (address: string) => Partial<Hop> | null;
     frameSize?: number;
     batchSize?: number;
+    frameCount?: number;
   } = {},
 ): Rig {
   const { config } = parseConfig(
@@ -62,7 +66,7 @@ ${Object.entries(BACKENDS)
     'rig',
   );
   const device = createMemoryDevice({
-    frameCount: 128,
+    frameCount: options.frameCount ?? 128,
     frameSize: options.frameSize ?? 4096,
     batchSize: options.batchSize ?? 64,
   });
@@ -92,6 +96,11 @@ ${Object.entries(BACKENDS)
       return { exit: verdict === 'forward' ? verdict : `${verdict}: ${reason}`, frame: device.sent[before] };
     },
     sweep: (now, elapsedMs) => sweepTables(forwarder, now, elapsedMs),
+    resets() {
+      const before = device.sent.length;
+      sendResets(forwarder, device);
+      return device.sent.slice(before);
+    },
     count: (slot) => forwarder.counters[forwarder.state.services[0].serviceBase + slot],
     backendOf({ frame }) {
       if (frame === undefined) return undefined;

@@ -10,6 +10,7 @@ import {
   SERVICE_ENTRIES,
   SERVICE_EVICTED,
   SERVICE_EXPIRED,
+  SERVICE_EXPIRY_RESETS_SENT,
   SERVICE_HITS,
   SERVICE_NON_SYN_MISSES,
   SERVICE_REFUSED,
@@ -64,6 +65,7 @@ test('everything is there from the start, at 0', async () => {
       `hushlb_conntrack_evicted_total{service="${service}"}`,
       `hushlb_conntrack_refused_total{service="${service}"}`,
       `hushlb_resets_sent_total{service="${service}"}`,
+      `hushlb_expiry_resets_sent_total{service="${service}"}`,
       `hushlb_unfinished_checksums_total{service="${service}"}`,
     ]),
   ];
@@ -107,6 +109,7 @@ test('each slot shows under its own name, summed over the workers', async () => 
     [layout.serviceBase[web] + SERVICE_ENTRIES, 'hushlb_conntrack_entries{service="web"}'],
     [layout.serviceBase[api] + SERVICE_ENTRIES, 'hushlb_conntrack_entries{service="api"}'],
     [layout.serviceBase[api] + SERVICE_RESETS_SENT, 'hushlb_resets_sent_total{service="api"}'],
+    [layout.serviceBase[api] + SERVICE_EXPIRY_RESETS_SENT, 'hushlb_expiry_resets_sent_total{service="api"}'],
     [layout.serviceBase[api] + SERVICE_UNFINISHED_CHECKSUMS, 'hushlb_unfinished_checksums_total{service="api"}'],
     [
       layout.backendBase[web] + BACKEND_SLOTS + BACKEND_PACKETS,
