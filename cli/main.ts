@@ -8,10 +8,12 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import manifest from '../package.json' with { type: 'json' };
+import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
 import { decapCommand } from './decap.ts';
 import { report, UsageError } from './errors.ts';
 import { labCommand } from './lab.ts';
+import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
 import { runCommand } from './run.ts';
 import { tableCommand } from './table.ts';
@@ -39,8 +41,10 @@ const parser = yargs(hideBin(process.argv))
   .command(profilesCommand)
   .command(decapCommand)
   .command(labCommand)
+  .command(probeIdleCommand)
+  .command(auditCommand)
   .completion('completion', 'Print a completion script for bash, zsh or fish')
-  .demandCommand(1, 1, 'expected a command: run, check, table, profiles, decap, lab or completion')
+  .demandCommand(1, 1, 'expected a command: run, check, table, profiles, decap, lab, probe-idle, audit or completion')
   .strict()
   .parserConfiguration({
     // "-c a -c b" takes the last, "--config.x" and "--no-json" are unknown options: no value changes its type.
@@ -53,6 +57,7 @@ const parser = yargs(hideBin(process.argv))
   .example('$0 check -c hushlb.yaml', 'say everything that is wrong with a configuration')
   .example('$0 run -c hushlb.yaml', 'balance in the foreground until Ctrl-C')
   .example('$0 lab run stateless round-robin', 'see on live traffic what holds and what breaks')
+  .example('$0 probe-idle https://www.example.com/', 'measure after what idle time a server hangs up, and how')
   .epilogue('Each command explains itself: hushlb run --help')
   .wrap(terminalWidth())
   .exitProcess(false)

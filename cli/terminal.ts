@@ -1,5 +1,6 @@
 /**
- * The terminal on the other end of stdout: how wide it is, and that it may hang up. main.ts and table.ts call it.
+ * The terminal on the other end: how wide it is, that it may hang up, text that keeps to its width, a line of progress.
+ * main.ts and the commands call it.
  */
 
 const NARROWEST = 40;
@@ -20,4 +21,39 @@ export function quietOnClosedPipe(): void {
       process.exit();
     });
   }
+}
+
+/** One line on stderr that is written over and over; nothing at all where stderr is no terminal. */
+export function statusLine(): { show(text: string): void; clear(): void } {
+  const { stderr } = process;
+  if (!stderr.isTTY) return { show: () => {}, clear: () => {} };
+  const clear = (): void => void stderr.write('\r\x1b[K');
+  return {
+    // A line that fills the width would wrap, and stay. Some terminals don't know their width and say 0.
+    show: (text) => void stderr.write(`\r${text.slice(0, (stderr.columns || 80) - 1)}\x1b[K`),
+    clear,
+  };
+}
+
+/** Rows of a label and a text, the texts wrapped beside their labels; the same label twice is shown once. */
+export function labelled(rows: readonly (readonly [label: string, text: string])[], width: number): string {
+  const indent = Math.max(...rows.map(([label]) => label.length)) + 2;
+  let before = '';
+  const lines = rows.flatMap(([label, text]) => {
+    const shown = label === before ? '' : label;
+    before = label;
+    return wrap(text, width - indent).map((line, index) => `${(index === 0 ? shown : '').padEnd(indent)}${line}`);
+  });
+  return `${lines.join('\n')}\n`;
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1) ?? '';
+    if (line === '') lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }

@@ -9,6 +9,7 @@ import * as z from 'zod';
 import { isPrime, MAX_TABLE_SIZE, nextPrime } from '../hashing/lookup-table.ts';
 import { parseIpv4 } from '../wire/address.ts';
 import { behaviourOf, type Mode } from './behaviour.ts';
+import { expectedDuration, parseDuration } from './duration.ts';
 import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from './profiles.ts';
 
 export type XdpMode = 'auto' | 'native' | 'generic';
@@ -60,9 +61,6 @@ export const MAX_SERVICES = 4096;
 /** In one file: backend indexes are 16 bits wide and the last stands for "none". */
 export const MAX_BACKENDS = 65_535;
 
-const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-const MAX_DURATION_MS = 30 * UNIT_MS.d;
-
 function wholeNumber(min: number, max: number): z.ZodInt {
   const error = `a whole number from ${min} to ${max}`;
   return z.int(error).min(min, error).max(max, error);
@@ -98,11 +96,9 @@ const unicastIpv4 = text('a unicast IPv4 address, such as 198.18.10.1', (value) 
 });
 
 const duration = z.unknown().transform((value, context) => {
-  const [, digits, unit] = /^(\d{1,10})(ms|s|m|h|d)$/.exec(textOf(value)) ?? [];
-  const ms = Number(digits) * UNIT_MS[unit as keyof typeof UNIT_MS];
-  if (ms >= 1 && ms <= MAX_DURATION_MS) return ms;
-  const bare = typeof value === 'number' ? ', with its unit (ms, s, m, h or d)' : '';
-  context.addIssue({ code: 'custom', message: `a time from 1ms to 30d, such as 60s${bare}` });
+  const ms = parseDuration(textOf(value));
+  if (ms !== undefined) return ms;
+  context.addIssue({ code: 'custom', message: expectedDuration(typeof value === 'number') });
   return z.NEVER;
 });
 

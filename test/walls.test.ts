@@ -29,9 +29,10 @@ const WALLS: Readonly<Record<string, Wall>> = {
   dsr: { folders: ['wire', 'io'], packages: [] },
   lb: { folders: BELOW_LB, packages: ['pino', 'yaml', 'zod'] },
   lab: { folders: ['wire', 'io'] },
-  cli: { folders: [...BELOW_LB, 'lb', 'lab'] },
+  probe: { folders: [], packages: [] },
+  cli: { folders: [...BELOW_LB, 'lb', 'lab', 'probe'] },
   bench: { folders: [...BELOW_LB, 'lb', 'lab', 'cli'] },
-  test: { folders: [...BELOW_LB, 'lb', 'lab', 'cli', 'bench'] },
+  test: { folders: [...BELOW_LB, 'lb', 'lab', 'probe', 'cli', 'bench'] },
   scripts: { folders: [], packages: [] },
 };
 

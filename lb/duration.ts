@@ -1,0 +1,19 @@
+/**
+ * Times as people write them, '60s': the one rule for the configuration (config.ts) and for the options of commands
+ * (cli/duration-option.ts).
+ */
+
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const MAX_DURATION_MS = 30 * UNIT_MS.d;
+
+/** Milliseconds; undefined for what is no time from 1ms to 30d with its unit. */
+export function parseDuration(text: string): number | undefined {
+  const [, digits, unit] = /^(\d{1,10})(ms|s|m|h|d)$/.exec(text) ?? [];
+  const ms = Number(digits) * UNIT_MS[unit as keyof typeof UNIT_MS];
+  return ms >= 1 && ms <= MAX_DURATION_MS ? ms : undefined;
+}
+
+/** What follows "expected" in a complaint; a bare number needs to be told of units. */
+export function expectedDuration(isBareNumber: boolean): string {
+  return `a time from 1ms to 30d, such as 60s${isBareNumber ? ', with its unit (ms, s, m, h or d)' : ''}`;
+}
