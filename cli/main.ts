@@ -16,6 +16,7 @@ import { labCommand } from './lab.ts';
 import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
 import { runCommand } from './run.ts';
+import { simulateCommand } from './simulate.ts';
 import { tableCommand } from './table.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
 
@@ -41,10 +42,15 @@ const parser = yargs(hideBin(process.argv))
   .command(profilesCommand)
   .command(decapCommand)
   .command(labCommand)
+  .command(simulateCommand)
   .command(probeIdleCommand)
   .command(auditCommand)
   .completion('completion', 'Print a completion script for bash, zsh or fish')
-  .demandCommand(1, 1, 'expected a command: run, check, table, profiles, decap, lab, probe-idle, audit or completion')
+  .demandCommand(
+    1,
+    1,
+    'expected a command: run, check, table, profiles, decap, lab, simulate, probe-idle, audit or completion',
+  )
   .strict()
   .parserConfiguration({
     // "-c a -c b" takes the last, "--config.x" and "--no-json" are unknown options: no value changes its type.

@@ -28,11 +28,12 @@ const WALLS: Readonly<Record<string, Wall>> = {
   io: { folders: [], packages: ['koffi'] },
   dsr: { folders: ['wire', 'io'], packages: [] },
   lb: { folders: BELOW_LB, packages: ['pino', 'yaml', 'zod'] },
+  simulate: { folders: [...BELOW_LB, 'lb'], packages: [] },
   lab: { folders: ['wire', 'io'] },
   probe: { folders: [], packages: [] },
-  cli: { folders: [...BELOW_LB, 'lb', 'lab', 'probe'] },
-  bench: { folders: [...BELOW_LB, 'lb', 'lab', 'cli'] },
-  test: { folders: [...BELOW_LB, 'lb', 'lab', 'probe', 'cli', 'bench'] },
+  cli: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe'] },
+  bench: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'cli'] },
+  test: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe', 'cli', 'bench'] },
   scripts: { folders: [], packages: [] },
 };
 

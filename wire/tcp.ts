@@ -3,7 +3,7 @@
  * (wire/flow.ts).
  */
 // Hot path: no allocation, no throw, no closure, no await.
-import { checksum } from './checksum.ts';
+import { checksum, updateChecksum } from './checksum.ts';
 
 export const TCP_HEADER_LENGTH = 20;
 
@@ -82,4 +82,11 @@ export function writeBareHeader(
   view.setUint16(offset + CHECKSUM, 0);
   view.setUint16(offset + URGENT, 0);
   view.setUint16(offset + CHECKSUM, checksum(view, offset, TCP_HEADER_LENGTH, pseudoSum));
+}
+
+/** Announces a window, which `writeBareHeader` leaves at 0, and corrects the checksum. */
+export function setWindow(view: DataView, offset: number, window: number): void {
+  const before = view.getUint16(offset + WINDOW);
+  view.setUint16(offset + WINDOW, window);
+  view.setUint16(offset + CHECKSUM, updateChecksum(view.getUint16(offset + CHECKSUM), before, window));
 }

@@ -12,7 +12,7 @@ import { CONFIGURATION, hushlb, MAIN, start, temporaryFolder } from './command.t
 const folder = temporaryFolder();
 after(() => folder.remove());
 
-const COMMANDS = ['run', 'check', 'table', 'profiles', 'decap', 'lab', 'probe-idle', 'audit', 'completion'];
+const COMMANDS = ['run', 'check', 'table', 'profiles', 'decap', 'lab', 'simulate', 'probe-idle', 'audit', 'completion'];
 const WITH_HELP = [
   ['run'],
   ['check'],
@@ -23,6 +23,7 @@ const WITH_HELP = [
   ['lab', 'list'],
   ['lab', 'run'],
   ['lab', 'clean'],
+  ['simulate'],
   ['probe-idle'],
   ['audit'],
 ];
@@ -82,7 +83,7 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
   const cases: [args: string[], line: string][] = [
     [
       [],
-      'expected a command: run, check, table, profiles, decap, lab, probe-idle, audit or completion; see hushlb --help',
+      'expected a command: run, check, table, profiles, decap, lab, simulate, probe-idle, audit or completion; see hushlb --help',
     ],
     [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
     [['check'], 'missing option: config; see hushlb check --help'],

@@ -1,0 +1,213 @@
+/**
+ * `hushlb simulate`: what idle timeouts do to connections, in virtual time. The work is simulate/'s; this file reads the
+ * options and prints.
+ */
+import type { CommandModule } from 'yargs';
+import type { Mode } from '../lb/behaviour.ts';
+import type { Scheduler } from '../lb/config.ts';
+import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from '../lb/profiles.ts';
+import { parseDuration } from '../simulate/duration.ts';
+import { ORDERINGS, simulateMatrix } from '../simulate/matrix.ts';
+import { jsonOf, matrixText, reportText } from '../simulate/report.ts';
+import { simulate } from '../simulate/run.ts';
+import { MAX_BACKENDS, MAX_CONNECTIONS, type Settings } from '../simulate/settings.ts';
+import { UsageError } from './errors.ts';
+import { terminalWidth } from './terminal.ts';
+
+interface SimulateArguments {
+  readonly profile: ProfileName | undefined;
+  readonly mode: Mode | undefined;
+  readonly scheduler: Scheduler | undefined;
+  readonly 'on-miss': OnMiss | undefined;
+  readonly 'on-expiry': OnExpiry | undefined;
+  readonly 'no-conntrack': boolean;
+  readonly 'client-idle': string | undefined;
+  readonly 'lb-idle': string | undefined;
+  readonly 'server-idle': string | undefined;
+  readonly keepalive: string | undefined;
+  readonly 'server-keepalive': string | undefined;
+  readonly connections: number;
+  readonly backends: number;
+  readonly seed: number;
+  readonly matrix: boolean;
+  readonly json: boolean;
+}
+
+/** Shorter ones would be a matter of the path, which is 3 ms long here and back. */
+const LEAST_IDLE_MS = 100;
+/** The kernel counts tcp_keepalive_time in seconds. */
+const LEAST_KEEPALIVE_MS = 1000;
+const MOST_MS = 30 * 86_400_000;
+/** Whichever word comes to mind. */
+const NONE = new Set(['never', 'off']);
+
+export const simulateCommand: CommandModule<object, SimulateArguments> = {
+  command: 'simulate',
+  describe: 'Show in virtual time what idle timeouts do to connections',
+  builder: (yargs) =>
+    yargs
+      .usage(
+        '$0 simulate --client-idle TIME [--profile NAME] [--server-idle TIME]\n\nRuns the real forwarder in virtual time ' +
+          'between small TCP end points: five idle days take a moment. Says what becomes of a connection, when, and why. ' +
+          'Exit code 1 where connections break, 0 where they live. Needs no root and touches no network.',
+      )
+      .option('profile', {
+        choices: PROFILE_NAMES,
+        requiresArg: true,
+        describe: 'Balance as this product does (see hushlb profiles)',
+      })
+      .option('client-idle', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'How long the client keeps an idle connection; it sends again at the last moment',
+      })
+      .option('lb-idle', {
+        type: 'string',
+        requiresArg: true,
+        describe: "The balancer's idle timeout",
+        defaultDescription: "the profile's, else 60s",
+      })
+      .option('server-idle', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'After how long the server closes an idle connection, or never',
+        defaultDescription: 'never',
+      })
+      .option('keepalive', {
+        type: 'string',
+        requiresArg: true,
+        describe: "TCP keepalive of the client's sockets: the first probe's time (tcp_keepalive_time), or off",
+        defaultDescription: 'off',
+      })
+      .option('server-keepalive', {
+        type: 'string',
+        requiresArg: true,
+        describe: "The same of the server's sockets",
+        defaultDescription: 'off',
+      })
+      .option('mode', {
+        choices: ['stateless', 'stateful'] as const,
+        requiresArg: true,
+        describe: "Without a profile: hushlb's own mode",
+        defaultDescription: 'stateless',
+      })
+      .option('scheduler', {
+        choices: ['maglev', 'round-robin'] as const,
+        requiresArg: true,
+        describe: 'How a backend is chosen',
+        defaultDescription: 'maglev',
+      })
+      .option('on-miss', {
+        choices: ['forward', 'reset', 'drop'] as const,
+        requiresArg: true,
+        describe: 'What a packet of a forgotten connection meets',
+        defaultDescription: "the profile's, else the mode's",
+      })
+      .option('on-expiry', {
+        choices: ['silent', 'reset'] as const,
+        requiresArg: true,
+        describe: 'What the balancer does when it forgets one',
+        defaultDescription: "the profile's, else the mode's",
+      })
+      .option('no-conntrack', { type: 'boolean', default: false, describe: 'Forward by hash alone, without a table' })
+      .option('connections', {
+        type: 'number',
+        default: 6,
+        requiresArg: true,
+        describe: `Connections at each moment that matters (1 to ${MAX_CONNECTIONS})`,
+      })
+      .option('backends', { type: 'number', default: 3, requiresArg: true, describe: `Servers (1 to ${MAX_BACKENDS})` })
+      .option('seed', {
+        type: 'number',
+        default: 1,
+        requiresArg: true,
+        describe: 'Of ports and of the order of clients',
+      })
+      .option('matrix', {
+        type: 'boolean',
+        default: false,
+        describe: 'All modes and profiles against all orderings of the three idle times',
+      })
+      .option('json', { type: 'boolean', default: false, describe: 'Write the result as data' })
+      .example('$0 simulate --profile aws-nlb --client-idle 400s', 'what breaks, when and why')
+      .example('$0 simulate --profile aws-nlb --client-idle 400s --keepalive 300s', 'and one of the cures')
+      .example('$0 simulate --mode stateful --lb-idle 5d --client-idle 6d', 'five days in a moment')
+      .example('$0 simulate --matrix', 'everything at a glance'),
+  handler: run,
+};
+
+function run(given: SimulateArguments): void {
+  const text = given.matrix ? runMatrix(given) : runOne(given);
+  process.stdout.write(text);
+}
+
+function runOne(given: SimulateArguments): string {
+  const clientIdle = given['client-idle'];
+  if (clientIdle === undefined) throw new UsageError('missing option: client-idle, or --matrix for all orderings');
+  if (given.profile !== undefined && given.mode !== undefined) {
+    throw new UsageError('--mode: a profile says itself what happens on a miss; give one of the two');
+  }
+  const result = simulate({
+    ...shared(given),
+    profile: given.profile ?? null,
+    mode: given.mode ?? 'stateless',
+    scheduler: given.scheduler ?? 'maglev',
+    onMiss: given['on-miss'] ?? null,
+    onExpiry: given['on-expiry'] ?? null,
+    conntrack: !given['no-conntrack'],
+    clientIdleMs: duration('client-idle', clientIdle, LEAST_IDLE_MS),
+    serverIdleMs: durationOrOff('server-idle', given['server-idle'], LEAST_IDLE_MS),
+  });
+  if (!result.lives) process.exitCode = 1;
+  return given.json ? `${JSON.stringify(jsonOf(result), null, 2)}\n` : reportText(result, terminalWidth());
+}
+
+const OF_ONE = ['profile', 'mode', 'scheduler', 'on-miss', 'on-expiry', 'client-idle', 'server-idle'] as const;
+
+function runMatrix(given: SimulateArguments): string {
+  const surplus = OF_ONE.find((option) => given[option] !== undefined) ?? (given['no-conntrack'] && 'no-conntrack');
+  if (surplus) throw new UsageError(`--${surplus}: the matrix has all of them; leave it out`);
+  const base: Settings = {
+    ...shared(given),
+    profile: null,
+    mode: 'stateless',
+    scheduler: 'maglev',
+    onMiss: null,
+    onExpiry: null,
+    conntrack: true,
+    clientIdleMs: LEAST_IDLE_MS,
+    serverIdleMs: null,
+  };
+  const rows = simulateMatrix(base);
+  return given.json ? `${JSON.stringify({ orderings: ORDERINGS, rows }, null, 2)}\n` : matrixText(rows);
+}
+
+type Shared = 'lbIdleMs' | 'clientKeepaliveMs' | 'serverKeepaliveMs' | 'connections' | 'backends' | 'seed';
+
+function shared(given: SimulateArguments): Pick<Settings, Shared> {
+  const lbIdle = given['lb-idle'];
+  return {
+    lbIdleMs: lbIdle === undefined ? null : duration('lb-idle', lbIdle, LEAST_IDLE_MS),
+    clientKeepaliveMs: durationOrOff('keepalive', given.keepalive, LEAST_KEEPALIVE_MS),
+    serverKeepaliveMs: durationOrOff('server-keepalive', given['server-keepalive'], LEAST_KEEPALIVE_MS),
+    connections: whole('connections', given.connections, 1, MAX_CONNECTIONS),
+    backends: whole('backends', given.backends, 1, MAX_BACKENDS),
+    seed: whole('seed', given.seed, 0, 2 ** 32 - 1),
+  };
+}
+
+function durationOrOff(option: string, text: string | undefined, leastMs: number): number | null {
+  return text === undefined || NONE.has(text) ? null : duration(option, text, leastMs);
+}
+
+function duration(option: string, text: string, leastMs: number): number {
+  const ms = parseDuration(text);
+  if (ms !== undefined && ms >= leastMs && ms <= MOST_MS) return ms;
+  const least = leastMs < 1000 ? `${leastMs}ms` : `${leastMs / 1000}s`;
+  throw new UsageError(`--${option}: expected a time from ${least} to 30d, such as 400s, got ${JSON.stringify(text)}`);
+}
+
+function whole(option: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new UsageError(`--${option}: expected a whole number from ${least} to ${most}, got ${value}`);
+}

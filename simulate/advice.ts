@@ -1,0 +1,98 @@
+/**
+ * From what happened in a simulation to why, and to what can be changed: a sentence for each cause that was at work, the
+ * worst first. simulate/report.ts prints them.
+ */
+import { formatDuration } from './duration.ts';
+import type { Outcome } from './programs.ts';
+import { BROKEN, type SimulationResult } from './run.ts';
+
+/** Timers of two machines that are closer than this decide by chance. */
+const LEAST_MARGIN_MS = 1000;
+
+export interface Cause {
+  readonly why: string;
+  /** Ways out, each of them enough; empty where nothing is broken. */
+  readonly remedies: readonly string[];
+}
+
+export function causesOf(result: SimulationResult): Cause[] {
+  const seen = BROKEN.filter((outcome) => result.connections.some((each) => each.outcome === outcome));
+  return seen.length === 0 ? [{ why: whyKept(result), remedies: [] }] : seen.map((outcome) => causeOf(outcome, result));
+}
+
+function causeOf(outcome: Outcome, result: SimulationResult): Cause {
+  const { settings, behaviour } = result;
+  const idle = formatDuration(behaviour.idleTimeoutMs);
+  const forgets = `The balancer forgets a connection after ${idle} without a packet from the client`;
+  const below = [...clientBelow(result), ...keepaliveBelow(result)];
+  switch (outcome) {
+    case 'hung':
+      return {
+        why: `${forgets}, and drops the next one without a word (onMiss: drop). The client's kernel retransmits into the void.`,
+        remedies: [...below, 'have the balancer forward unknown connections (onMiss: forward)'],
+      };
+    case 'reset-by-balancer':
+      return wasIdle(result)
+        ? {
+            why: `The balancer ends a connection by RST after ${idle} without a packet from the client (onExpiry: reset).`,
+            remedies: [...below, 'have the balancer forget silently (onExpiry: silent, onMiss: forward)'],
+          }
+        : {
+            why: `${forgets}, and answers the next one with RST though the backend still knows the connection (onMiss: reset).`,
+            remedies: [...below, 'have the balancer forward unknown connections (onMiss: forward)'],
+          };
+    case 'reset-by-backend': {
+      const share = `${settings.backends - 1} in ${settings.backends}`;
+      const remembered = settings.conntrack ? forgets : 'The balancer remembers nothing';
+      return {
+        why: `${remembered}, and gives the next one to another backend (round-robin), which never saw it and answers RST: ${share} are lost.`,
+        remedies: ['pick backends by consistent hashing (scheduler: maglev)', ...(settings.conntrack ? below : [])],
+      };
+    }
+    default: {
+      const server = formatDuration(settings.serverIdleMs ?? 0);
+      const client = formatDuration(settings.clientIdleMs);
+      return {
+        why: `The server closes connections idle for ${server}, the client uses them for up to ${client}: a request that leaves while the server's FIN is on its way is lost. No balancer can help that.`,
+        remedies: [`keep the client's idle timeout below the server's ${server}`],
+      };
+    }
+  }
+}
+
+/** True where the connection was ended between two requests. */
+function wasIdle({ connections }: SimulationResult): boolean {
+  return connections.some(
+    ({ outcome, secondRequestMs }) => outcome === 'reset-by-balancer' && secondRequestMs === null,
+  );
+}
+
+function clientBelow({ behaviour }: SimulationResult): string[] {
+  return [`keep the client's idle timeout below ${formatDuration(behaviour.idleTimeoutMs)}`];
+}
+
+function keepaliveBelow({ settings, behaviour }: SimulationResult): string[] {
+  const { clientKeepaliveMs } = settings;
+  const idle = formatDuration(behaviour.idleTimeoutMs);
+  const late = clientKeepaliveMs === null ? '' : `: ${formatDuration(clientKeepaliveMs)} comes too late`;
+  return [`have the client's kernel send keepalives sooner than every ${idle} (tcp_keepalive_time${late})`];
+}
+
+function whyKept({ settings, behaviour, connections, balancer }: SimulationResult): string {
+  const idle = formatDuration(behaviour.idleTimeoutMs);
+  if (connections.some(({ outcome }) => outcome === 'closed-by-server')) {
+    return 'The server closes the connection in time, and the client knows.';
+  }
+  if (!settings.conntrack) return 'The balancer goes by hash alone: it has nothing to forget.';
+  if (balancer.nonSynMisses > 0) {
+    return `The balancer forgets a connection after ${idle}, silently, and forwards its next packet to the same backend all the same: its idle timeout does not matter.`;
+  }
+  const { clientKeepaliveMs, serverKeepaliveMs, clientIdleMs } = settings;
+  const keepaliveMs = clientKeepaliveMs ?? serverKeepaliveMs;
+  if (keepaliveMs !== null && clientIdleMs > behaviour.idleTimeoutMs) {
+    const whose = clientKeepaliveMs === null ? "answers to the server's" : 'own';
+    return `The client's ${whose} keepalives, every ${formatDuration(keepaliveMs)}, keep the balancer from forgetting it after ${idle}.`;
+  }
+  const margin = behaviour.idleTimeoutMs - clientIdleMs < LEAST_MARGIN_MS ? ' By a hair: leave some seconds.' : '';
+  return `The client sends again before the balancer forgets the connection after ${idle}.${margin}`;
+}
