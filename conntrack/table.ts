@@ -79,10 +79,8 @@ export interface ConnectionTable {
 export function createConnectionTable(options: {
   readonly capacity: number;
   readonly idleTimeoutMs: number;
-  /** Gives zeroed memory; best when it starts at a cache line and lies on huge pages. JavaScript's own by default. */
-  readonly allocate?: (bytes: number) => ArrayBuffer;
 }): ConnectionTable {
-  const { capacity, idleTimeoutMs, allocate = (bytes) => new ArrayBuffer(bytes) } = options;
+  const { capacity, idleTimeoutMs } = options;
   if (!(Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY)) {
     throw new RangeError(`connection table capacity ${capacity}: expected a whole number from 1 to ${MAX_CAPACITY}`);
   }
@@ -98,7 +96,7 @@ export function createConnectionTable(options: {
     slotCount: bucketCount * WAYS,
     slotWords,
     bucketScale: bucketCount / 2 ** 32,
-    words: new Int32Array(allocate(bucketCount * WAYS * slotWords * Int32Array.BYTES_PER_ELEMENT)),
+    words: new Int32Array(bucketCount * WAYS * slotWords),
     size: 0,
     inserted: 0,
     expired: 0,

@@ -11,7 +11,7 @@ import {
   errno,
   getSocketOption,
   type Mapping,
-  mapHuge,
+  mapAnonymous,
   openSocket,
   SystemCallError,
   setSocketOption,
@@ -73,7 +73,7 @@ export function openXskSocket(options: XskSocketOptions): XskSocket {
   const { interfaceIndex, frameCount, frameSize, ringSize } = options;
   const { name } = requireLink(interfaceIndex);
   const fd = explained(`open AF_XDP socket for ${name}`, () => openSocket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
-  const umem = mapHuge(frameCount * frameSize);
+  const umem = mapAnonymous(frameCount * frameSize);
   try {
     explained(`register ${frameCount * frameSize} bytes of frame memory`, () => registerUmem(fd, umem, options));
     const rings = openXskRings(fd, ringSize);

@@ -5,7 +5,6 @@
  */
 import { type ConnectionTable, createConnectionTable, sweep } from '../conntrack/table.ts';
 import type { PacketDevice } from '../io/device.ts';
-import { mapHuge } from '../io/ffi.ts';
 import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
 import { createExpiryRows, createResetQueue, sweepForResets } from './expiry-reset.ts';
@@ -39,9 +38,7 @@ export function createForwarder(
 }
 
 function createTable(service: ServiceState): ConnectionTable | null {
-  if (service.conntrack === null) return null;
-  // Never unmapped: a table lives as long as its worker.
-  return createConnectionTable({ ...service.conntrack, allocate: (bytes) => mapHuge(bytes).buffer });
+  return service.conntrack === null ? null : createConnectionTable(service.conntrack);
 }
 
 /**
