@@ -1,5 +1,5 @@
 /**
- * Times in options, written as in the configuration: '60s'. audit.ts and probe-idle.ts call it.
+ * Times in options, written as in the configuration: '60s'. audit.ts, probe-idle.ts and simulate.ts call it.
  */
 import { expectedDuration, parseDuration } from '../lb/duration.ts';
 import { UsageError } from './errors.ts';

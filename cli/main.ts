@@ -24,6 +24,10 @@ import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
 const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = {
   'Unknown argument: %s': { one: 'unknown command or option: %s', other: 'unknown commands or options: %s' },
   'Missing required argument: %s': { one: 'missing option: %s', other: 'missing options: %s' },
+  'Not enough non-option arguments: got %s, need at least %s': {
+    one: 'expected more arguments: got %s, need %s',
+    other: 'expected more arguments: got %s, need %s',
+  },
   'Not enough arguments following: %s': 'a value is missing after option %s',
   'Invalid values:': 'wrong value',
   'Argument: %s, Given: %s, Choices: %s': 'of option %s: got %s, expected one of %s',

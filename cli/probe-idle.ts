@@ -100,7 +100,6 @@ async function probeIdle(given: ProbeArguments): Promise<void> {
     line.clear();
   }
   process.stdout.write(given.json ? asJson(given.target, report, asked) : asText(report, asked));
-  // stopSignal waits for a signal that no longer matters.
   process.exitCode = exitCode;
 }
 

@@ -6,11 +6,9 @@ import type { CommandModule } from 'yargs';
 import type { Mode } from '../lb/behaviour.ts';
 import type { Scheduler } from '../lb/config.ts';
 import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from '../lb/profiles.ts';
-import { parseDuration } from '../simulate/duration.ts';
-import { ORDERINGS, simulateMatrix } from '../simulate/matrix.ts';
-import { jsonOf, matrixText, reportText } from '../simulate/report.ts';
-import { simulate } from '../simulate/run.ts';
+import { KEEPALIVE_INTERVAL_MS } from '../simulate/linux-timers.ts';
 import { MAX_BACKENDS, MAX_CONNECTIONS, type Settings } from '../simulate/settings.ts';
+import { durationOf } from './duration-option.ts';
 import { UsageError } from './errors.ts';
 import { terminalWidth } from './terminal.ts';
 
@@ -26,6 +24,7 @@ interface SimulateArguments {
   readonly 'server-idle': string | undefined;
   readonly keepalive: string | undefined;
   readonly 'server-keepalive': string | undefined;
+  readonly 'keepalive-interval': string | undefined;
   readonly connections: number;
   readonly backends: number;
   readonly seed: number;
@@ -37,7 +36,6 @@ interface SimulateArguments {
 const LEAST_IDLE_MS = 100;
 /** The kernel counts tcp_keepalive_time in seconds. */
 const LEAST_KEEPALIVE_MS = 1000;
-const MOST_MS = 30 * 86_400_000;
 /** Whichever word comes to mind. */
 const NONE = new Set(['never', 'off']);
 
@@ -84,6 +82,12 @@ export const simulateCommand: CommandModule<object, SimulateArguments> = {
         requiresArg: true,
         describe: "The same of the server's sockets",
         defaultDescription: 'off',
+      })
+      .option('keepalive-interval', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Probes come no more often than this (tcp_keepalive_intvl)',
+        defaultDescription: '75s',
       })
       .option('mode', {
         choices: ['stateless', 'stateful'] as const,
@@ -136,17 +140,20 @@ export const simulateCommand: CommandModule<object, SimulateArguments> = {
   handler: run,
 };
 
-function run(given: SimulateArguments): void {
-  const text = given.matrix ? runMatrix(given) : runOne(given);
-  process.stdout.write(text);
+async function run(given: SimulateArguments): Promise<void> {
+  process.stdout.write(await (given.matrix ? runMatrix(given) : runOne(given)));
 }
 
-function runOne(given: SimulateArguments): string {
+/** Loaded when needed: no other command has to wait for it. */
+const loadReport = (): Promise<typeof import('../simulate/report.ts')> => import('../simulate/report.ts');
+
+async function runOne(given: SimulateArguments): Promise<string> {
   const clientIdle = given['client-idle'];
   if (clientIdle === undefined) throw new UsageError('missing option: client-idle, or --matrix for all orderings');
   if (given.profile !== undefined && given.mode !== undefined) {
     throw new UsageError('--mode: a profile says itself what happens on a miss; give one of the two');
   }
+  const { simulate } = await import('../simulate/run.ts');
   const result = simulate({
     ...shared(given),
     profile: given.profile ?? null,
@@ -159,12 +166,13 @@ function runOne(given: SimulateArguments): string {
     serverIdleMs: durationOrOff('server-idle', given['server-idle'], LEAST_IDLE_MS),
   });
   if (!result.lives) process.exitCode = 1;
+  const { jsonOf, reportText } = await loadReport();
   return given.json ? `${JSON.stringify(jsonOf(result), null, 2)}\n` : reportText(result, terminalWidth());
 }
 
 const OF_ONE = ['profile', 'mode', 'scheduler', 'on-miss', 'on-expiry', 'client-idle', 'server-idle'] as const;
 
-function runMatrix(given: SimulateArguments): string {
+async function runMatrix(given: SimulateArguments): Promise<string> {
   const surplus = OF_ONE.find((option) => given[option] !== undefined) ?? (given['no-conntrack'] && 'no-conntrack');
   if (surplus) throw new UsageError(`--${surplus}: the matrix has all of them; leave it out`);
   const base: Settings = {
@@ -178,18 +186,29 @@ function runMatrix(given: SimulateArguments): string {
     clientIdleMs: LEAST_IDLE_MS,
     serverIdleMs: null,
   };
+  const { ORDERINGS, simulateMatrix } = await import('../simulate/matrix.ts');
+  const { matrixText } = await loadReport();
   const rows = simulateMatrix(base);
   return given.json ? `${JSON.stringify({ orderings: ORDERINGS, rows }, null, 2)}\n` : matrixText(rows);
 }
 
-type Shared = 'lbIdleMs' | 'clientKeepaliveMs' | 'serverKeepaliveMs' | 'connections' | 'backends' | 'seed';
+type Shared =
+  | 'lbIdleMs'
+  | 'clientKeepaliveMs'
+  | 'serverKeepaliveMs'
+  | 'keepaliveIntervalMs'
+  | 'connections'
+  | 'backends'
+  | 'seed';
 
 function shared(given: SimulateArguments): Pick<Settings, Shared> {
-  const lbIdle = given['lb-idle'];
+  const { 'lb-idle': lbIdle, 'keepalive-interval': interval } = given;
   return {
     lbIdleMs: lbIdle === undefined ? null : duration('lb-idle', lbIdle, LEAST_IDLE_MS),
     clientKeepaliveMs: durationOrOff('keepalive', given.keepalive, LEAST_KEEPALIVE_MS),
     serverKeepaliveMs: durationOrOff('server-keepalive', given['server-keepalive'], LEAST_KEEPALIVE_MS),
+    keepaliveIntervalMs:
+      interval === undefined ? KEEPALIVE_INTERVAL_MS : duration('keepalive-interval', interval, LEAST_KEEPALIVE_MS),
     connections: whole('connections', given.connections, 1, MAX_CONNECTIONS),
     backends: whole('backends', given.backends, 1, MAX_BACKENDS),
     seed: whole('seed', given.seed, 0, 2 ** 32 - 1),
@@ -201,10 +220,10 @@ function durationOrOff(option: string, text: string | undefined, leastMs: number
 }
 
 function duration(option: string, text: string, leastMs: number): number {
-  const ms = parseDuration(text);
-  if (ms !== undefined && ms >= leastMs && ms <= MOST_MS) return ms;
+  const ms = durationOf(option, text);
+  if (ms >= leastMs) return ms;
   const least = leastMs < 1000 ? `${leastMs}ms` : `${leastMs / 1000}s`;
-  throw new UsageError(`--${option}: expected a time from ${least} to 30d, such as 400s, got ${JSON.stringify(text)}`);
+  throw new UsageError(`--${option}: expected a time from ${least} to 30d, got ${JSON.stringify(text)}`);
 }
 
 function whole(option: string, value: number, least: number, most: number): number {

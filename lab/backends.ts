@@ -1,6 +1,7 @@
 /**
- * What runs on a backend: the program that takes the balancer's tunnel off, and a web server that never closes an idle
- * connection by itself and signs its answers. nginx where it is installed, an HTTP server of Node otherwise.
+ * What runs on a backend: the program that takes the balancer's tunnel off, and a web server that closes
+ * connections which were idle for too long and signs its answers. nginx where it is installed, an HTTP server of Node
+ * otherwise, and where a scenario needs answers that come in pieces.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { inNamespace } from '../io/namespace.ts';
@@ -12,6 +13,12 @@ export interface BackendOptions {
   readonly name: string;
   readonly namespace: string;
   readonly port: number;
+  /** The web server's idle timeout; an hour unless it matters. */
+  readonly idleTimeoutMs?: number;
+  /** What this machine has, unless it matters. */
+  readonly webServer?: WebServer;
+  /** False where packets come without a tunnel, and the kernel takes them as they are. */
+  readonly tunnelled?: boolean;
   /** For configurations and logs. */
   readonly directory: string;
   readonly onUnexpectedEnd: (error: LabError) => void;
@@ -19,42 +26,49 @@ export interface BackendOptions {
   readonly started: (process: HostProcess) => void;
 }
 
+export type WebServer = 'nginx' | 'node';
+
 const READY_PATIENCE_MS = 10_000;
+const HOUR_MS = 3_600_000;
 
 /** Starts both programs and resolves when the backend serves. Rejects with a LabError or the signal's reason. */
 export async function startBackend(options: BackendOptions, signal: AbortSignal): Promise<void> {
   const { name, namespace, port, onUnexpectedEnd, started } = options;
-  const decap = startProcess({
-    name: `hushlb decap on ${name}`,
-    namespace,
-    command: [process.execPath, HUSHLB, 'decap', '--interface', 'eth0', '--encap', 'ipip'],
-    onUnexpectedEnd,
-  });
-  started(decap);
   const web = startProcess({ ...webServer(options), namespace, onUnexpectedEnd });
   started(web);
-  await decap.waitForLine((line) => logMessage(line) === 'ready', READY_PATIENCE_MS, signal);
+  if (options.tunnelled !== false) {
+    const decap = startProcess({
+      name: `hushlb decap on ${name}`,
+      namespace,
+      command: [process.execPath, HUSHLB, 'decap', '--interface', 'eth0', '--encap', 'ipip'],
+      onUnexpectedEnd,
+    });
+    started(decap);
+    await decap.waitForLine((line) => logMessage(line) === 'ready', READY_PATIENCE_MS, signal);
+  }
   await waitForListener(namespace, port, web.name, signal);
 }
 
-/** The web server that this machine's backends run: 'nginx' or 'node'. */
-export function webServerKind(): 'nginx' | 'node' {
+/** The web server that this machine's backends run unless a scenario says otherwise. */
+export function webServerKind(): WebServer {
   return findProgram('nginx') === undefined ? 'node' : 'nginx';
 }
 
-function webServer({ name, port, directory }: BackendOptions): { name: string; command: string[] } {
+function webServer(options: BackendOptions): { name: string; command: string[] } {
+  const { name, port, directory, idleTimeoutMs = HOUR_MS } = options;
   const nginx = findProgram('nginx');
-  if (nginx === undefined) {
-    const command = [process.execPath, labProgram('http-server'), '--name', name, '--port', String(port)];
-    return { name: `the HTTP server on ${name}`, command };
+  if (nginx === undefined || options.webServer === 'node') {
+    const settings = { name, port, idle: idleTimeoutMs };
+    const words = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]);
+    return { name: `the HTTP server on ${name}`, command: [process.execPath, labProgram('http-server'), ...words] };
   }
   const own = `${directory}/${name}`;
   mkdirSync(own);
-  writeFileSync(`${own}/nginx.conf`, nginxConfiguration(name, port, own));
+  writeFileSync(`${own}/nginx.conf`, nginxConfiguration(options, own));
   return { name: `nginx on ${name}`, command: [nginx, '-p', own, '-c', `${own}/nginx.conf`, '-e', 'stderr'] };
 }
 
-function nginxConfiguration(name: string, port: number, directory: string): string {
+function nginxConfiguration({ name, port, idleTimeoutMs = HOUR_MS }: BackendOptions, directory: string): string {
   const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (kind) => `  ${kind}_temp_path ${directory}/${kind};`,
   );
@@ -67,7 +81,7 @@ events { worker_connections 4096; }
 http {
   access_log off;
 ${scratch.join('\n')}
-  keepalive_timeout 1h;
+  keepalive_timeout ${idleTimeoutMs}ms;
   keepalive_requests 1000000;
   default_type text/plain;
   server {
@@ -82,7 +96,12 @@ ${scratch.join('\n')}
 }
 
 /** Waits until something listens on TCP `port` there; /proc/net/tcp shows the namespace of who reads it. */
-async function waitForListener(namespace: string, port: number, name: string, signal: AbortSignal): Promise<void> {
+export async function waitForListener(
+  namespace: string,
+  port: number,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
   // Columns: number, local address:port in hex, remote, state (0A is LISTEN).
   const listening = new RegExp(`^ *\\d+: [0-9A-F]+:${port.toString(16).toUpperCase().padStart(4, '0')} \\S+ 0A `, 'm');
   const deadline = performance.now() + READY_PATIENCE_MS;

@@ -13,10 +13,14 @@ export const METRICS_ADDRESS = '127.0.0.1:9108';
 export interface BalancerSettings {
   readonly mode: 'stateless' | 'stateful';
   readonly scheduler: 'maglev' | 'round-robin';
+  /** Unless as the mode has it. */
+  readonly onMiss?: 'drop';
   readonly idleTimeoutMs: number;
 }
 
 export interface BalancerOptions {
+  /** Of its host: 'lb'. */
+  readonly name: string;
   readonly namespace: string;
   readonly settings: BalancerSettings;
   readonly backends: readonly string[];
@@ -27,10 +31,10 @@ export interface BalancerOptions {
 const READY_PATIENCE_MS = 10_000;
 
 export function startBalancer(options: BalancerOptions): HostProcess {
-  const file = `${options.directory}/hushlb.yaml`;
+  const file = `${options.directory}/${options.name}.yaml`;
   writeFileSync(file, balancerConfiguration(options.settings, options.backends));
   return startProcess({
-    name: 'the balancer',
+    name: options.name === 'lb' ? 'the balancer' : `the balancer ${options.name}`,
     namespace: options.namespace,
     command: [process.execPath, HUSHLB, 'run', '-c', file],
     onUnexpectedEnd: options.onUnexpectedEnd,
@@ -54,6 +58,7 @@ export function balancerConfiguration(settings: BalancerSettings, backends: read
         vip: VIP,
         port: VIP_PORT,
         scheduler: settings.scheduler,
+        ...(settings.onMiss === undefined ? {} : { onMiss: settings.onMiss }),
         conntrack: { idleTimeout: `${settings.idleTimeoutMs}ms` },
         encap: 'ipip',
         backends: backends.map((name) => ({ name, address: backendAddress(name) })),

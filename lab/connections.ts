@@ -1,16 +1,27 @@
 /**
  * What became of each connection, and whose doing it was: what the client program saw, set beside what the captures
- * prove. lab/scenarios.ts checks promises against the result.
+ * prove. lab/claims.ts checks promises against the result.
  */
-import { RST } from '../wire/tcp.ts';
+import { FIN, RST } from '../wire/tcp.ts';
 import type { ExchangeReport } from './keepalive-client.ts';
 import { type Packet, packetIdentity } from './packets.ts';
 
 /**
  * How the connection's second exchange ended: `kept` answered on the same connection; `reset-by-…` ended by an RST whose
- * sender the captures name (`unknown`: they don't); `hung` no answer in time; `error` anything else.
+ * sender the captures name (`unknown`: they don't); `closed-by-…` ended in order, without an answer, by a FIN whose sender
+ * they name; `bad-gateway` answered with a captured 502; `hung` no answer in time; `error` anything else.
  */
-export const OUTCOMES = ['kept', 'reset-by-backend', 'reset-by-balancer', 'reset-by-unknown', 'hung', 'error'] as const;
+export const OUTCOMES = [
+  'kept',
+  'reset-by-backend',
+  'reset-by-balancer',
+  'reset-by-unknown',
+  'closed-by-server',
+  'closed-by-balancer',
+  'bad-gateway',
+  'hung',
+  'error',
+] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 export interface Connection {
@@ -36,7 +47,14 @@ export interface Connection {
 export interface Roles {
   readonly client: string;
   readonly clientAddress: string;
-  readonly balancer: string;
+  /** null where clients and servers talk directly. */
+  readonly balancer: string | null;
+  /** A second balancer, which takes over. */
+  readonly spare?: string;
+}
+
+function isBalancer(host: string, { balancer, spare }: Roles): boolean {
+  return host === balancer || host === spare;
 }
 
 /** One `Connection` for each that the client reported, by id. `packets` are in the order of their times. */
@@ -66,14 +84,14 @@ function judge(
   const secondStart = second?.sentAtMs ?? Number.POSITIVE_INFINITY;
   const requests = packets.filter(
     ({ host, direction, payloadLength }) =>
-      host !== roles.client && host !== roles.balancer && direction === 'in' && payloadLength > 0,
+      host !== roles.client && !isBalancer(host, roles) && direction === 'in' && payloadLength > 0,
   );
   return {
     id: first.connection,
     clientPort: first.localPort,
     backendBefore: requests.find(({ timeMs }) => timeMs < secondStart)?.host ?? null,
     backendAfter: requests.find(({ timeMs }) => timeMs >= secondStart)?.host ?? null,
-    outcome: outcomeOf(first, second, reset?.sent.host ?? null, roles),
+    outcome: outcomeOf(first, second, packets, reset?.sent.host ?? null, roles),
     resetBy: reset?.sent.host ?? null,
     error,
     secondRequestMs: second?.sentAtMs ?? null,
@@ -82,20 +100,35 @@ function judge(
   };
 }
 
+const BAD_GATEWAY = 502;
 const RESET_ERRORS = new Set(['ECONNRESET', 'EPIPE']);
 
 function outcomeOf(
   first: ExchangeReport,
   second: ExchangeReport | undefined,
+  packets: readonly Packet[],
   resetBy: string | null,
   roles: Roles,
 ): Outcome {
   if (first.error !== null || second === undefined) return 'error';
-  if (second.error === null) return second.status === 200 ? 'kept' : 'error';
+  const toClient = packets.filter(({ host, direction }) => host === roles.client && direction === 'in');
+  if (second.error === null) {
+    if (second.status === 200) return 'kept';
+    const captured = toClient.some(({ httpLine }) => httpLine?.includes(` ${BAD_GATEWAY} `));
+    return second.status === BAD_GATEWAY && captured ? 'bad-gateway' : 'error';
+  }
   if (second.error === 'hung') return 'hung';
-  if (!RESET_ERRORS.has(second.error)) return 'error';
+  if (second.error === 'closed') {
+    const goodbye = toClient.find(({ flags }) => (flags & FIN) !== 0);
+    const sender = goodbye && senderOf(goodbye, packets, roles);
+    if (sender !== undefined) return isBalancer(sender.host, roles) ? 'closed-by-balancer' : 'closed-by-server';
+    // Node calls an RST an orderly end where data came with it (libuv takes a hang-up behind a short read for the end).
+    if (goodbye !== undefined || resetBy === null) return 'error';
+  } else if (!RESET_ERRORS.has(second.error)) {
+    return 'error';
+  }
   if (resetBy === null) return 'reset-by-unknown';
-  return resetBy === roles.balancer ? 'reset-by-balancer' : 'reset-by-backend';
+  return isBalancer(resetBy, roles) ? 'reset-by-balancer' : 'reset-by-backend';
 }
 
 /** The first RST that reached the client, and the same RST where it first left a host. */
@@ -104,15 +137,20 @@ function findReset(packets: readonly Packet[], roles: Roles): Connection['reset'
     (packet) => isReset(packet) && packet.host === roles.client && packet.direction === 'in',
   );
   if (arrived === undefined) return null;
+  const sent = senderOf(arrived, packets, roles);
+  return sent === undefined ? null : { sent, arrived };
+}
+
+/** The same packet where it first left a host, on its way to the client. */
+function senderOf(arrived: Packet, packets: readonly Packet[], roles: Roles): Packet | undefined {
   // Captures are drained apart but stamped by one clock, so what was sent later did not cause what arrived earlier.
-  const sent = packets.find(
+  return packets.find(
     (packet) =>
       packet.direction === 'out' &&
       packet.host !== roles.client &&
       packet.timeMs <= arrived.timeMs &&
       packetIdentity(packet) === packetIdentity(arrived),
   );
-  return sent === undefined ? null : { sent, arrived };
 }
 
 export function isReset(packet: Packet): boolean {

@@ -15,7 +15,7 @@ const ARROW_ENDS = 2;
 
 /** What people call a host of the lab. */
 export function hostLabel(host: string): string {
-  return host === 'lb' ? 'balancer' : host;
+  return host.startsWith('lb') ? host.replace('lb', 'balancer') : host;
 }
 
 /** Lines of at most `width` columns. */

@@ -2,28 +2,40 @@
  * From evidence to findings: what a run captured and was told, turned into what it shows. lab/scenarios.ts holds it
  * against the promise.
  */
+import { FIN, RST } from '../wire/tcp.ts';
+import type { WebServer } from './backends.ts';
 import type { BalancerSettings } from './balancer.ts';
 import type { CapturedFrame } from './captures.ts';
-import { type Connection, countOwnResets, judgeConnections, type Outcome, type Roles } from './connections.ts';
+import {
+  type Connection,
+  countOwnResets,
+  groupByClientPort,
+  judgeConnections,
+  type Outcome,
+  type Roles,
+} from './connections.ts';
 import type { ExchangeReport } from './keepalive-client.ts';
 import { buildLadder, type Ladder } from './ladder.ts';
-import { parsePackets } from './packets.ts';
+import { type Packet, parsePackets } from './packets.ts';
 import type { TableSample } from './table-probe.ts';
-import { CLIENT_ADDRESS } from './topology.ts';
 
 /** All that a run brings home. */
 export interface Evidence {
+  readonly roles: Roles;
   readonly backends: readonly string[];
-  /** How many connections the client was to open. */
+  /** How many connections, or sessions, the client was to open. */
   readonly connectionsAsked: number;
-  readonly settings: BalancerSettings;
-  readonly webServer: 'nginx' | 'node';
+  /** null where no hushlb took part. */
+  readonly settings: BalancerSettings | null;
+  readonly webServer: WebServer;
   readonly reports: readonly ExchangeReport[];
   readonly samples: readonly TableSample[];
   readonly frames: readonly CapturedFrame[];
   readonly framesLost: number;
-  /** Wall clock at which the client was told to send again. */
+  /** Wall clock at which the client was told to send again; of sessions, 0. */
   readonly secondRoundMs: number;
+  /** Requests that sessions sent in all; 0 for other plots, which send two a connection. */
+  readonly requests: number;
 }
 
 export interface BalancerFindings extends BalancerSettings {
@@ -40,32 +52,49 @@ export interface BalancerFindings extends BalancerSettings {
 
 export interface Findings {
   readonly backends: readonly string[];
-  readonly webServer: 'nginx' | 'node';
-  readonly balancer: BalancerFindings;
+  readonly webServer: WebServer;
+  readonly balancer: BalancerFindings | null;
   readonly connectionsAsked: number;
   readonly connections: readonly Connection[];
+  readonly requests: number;
+  /** Connections whose packets arrived at more than one backend. */
+  readonly strays: number;
+  /** Packets of backends that passed the balancer. */
+  readonly answersAtBalancer: number;
+  /** Connections that the balancer which died had opened; 0 where none did. */
+  readonly openedByTheDead: number;
+  /** Data that a server answered with RST: it had closed that connection already. */
+  readonly sentTooLate: number;
+  /** How often the client sent the second request of a connection, at the least. */
+  readonly leastAttempts: number;
+  /** Of the connection that the ladder shows: milliseconds from each attempt at the second request to the next. */
+  readonly attemptGapsMs: readonly number[];
   readonly framesCaptured: number;
   readonly framesLost: number;
   /** Of one connection, which tells the story; null where nothing was captured. */
   readonly ladder: Ladder | null;
 }
 
-const ROLES: Roles = { client: 'client', clientAddress: CLIENT_ADDRESS, balancer: 'lb' };
-
 /** `shows` is how the connection ended that the ladder prefers. */
 export function examine(evidence: Evidence, shows: Outcome): Findings {
-  const packets = parsePackets(evidence.frames);
-  const connections = judgeConnections(evidence.reports, packets, ROLES);
-  const shown = connections.find(({ outcome }) => outcome === shows) ?? connections[0];
-  const { samples, secondRoundMs } = evidence;
+  const { roles, samples, secondRoundMs } = evidence;
+  const captured = parsePackets(evidence.frames);
+  // A layer-7 balancer has connections of its own to the backends, whose ports may be the same.
+  const packets = captured.filter(({ source, destination }) => [source, destination].includes(roles.clientAddress));
+  const connections = judgeConnections(evidence.reports, packets, roles);
+  const byPort = groupByClientPort(packets, roles.clientAddress);
+  const shown = chooseShown(connections, byPort, shows);
+  const attempts = connections.map((connection) => attemptTimes(connection, byPort, roles));
+  const shownAttempts = shown === undefined ? [] : attemptTimes(shown, byPort, roles);
   const beforeSecond = samples.findLast(({ timeMs }) => timeMs <= secondRoundMs);
   const last = samples.at(-1);
+  const balancers = [roles.balancer, roles.spare ?? null].filter((host) => host !== null);
   return {
     backends: evidence.backends,
     webServer: evidence.webServer,
-    balancer: {
+    balancer: evidence.settings && {
       ...evidence.settings,
-      resetsCaptured: countOwnResets(packets, ROLES.balancer),
+      resetsCaptured: balancers.reduce((sum, host) => sum + countOwnResets(packets, host), 0),
       resetsCounted: last?.resetsSent ?? 0,
       entriesAtPeak: Math.max(0, ...samples.map(({ entries }) => entries)),
       entriesBeforeSecond: beforeSecond?.entries ?? 0,
@@ -76,8 +105,63 @@ export function examine(evidence: Evidence, shows: Outcome): Findings {
     },
     connectionsAsked: evidence.connectionsAsked,
     connections,
+    requests: evidence.requests,
+    strays: [...byPort.values()].filter((group) => backendsMet(group, evidence.backends).size > 1).length,
+    answersAtBalancer: packets.filter(
+      ({ host, direction, destination }) =>
+        direction === 'in' && balancers.includes(host) && destination === roles.clientAddress,
+    ).length,
+    openedByTheDead: roles.spare === undefined ? 0 : countVia(connections, byPort, roles.balancer),
+    sentTooLate: countSentTooLate(captured, evidence.backends),
+    leastAttempts: connections.length === 0 ? 0 : Math.min(...attempts.map(({ length }) => length)),
+    attemptGapsMs: shownAttempts.slice(1).map((timeMs, i) => Math.round(timeMs - shownAttempts[i])),
     framesCaptured: evidence.frames.length,
     framesLost: evidence.framesLost,
-    ladder: shown === undefined ? null : buildLadder({ packets, samples, roles: ROLES, clientPort: shown.clientPort }),
+    ladder: shown === undefined ? null : buildLadder({ packets, samples, roles, clientPort: shown.clientPort }),
   };
+}
+
+type Groups = ReadonlyMap<number, readonly Packet[]>;
+
+/** The one with the fewest packets of those that ended so: short, and without accidents. */
+function chooseShown(connections: readonly Connection[], byPort: Groups, shows: Outcome): Connection | undefined {
+  const length = ({ clientPort }: Connection): number => byPort.get(clientPort)?.length ?? 0;
+  const [shortest] = connections.filter(({ outcome }) => outcome === shows).sort((a, b) => length(a) - length(b));
+  return shortest ?? connections[0];
+}
+
+function backendsMet(packets: readonly Packet[], backends: readonly string[]): Set<string> {
+  return new Set(
+    packets.flatMap(({ host, direction }) => (direction === 'in' && backends.includes(host) ? [host] : [])),
+  );
+}
+
+/** Connections whose first packets passed `host`. */
+function countVia(connections: readonly Connection[], byPort: Groups, host: string | null): number {
+  return connections.filter(
+    ({ clientPort, secondRequestMs }) =>
+      byPort.get(clientPort)?.some((packet) => packet.host === host && packet.timeMs < (secondRequestMs ?? 0)) ?? false,
+  ).length;
+}
+
+/** RSTs of a backend that had said FIN on the same connection before. */
+function countSentTooLate(packets: readonly Packet[], backends: readonly string[]): number {
+  const closed = new Set<string>();
+  const reset = new Set<string>();
+  for (const { host, direction, flags, ...packet } of packets) {
+    if (direction !== 'out' || !backends.includes(host)) continue;
+    const connection = `${host} ${packet.destination} ${packet.destinationPort}`;
+    if ((flags & FIN) !== 0) closed.add(connection);
+    if ((flags & RST) !== 0 && closed.has(connection)) reset.add(connection);
+  }
+  return reset.size;
+}
+
+/** When the client sent the second request of a connection, and sent it again. */
+function attemptTimes(connection: Connection, byPort: Groups, roles: Roles): number[] {
+  const since = connection.secondRequestMs ?? Number.POSITIVE_INFINITY;
+  return (byPort.get(connection.clientPort) ?? [])
+    .filter(({ host, direction }) => host === roles.client && direction === 'out')
+    .filter(({ payloadLength, timeMs }) => payloadLength > 0 && timeMs >= since)
+    .map(({ timeMs }) => timeMs);
 }

@@ -3,7 +3,8 @@
  * holds them all open and idle, sends once more on each when it reads a line on stdin, and stays until it is stopped. Reports
  * each exchange as a line of JSON (`ClientReport`). Plain sockets and no pool, so that a connection lives or dies in plain sight.
  *
- *     node keepalive-client.js --host 198.18.10.1 --port 80 --connections 60 --seed 1 --patience 3000
+ *     node keepalive-client.js --host 198.18.10.1 --port 80 --connections 60 --seed 1 --patience 3000 \
+ *         --idle 12000 --path /
  */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,7 +22,10 @@ export interface ExchangeReport {
   readonly status: number | null;
   /** Who answered, by its X-Backend header. */
   readonly backend: string | null;
-  /** 'ECONNRESET' and its like; 'closed' where the server ended it in order; 'hung' where nothing came in time. */
+  /**
+   * 'ECONNRESET' and its like; 'closed' where the server ended it in order; 'hung' where nothing came in time; 'expired'
+   * where it had been idle for longer than this client keeps a connection.
+   */
   readonly error: string | null;
 }
 
@@ -39,6 +43,7 @@ interface Connection {
   /** Why it is of no more use, from the moment on that this is known: maybe while it was idle. */
   failure: string | null;
   settle: ((answer: Answer) => void) | null;
+  lastUsedMs: number;
 }
 
 /** The connections of a round start evenly over this time: many at once, but not all in one burst. */
@@ -51,13 +56,17 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
     patience: { type: 'string', default: '3000' },
+    /** The client's own idle timeout, in milliseconds. */
+    idle: { type: 'string', default: 'Infinity' },
+    /** What the second round asks for. */
+    path: { type: 'string', default: '/' },
   },
 });
 const patienceMs = Number(values.patience);
 
 function open(): Connection {
   const socket = connect({ host: values.host, port: Number(values.port), noDelay: true });
-  const connection: Connection = { socket, failure: null, settle: null };
+  const connection: Connection = { socket, failure: null, settle: null, lastUsedMs: Date.now() };
   const fail = (error: string): void => {
     connection.failure ??= error;
     connection.settle?.({ status: null, backend: null, error: connection.failure });
@@ -86,17 +95,22 @@ function parseAnswer(text: string): Answer | undefined {
   return { status: Number(head.split(' ')[1]), backend: header('x-backend') ?? null, error: null };
 }
 
-function exchange(connection: Connection): Promise<Answer> {
+function exchange(connection: Connection, path: string): Promise<Answer> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => settle({ status: null, backend: null, error: 'hung' }), patienceMs);
     const settle = (answer: Answer): void => {
       clearTimeout(timer);
       connection.settle = null;
+      connection.lastUsedMs = Date.now();
       resolve(answer);
     };
     if (connection.failure !== null) return settle({ status: null, backend: null, error: connection.failure });
+    if (Date.now() - connection.lastUsedMs > Number(values.idle)) {
+      connection.socket.destroy();
+      return settle({ status: null, backend: null, error: 'expired' });
+    }
     connection.settle = settle;
-    connection.socket.write(`GET / HTTP/1.1\r\nHost: ${values.host}\r\n\r\n`);
+    connection.socket.write(`GET ${path} HTTP/1.1\r\nHost: ${values.host}\r\n\r\n`);
   });
 }
 
@@ -111,7 +125,7 @@ async function converse(round: ExchangeReport['round'], id: number): Promise<voi
   connections[id] ??= open();
   const connection = connections[id];
   const sentAtMs = Date.now();
-  const answer = await exchange(connection);
+  const answer = await exchange(connection, round === 'first' ? '/' : values.path);
   // A socket that was reset has forgotten its port.
   localPorts[id] = connection.socket.localPort ?? localPorts[id] ?? 0;
   report({

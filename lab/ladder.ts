@@ -80,7 +80,7 @@ export function buildLadder({ packets, samples, roles, clientPort }: LadderInput
       idleMs,
       balancerGoodbyes: countOwn(
         packets.filter(({ timeMs }) => timeMs > since.timeMs && timeMs <= sample.timeMs),
-        roles.balancer,
+        roles.balancer ?? '',
         RST | FIN,
       ),
     });
@@ -102,7 +102,10 @@ export function buildLadder({ packets, samples, roles, clientPort }: LadderInput
       tellTable(last, null);
     } else {
       const fullest = between.reduce((best, sample) => (sample.entries > best.entries ? sample : best));
-      const emptiest = between.reduce((best, sample) => (sample.entries < best.entries ? sample : best), fullest);
+      // Afterwards only: a sample from before the table filled up is no end of the story.
+      const emptiest = between
+        .filter(({ timeMs }) => timeMs > fullest.timeMs)
+        .reduce((best, sample) => (sample.entries < best.entries ? sample : best), fullest);
       tellTable(fullest, null);
       if (emptiest.timeMs > fullest.timeMs) tellTable(emptiest, microseconds(emptiest.timeMs - walk.startMs));
     }
@@ -168,9 +171,10 @@ function columnsOf(walks: readonly Walk[], roles: Roles): string[] {
   const seen = new Set(
     walks.flatMap(({ hops }) => hops.flatMap(({ from, to }) => (to === null ? [from] : [from, to]))),
   );
-  seen.delete(roles.client);
-  seen.delete(roles.balancer);
-  return [roles.client, roles.balancer, ...[...seen].sort()];
+  // The balancer belongs to the story also where it saw nothing; one that took over, only where it did.
+  const balancers = [roles.balancer, seen.has(roles.spare ?? '') ? roles.spare : null].filter((host) => host != null);
+  for (const host of [roles.client, ...balancers]) seen.delete(host);
+  return [roles.client, ...balancers, ...[...seen].sort()];
 }
 
 function labelOf(packet: Packet): string {

@@ -8,7 +8,7 @@ import { setOffloads } from '../io/ethtool.ts';
 import { inNamespace } from '../io/namespace.ts';
 import { LabError } from './errors.ts';
 import { namespaceName } from './runs.ts';
-import type { HostDescription, Topology } from './topology.ts';
+import type { HostDescription, Route, Topology } from './topology.ts';
 
 export interface Network {
   readonly topology: Topology;
@@ -75,8 +75,18 @@ function hostCommands(host: HostDescription, topology: Topology): string[] {
     ...bridges.flatMap(([name, ports]) => ports.map((port) => `link set ${port} master ${name}`)),
     ...Object.entries(host.addresses).flatMap(([name, list]) => list.map((each) => `address add ${each} dev ${name}`)),
     ...interfaces.map((name) => `link set ${name} up`),
-    ...(host.routes ?? []).map((route) => `route add ${route.to} via ${route.via}`),
+    ...(host.routes ?? []).map((route) => `route add ${routeWords(route)}`),
   ];
+}
+
+/** Points a host of a running network's route elsewhere, as a routing protocol would. Throws LabError. */
+export function replaceRoute(network: Network, host: string, route: Route): void {
+  ip([`route replace ${routeWords(route)}`], network.namespace(host));
+}
+
+function routeWords({ to, via }: Route): string {
+  const hops = typeof via === 'string' ? [via] : via;
+  return hops.length === 1 ? `${to} via ${hops[0]}` : [to, ...hops.map((hop) => `nexthop via ${hop}`)].join(' ');
 }
 
 function ip(commands: readonly string[], namespace?: string): void {

@@ -34,6 +34,8 @@ export interface HostProcess {
   write(line: string): void;
   /** From here on its end is expected. */
   release(): void;
+  /** SIGKILL, as a crash would. Resolves when it has ended. */
+  kill(): Promise<void>;
   /** SIGTERM, and SIGKILL for who does not listen. Resolves when it has ended. */
   stop(): Promise<void>;
 }
@@ -107,6 +109,11 @@ export function startProcess(description: ProcessDescription): HostProcess {
     write: (line) => void child.stdin.write(`${line}\n`),
     release: () => {
       expected = true;
+    },
+    async kill() {
+      expected = true;
+      child.kill('SIGKILL');
+      await ended;
     },
     async stop() {
       expected = true;

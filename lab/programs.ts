@@ -3,6 +3,9 @@
  */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { LabError } from './errors.ts';
+import { hasRequestsLibrary } from './requests-client.ts';
+import { type Scenario, titleOf } from './scenario.ts';
 
 /** Full path of the program, undefined where it is not installed. */
 export function findProgram(name: string): string | undefined {
@@ -19,4 +22,22 @@ export function findProgram(name: string): string | undefined {
         return false;
       }
     });
+}
+
+/** Says which program a scenario lacks, and how to get it, before any of them runs. */
+export function checkPrograms(scenarios: readonly Scenario[]): void {
+  for (const scenario of scenarios) {
+    const missing = (what: string, debianPackage: string): LabError =>
+      new LabError(
+        'LAB_PROGRAM_MISSING',
+        `${titleOf(scenario)} needs ${what}: install it (apt install ${debianPackage})`,
+      );
+    for (const program of [scenario.webServer, scenario.proxy]) {
+      if (program === 'nginx' && findProgram('nginx') === undefined) throw missing('nginx', 'nginx-light');
+      if (program === 'haproxy' && findProgram('haproxy') === undefined) throw missing('HAProxy', 'haproxy');
+    }
+    if (scenario.plot.kind === 'sessions' && !hasRequestsLibrary()) {
+      throw missing('the requests library of /usr/bin/python3', 'python3-requests');
+    }
+  }
 }

@@ -4,9 +4,11 @@
  */
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
+import { tally } from './claims.ts';
 import { type Connection, OUTCOMES, type Outcome } from './connections.ts';
 import { drawLadder, hostLabel, type Paint, type Style, wrap } from './draw.ts';
-import { type RunResult, type Scenario, tally } from './scenarios.ts';
+import { type Scenario, silenceMs, titleOf } from './scenario.ts';
+import type { RunResult } from './scenarios.ts';
 
 export interface Look {
   readonly width: number;
@@ -18,27 +20,43 @@ const OUTCOME_LABELS: Record<Outcome, string> = {
   'reset-by-backend': 'reset by a backend',
   'reset-by-balancer': 'reset by the balancer',
   'reset-by-unknown': 'reset, sender not seen',
+  'closed-by-server': 'closed by the server',
+  'closed-by-balancer': 'closed by the balancer',
+  'bad-gateway': 'answered with 502',
   hung: 'hung',
   error: 'other error',
 };
 /** Rows that are shown only where there is something to show. */
-const RARE: readonly Outcome[] = ['reset-by-unknown', 'error'];
+const RARE: readonly Outcome[] = ['reset-by-unknown', 'closed-by-server', 'closed-by-balancer', 'bad-gateway', 'error'];
 const WIDEST_BAR = 30;
 const WIDEST = 100;
 
 /** What stands above a scenario's result, and can be printed before it runs. */
 export function describeScenario(scenario: Scenario, scale: string, look: Look): string[] {
-  const { name, story, balancer, clientIdleMs } = scenario;
+  const title = titleOf(scenario);
   const width = Math.min(look.width, WIDEST);
-  const rule = '─'.repeat(Math.max(0, width - name.length - 4));
-  const settings =
-    `Balancer: mode ${balancer.mode}, scheduler ${balancer.scheduler}, idleTimeout ${balancer.idleTimeoutMs / 1000} s. ` +
-    `Client: silent for ${clientIdleMs / 1000} s. ${scale}.`;
+  const rule = '─'.repeat(Math.max(0, width - title.length - 4));
+  const settings = `${[balancerSettings(scenario), timeouts(scenario), scale].filter((text) => text !== '').join('. ')}.`;
   return [
-    `${look.paint('dim', '──')} ${look.paint('strong', name)} ${look.paint('dim', rule)}`,
-    ...wrap(story, width),
+    `${look.paint('dim', '──')} ${look.paint('strong', title)} ${look.paint('dim', rule)}`,
+    ...wrap(scenario.story, width),
     ...wrap(settings, width).map((line) => look.paint('dim', line)),
   ];
+}
+
+function balancerSettings({ balancer, proxy }: Scenario): string {
+  if (balancer !== null) return `Balancer: mode ${balancer.mode}, scheduler ${balancer.scheduler}`;
+  return proxy === undefined ? '' : `Balancer: ${proxy === 'nginx' ? 'nginx' : 'HAProxy'}, in layer 7`;
+}
+
+function timeouts(scenario: Scenario): string {
+  const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
+  const { client, balancer, server } = scenario.timeouts;
+  const hasBalancer = scenario.balancer !== null || scenario.proxy !== undefined;
+  const idle = `Idle timeouts: client ${seconds(client)}${hasBalancer ? `, balancer ${seconds(balancer)}` : ''}, server ${seconds(server)}`;
+  return scenario.plot.kind === 'idle'
+    ? `${idle}; the client is silent for ${seconds(silenceMs(scenario.timeouts))}`
+    : idle;
 }
 
 export function describeResult(result: RunResult, look: Look): string[] {
@@ -46,6 +64,7 @@ export function describeResult(result: RunResult, look: Look): string[] {
     ...storyOfOne(result, look),
     '',
     ...outcomes(result, look),
+    ...clientLines(result, look),
     ...balancerLines(result, look),
     '',
     ...promise(result, look),
@@ -67,9 +86,12 @@ function storyOfOne({ ladder, connections }: RunResult, { width, paint }: Look):
 }
 
 function footnotes(ladder: NonNullable<RunResult['ladder']>): string[] {
-  const [client, balancer] = ladder.columns;
+  const [client] = ladder.columns;
   const answersBypass = ladder.rows.some(
-    (row) => row.kind === 'packet' && row.hops.some(({ from, to }) => to === client && from !== balancer),
+    (row) =>
+      ladder.columns.includes('lb') &&
+      row.kind === 'packet' &&
+      row.hops.some(({ from, to }) => to === client && !from.startsWith('lb')),
   );
   return [
     ...(answersBypass ? ['Backends answer the client directly, past the balancer (DSR).'] : []),
@@ -81,17 +103,18 @@ function evidence(connection: Connection | undefined): string[] {
   if (connection?.reset == null) return [];
   const { sent, arrived } = connection.reset;
   const delayUs = Math.round((arrived.timeMs - sent.timeMs) * 1000);
-  const sender = sent.host === 'lb' ? 'the balancer' : hostLabel(sent.host);
+  const sender = sent.host.startsWith('lb') ? `the ${hostLabel(sent.host)}` : hostLabel(sent.host);
   return [`The RST with sequence number ${sent.sequence} left ${sender} ${delayUs} µs before it reached the client.`];
 }
 
 function outcomes(result: RunResult, { width, paint }: Look): string[] {
   const total = result.connections.length;
+  const what = result.requests > 0 ? 'sessions' : 'connections';
   const shown = OUTCOMES.filter((outcome) => !RARE.includes(outcome) || tally(result, outcome) > 0);
   const labelWidth = Math.max(...shown.map((outcome) => OUTCOME_LABELS[outcome].length));
   const barWidth = Math.max(0, Math.min(WIDEST_BAR, width - labelWidth - 20));
   return [
-    `${total} connections`,
+    `${total} ${what}`,
     ...shown.map((outcome) => {
       const count = tally(result, outcome);
       const share = total === 0 ? 0 : count / total;
@@ -104,7 +127,16 @@ function outcomes(result: RunResult, { width, paint }: Look): string[] {
   ];
 }
 
+function clientLines({ requests, sentTooLate, attemptGapsMs }: RunResult, { width }: Look): string[] {
+  const sessions = `${requests} requests in all, ${sentTooLate} came to a server that had just closed the connection`;
+  const attempts = `waits before the request is sent again: ${attemptGapsMs.map((wait) => `${wait} ms`).join(', ')}`;
+  return [...(requests > 0 ? [sessions] : []), ...(attemptGapsMs.length > 0 ? [attempts] : [])].flatMap((text) =>
+    wrap(text, width - 2).map((line) => `  ${line}`),
+  );
+}
+
 function balancerLines({ balancer }: RunResult, { width, paint }: Look): string[] {
+  if (balancer === null) return [];
   const resets = `RSTs sent by the balancer: ${balancer.resetsCaptured} captured, ${balancer.resetsCounted} by its own count`;
   const table =
     `its table: ${balancer.entriesAtPeak} entries at most, ${balancer.expired} expired, ` +
@@ -129,28 +161,53 @@ function promise({ promise: { held, claims } }: RunResult, { width, paint }: Loo
 
 /** One row a scenario; as lines where the terminal is too narrow for a table. */
 export function summarise(results: readonly RunResult[], { width, paint }: Look): string[] {
-  const rows = results.map((result) => ({
-    scenario: result.scenario,
+  const rows = results.map((result, i) => ({
+    scenario: shortTitle(result, results[i - 1]),
     kept: `${tally(result, 'kept')} of ${result.connections.length}`,
     byBackend: String(tally(result, 'reset-by-backend')),
     byBalancer: String(tally(result, 'reset-by-balancer')),
     hung: String(tally(result, 'hung')),
-    resets: String(result.balancer.resetsCaptured),
+    closed: String(closedOr502(result)),
+    resets: result.balancer === null ? '' : String(result.balancer.resetsCaptured),
     promise: result.promise.held ? paint('good', 'held') : paint('bad', 'broken'),
   }));
-  const head = ['scenario', 'kept', 'reset by\na backend', 'reset by\nbalancer', 'hung', 'balancer\nRSTs', 'promise'];
+  const head: Partial<Record<keyof (typeof rows)[number], string>> = {
+    scenario: 'scenario',
+    kept: 'kept',
+    byBackend: 'reset by\na backend',
+    byBalancer: 'reset by\nbalancer',
+    hung: 'hung',
+    ...(results.some((result) => closedOr502(result) > 0) ? { closed: 'closed\nor 502' } : {}),
+    resets: 'balancer\nRSTs',
+    promise: 'promise',
+  };
+  const columns = Object.keys(head) as (keyof typeof head)[];
   const table = new Table({
-    head,
+    head: Object.values(head),
     style: { head: [], border: [], compact: true },
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'left'],
+    colAligns: columns.map((column) => (column === 'scenario' || column === 'promise' ? 'left' : 'right')),
   });
-  table.push(...rows.map((row) => Object.values(row)));
+  table.push(...rows.map((row) => columns.map((column) => row[column])));
   const lines = table.toString().split('\n');
   if (stripVTControlCharacters(lines[0]).length <= width) return lines;
   return results.flatMap((result, i) => {
     const counts = OUTCOMES.filter((outcome) => tally(result, outcome) > 0).map(
       (outcome) => `${tally(result, outcome)} ${OUTCOME_LABELS[outcome]}`,
     );
-    return wrap(`${result.scenario}: ${counts.join(', ')}, promise ${rows[i].promise}`, width);
+    return wrap(
+      `${titleOf({ name: result.scenario, variant: result.variant })}: ${counts.join(', ')}, promise ${rows[i].promise}`,
+      width,
+    );
   });
+}
+
+/** Below a run of the same scenario, only what sets it apart. */
+function shortTitle({ scenario, variant }: RunResult, above: RunResult | undefined): string {
+  return variant !== null && above?.scenario === scenario ? `  ${variant}` : titleOf({ name: scenario, variant });
+}
+
+function closedOr502(result: RunResult): number {
+  return (['closed-by-server', 'closed-by-balancer', 'bad-gateway'] as const)
+    .map((outcome) => tally(result, outcome))
+    .reduce((sum, count) => sum + count, 0);
 }

@@ -10,9 +10,11 @@ import type { Style } from './draw.ts';
 import { LabError } from './errors.ts';
 import { type ExperimentOptions, runExperiment } from './experiment.ts';
 import { examine } from './findings.ts';
+import { checkPrograms } from './programs.ts';
 import { describeResult, describeScenario, type Look, summarise } from './report.ts';
 import { checkPrerequisites } from './runs.ts';
-import { checkPromise, type RunResult, type Scenario } from './scenarios.ts';
+import { type Scenario, titleOf } from './scenario.ts';
+import { checkPromise, type RunResult } from './scenarios.ts';
 
 export interface SessionOptions extends Pick<ExperimentOptions, 'connections' | 'backends' | 'seed'> {
   readonly scenarios: readonly Scenario[];
@@ -37,6 +39,7 @@ class Interruption extends Error {
 /** Returns the exit code: 0, 1 for a broken promise, 130 and the like after a signal. Throws LabError. */
 export async function runSession(options: SessionOptions): Promise<number> {
   checkPrerequisites();
+  checkPrograms(options.scenarios);
   if (options.jsonFile !== undefined) checkWritable(options.jsonFile);
   const interrupt = new AbortController();
   const handlers = Object.entries(SIGNALS).map(([name, exitCode]) => {
@@ -68,8 +71,8 @@ async function runAll(options: SessionOptions, signal: AbortSignal, status: Stat
   const results: RunResult[] = [];
   for (const scenario of options.scenarios) {
     const { connections, backends, seed } = options;
-    print(describeScenario(scenario, `${connections} connections, ${backends} backends (${webServerKind()})`, look));
-    const progress = (what: string): void => status.show(`${scenario.name}: ${what}`);
+    print(describeScenario(scenario, scaleOf(scenario, options), look));
+    const progress = (what: string): void => status.show(`${titleOf(scenario)}: ${what}`);
     const evidence = await runExperiment(scenario, { connections, backends, seed, signal, progress });
     const result = checkPromise(scenario, examine(evidence, scenario.shows));
     results.push(result);
@@ -77,6 +80,13 @@ async function runAll(options: SessionOptions, signal: AbortSignal, status: Stat
   }
   if (results.length > 1) print(summarise(results, look));
   return results;
+}
+
+function scaleOf(scenario: Scenario, { connections, backends }: SessionOptions): string {
+  const servers = scenario.backends ?? backends;
+  const what = scenario.balancer === null && scenario.proxy === undefined ? 'server' : 'backend';
+  const number = `${servers} ${what}${servers === 1 ? '' : 's'} (${scenario.webServer ?? webServerKind()})`;
+  return `${connections} ${scenario.plot.kind === 'sessions' ? 'sessions' : 'connections'}, ${number}`;
 }
 
 function toJson({ connections, backends, seed }: SessionOptions, results: readonly RunResult[]): string {

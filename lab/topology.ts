@@ -3,10 +3,10 @@
  * here; a scenario that needs another network describes another one.
  */
 
-/** A route as `ip route` takes it: `to` is a prefix or 'default', `via` the next hop's address. */
+/** A route as `ip route` takes it: `to` is a prefix or 'default', `via` the next hop's address, or several of equal cost. */
 export interface Route {
   readonly to: string;
-  readonly via: string;
+  readonly via: string | readonly string[];
 }
 
 export interface HostDescription {
@@ -49,19 +49,48 @@ export function backendAddress(name: string): string {
 }
 
 const ROUTER_LAN_ADDRESS = '198.18.2.254';
+/** lb has 198.18.2.10, and a second balancer, lb2, 198.18.2.11. */
+const BALANCER_ADDRESSES: Readonly<Record<string, string>> = { lb: BALANCER_ADDRESS, lb2: '198.18.2.11' };
+
+/** Next hops of equal cost are chosen by ports too, or all connections of one client would go the same way. */
+const HASH_PORTS_TOO = { 'ipv4/fib_multipath_hash_policy': 1 };
+
+/** The host that delays packets, and its two interfaces (lab/long-cable.ts). */
+export const LONG_CABLE = { host: 'cable', near: 'near', far: 'far' } as const;
+
+export interface LanOptions {
+  /** Those that take the VIP: lb, or lb and lb2, or none. */
+  readonly balancers?: readonly string[];
+  /** Whose cable is a long one, with a host in the middle that delays packets. */
+  readonly longCableOf?: string | null;
+}
+
+/** Its own, not the VIP: where a layer-7 balancer listens. */
+export function balancerAddress(name: string): string {
+  return BALANCER_ADDRESSES[name];
+}
+
+/** What the router's routing table says for the VIP while these balancers live. */
+export function vipNextHops(balancers: readonly string[]): string[] {
+  return balancers.map(balancerAddress);
+}
 
 /**
  * The lab's house network. Balancer and backends share a LAN, so both ways of direct server return work on it (IPIP, and
- * L2, which needs the backend's MAC); the backends' default route leads past the balancer, back to the client.
+ * L2, which needs the backend's MAC); the backends' default route leads past the balancer, back to the client. With two
+ * balancers the router spreads connections over both (ECMP, by addresses and ports).
  *
  *     client ──── router ════╦═══ lb      198.18.2.10, takes the VIP
  *     198.18.0.2   route:    ╠═══ b1      198.18.2.1, VIP on lo
  *                  VIP → lb  ╠═══ b2      198.18.2.2, VIP on lo
  *                            ╚═══ …
  */
-export function sharedLan(backendCount: number): Topology {
+export function sharedLan(backendCount: number, options: LanOptions = {}): Topology {
+  const { balancers = ['lb'], longCableOf = null } = options;
   const backends = backendNames(backendCount);
-  const onLan = ['lb', ...backends];
+  // A balancer that takes no VIP is still a host of the LAN: a layer-7 balancer has an address of its own.
+  const balancerHosts = balancers.length === 0 ? ['lb'] : balancers;
+  const onLan = [...balancerHosts, ...backends];
   return {
     hosts: [
       { name: 'client', addresses: { eth0: [`${CLIENT_ADDRESS}/24`] }, routes: [{ to: 'default', via: '198.18.0.1' }] },
@@ -69,15 +98,15 @@ export function sharedLan(backendCount: number): Topology {
         name: 'router',
         addresses: { client: ['198.18.0.1/24'], br0: [`${ROUTER_LAN_ADDRESS}/24`] },
         bridges: { br0: onLan },
-        // What BGP would announce: the VIP is behind the balancer.
-        routes: [{ to: `${VIP}/32`, via: BALANCER_ADDRESS }],
-        sysctls: { 'ipv4/ip_forward': 1 },
+        // What BGP would announce: the VIP is behind the balancers.
+        routes: balancers.length === 0 ? [] : [{ to: `${VIP}/32`, via: vipNextHops(balancers) }],
+        sysctls: { 'ipv4/ip_forward': 1, ...(balancers.length > 1 ? HASH_PORTS_TOO : {}) },
       },
-      {
-        name: 'lb',
-        addresses: { eth0: [`${BALANCER_ADDRESS}/24`] },
+      ...balancerHosts.map((name) => ({
+        name,
+        addresses: { eth0: [`${balancerAddress(name)}/24`] },
         routes: [{ to: 'default', via: ROUTER_LAN_ADDRESS }],
-      },
+      })),
       ...backends.map((name) => ({
         name,
         addresses: { eth0: [`${backendAddress(name)}/24`], lo: [`${VIP}/32`] },
@@ -86,18 +115,20 @@ export function sharedLan(backendCount: number): Topology {
         // router would learn one of them as the VIP's owner.
         sysctls: { 'ipv4/conf/all/arp_ignore': 1, 'ipv4/conf/all/arp_announce': 2 },
       })),
+      ...(longCableOf === null ? [] : [{ name: LONG_CABLE.host, addresses: {} }]),
     ],
-    cables: [
-      [
-        { host: 'client', interface: 'eth0' },
-        { host: 'router', interface: 'client' },
-      ],
-      ...onLan.map(
-        (name): Cable => [
-          { host: name, interface: 'eth0' },
-          { host: 'router', interface: name },
-        ],
-      ),
-    ],
+    cables: ['client', ...onLan].flatMap((name) => toRouter(name, name === longCableOf)),
   };
+}
+
+/** From a host's eth0 to the router's interface of the host's name. */
+function toRouter(name: string, long: boolean): Cable[] {
+  const host: CableEnd = { host: name, interface: 'eth0' };
+  const router: CableEnd = { host: 'router', interface: name };
+  if (!long) return [[host, router]];
+  const middle = (end: string): CableEnd => ({ host: LONG_CABLE.host, interface: end });
+  return [
+    [host, middle(LONG_CABLE.near)],
+    [middle(LONG_CABLE.far), router],
+  ];
 }

@@ -40,8 +40,9 @@ const AWS_GUIDE = 'AWS: Network Load Balancers user guide, connection idle timeo
 const AZURE_GUIDE = 'Microsoft Learn: Load Balancer TCP Reset and Idle Timeout';
 const GCP_EXTERNAL_GUIDE = 'Google Cloud: external passthrough Network Load Balancer overview, connection tracking';
 const GCP_INTERNAL_GUIDE = 'Google Cloud: internal passthrough Network Load Balancer overview, connection tracking';
-const F5_GUIDE = 'F5 BIG-IP: Fast L4 profile reference';
+const F5_GUIDE = 'F5 BIG-IP: AS3 schema reference, L4_Profile';
 const NETSCALER_TIMEOUTS = 'Citrix NetScaler: client and server idle timeouts (cltTimeout, svrTimeout)';
+const NETSCALER_FAQ = 'NetScaler: TCP optimization, frequently asked questions, timeouts';
 const NETSCALER_FAILOVER = 'Citrix NetScaler: lb vserver parameter connfailover';
 const IPVS_TIMEOUTS = 'Linux: net/netfilter/ipvs/ip_vs_proto_tcp.c';
 const IPVS_SLOPPY = 'Linux: sysctl net.ipv4.vs.sloppy_tcp';
@@ -82,25 +83,25 @@ export const PROFILES = {
   'f5-fastl4': {
     product: 'F5 BIG-IP, Fast L4',
     idleTimeoutMs: known(300_000, F5_GUIDE),
-    onExpiry: known('reset', F5_GUIDE, 'reset on timeout, on by default'),
-    onMiss: read('reset', F5_GUIDE, 'loose initiation, off by default: the packet is refused, taken for an RST'),
+    onExpiry: known('reset', F5_GUIDE, 'resetOnTimeout, on by default'),
+    onMiss: read('reset', F5_GUIDE, 'looseInitialization, off by default: the packet is refused, taken for an RST'),
   },
   'f5-fastl4-loose': {
     product: 'F5 BIG-IP, Fast L4 with loose initiation',
     idleTimeoutMs: known(300_000, F5_GUIDE),
-    onExpiry: known('reset', F5_GUIDE, 'reset on timeout stays on unless it is turned off as well'),
+    onExpiry: known('reset', F5_GUIDE, 'resetOnTimeout, on by default, whatever looseInitialization says'),
     onMiss: known('forward', F5_GUIDE, 'any segment opens a flow'),
   },
   netscaler: {
     product: 'Citrix NetScaler',
     idleTimeoutMs: known(9_000_000, NETSCALER_TIMEOUTS),
-    onExpiry: known('reset', NETSCALER_TIMEOUTS),
+    onExpiry: known('reset', NETSCALER_FAQ, 'to both sides'),
     onMiss: known('reset', NETSCALER_FAILOVER),
   },
   'netscaler-stateless': {
     product: 'Citrix NetScaler with connfailover stateless',
     idleTimeoutMs: known(9_000_000, NETSCALER_TIMEOUTS),
-    onExpiry: read('reset', NETSCALER_TIMEOUTS, 'not said for connfailover stateless: taken to stay as without it'),
+    onExpiry: read('reset', NETSCALER_FAQ, 'not said for connfailover stateless: taken to stay as without it'),
     onMiss: known('forward', NETSCALER_FAILOVER, 'the flow is created again from the packet'),
   },
   ipvs: {

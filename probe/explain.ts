@@ -132,7 +132,7 @@ function notesOf({ finding, failures, answer, interrupted }: ProbeReport): strin
   }
   if (failures.count > 0) {
     const what = failures.count === 1 ? '1 connection' : `${failures.count} connections`;
-    notes.push(`${what} could not be opened: ${failures.first}`);
+    notes.push(`${what} could not be measured: ${failures.first}`);
   }
   if (interrupted) notes.push('Interrupted: this is what was known by then.');
   return notes;

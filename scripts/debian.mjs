@@ -12,7 +12,7 @@ import { delimiter, join } from 'node:path';
 import { Failure, note, step } from './steps.mjs';
 
 /**
- * A package, the command that it is wanted for, the services that it must not start when the machine boots, and what
+ * A package, the command that it is wanted for (of a library, its name and a `file` of it), the services that it must not start when the machine boots, and what
  * happens without it; nothing happens without a package that has no `without`.
  */
 export const iproute2 = { name: 'iproute2', command: 'ip' };
@@ -21,6 +21,18 @@ export const nginx = {
   command: 'nginx',
   services: ['nginx'],
   without: "the lab's backends are HTTP servers of Node",
+};
+export const haproxy = {
+  name: 'haproxy',
+  command: 'haproxy',
+  services: ['haproxy'],
+  without: 'the scenario l7-idle cannot run',
+};
+export const requests = {
+  name: 'python3-requests',
+  command: 'python3-requests',
+  file: '/usr/lib/python3/dist-packages/requests/__init__.py',
+  without: 'the scenarios direct-race and l7-idle cannot run',
 };
 
 const POLICY = '/usr/sbin/policy-rc.d';
@@ -34,7 +46,9 @@ const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 
 /** Makes the packages' commands available, or says what is missing and throws unless it goes on without. */
 export async function installPackages(packages) {
-  const missing = packages.filter(({ command }) => !hasCommand(command));
+  const missing = packages.filter(({ command, file }) =>
+    file === undefined ? !hasCommand(command) : !existsSync(file),
+  );
   const needed = missing.filter(({ without }) => without === undefined);
   const optional = missing.filter(({ without }) => without !== undefined);
   for (const group of [needed, optional]) {

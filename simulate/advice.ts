@@ -32,7 +32,7 @@ function causeOf(outcome: Outcome, result: SimulationResult): Cause {
         remedies: [...below, 'have the balancer forward unknown connections (onMiss: forward)'],
       };
     case 'reset-by-balancer':
-      return wasIdle(result)
+      return behaviour.onExpiry === 'reset' && wasIdle(result)
         ? {
             why: `The balancer ends a connection by RST after ${idle} without a packet from the client (onExpiry: reset).`,
             remedies: [...below, 'have the balancer forget silently (onExpiry: silent, onMiss: forward)'],
@@ -72,11 +72,16 @@ function clientBelow({ behaviour }: SimulationResult): string[] {
 }
 
 function keepaliveBelow({ settings, behaviour }: SimulationResult): string[] {
-  const { clientKeepaliveMs } = settings;
+  const { clientKeepaliveMs, keepaliveIntervalMs } = settings;
   const idle = formatDuration(behaviour.idleTimeoutMs);
-  const late = clientKeepaliveMs === null ? '' : `: ${formatDuration(clientKeepaliveMs)} comes too late`;
-  return [`have the client's kernel send keepalives sooner than every ${idle} (tcp_keepalive_time${late})`];
+  const sysctls = keepaliveIntervalMs < behaviour.idleTimeoutMs ? 'tcp_keepalive_time' : INTERVAL_TOO;
+  const everyMs = clientKeepaliveMs === null ? null : Math.max(clientKeepaliveMs, keepaliveIntervalMs);
+  const late = everyMs === null || everyMs < behaviour.idleTimeoutMs ? '' : `: ${formatDuration(everyMs)} is too long`;
+  return [`have the client's kernel send keepalives sooner than every ${idle} (${sysctls}${late})`];
 }
+
+/** The kernel waits for the interval after each probe, answered or not. */
+const INTERVAL_TOO = 'both tcp_keepalive_time and tcp_keepalive_intvl';
 
 function whyKept({ settings, behaviour, connections, balancer }: SimulationResult): string {
   const idle = formatDuration(behaviour.idleTimeoutMs);

@@ -15,6 +15,8 @@ export interface HostOptions {
   readonly clock: VirtualClock;
   /** tcp_keepalive_time of every connection; null for no keepalive. */
   readonly keepaliveMs: number | null;
+  /** tcp_keepalive_intvl. */
+  readonly keepaliveIntervalMs: number;
   /** 32 random bits: initial sequence numbers. */
   random(): number;
   transmit(segment: Segment): void;
@@ -41,7 +43,7 @@ export interface Host {
 }
 
 export function createHost(options: HostOptions): Host {
-  const { name, address, clock, keepaliveMs, random, transmit } = options;
+  const { name, address, clock, keepaliveMs, keepaliveIntervalMs, random, transmit } = options;
   // One client, one service: the client's port alone names a connection.
   const sockets = new Map<number, Socket>();
   let listener: { readonly port: number; readonly program: (socket: Socket) => OnNotice } | undefined;
@@ -54,6 +56,7 @@ export function createHost(options: HostOptions): Host {
     const connection = createConnection({
       clock,
       keepaliveMs,
+      keepaliveIntervalMs,
       initialSequence: random() >>> 0,
       transmit: (body) =>
         transmit({

@@ -16,9 +16,14 @@ export const RETRIES = { data: 15, syn: 6, synAck: 5, orphan: 8 } as const;
 export const FIN_WAIT_2_MS = 60_000;
 export const TIME_WAIT_MS = 60_000;
 
-/** tcp_keepalive_intvl and tcp_keepalive_probes. The first probe's time, tcp_keepalive_time, is the user's to set. */
-export const KEEPALIVE_INTERVAL_MS = 75_000;
+/** tcp_keepalive_probes. The first probe's time, tcp_keepalive_time, is the user's to set. */
 export const KEEPALIVE_PROBES = 9;
+/**
+ * tcp_keepalive_intvl. After a probe the timer waits for this long even if the probe was answered: with a shorter
+ * tcp_keepalive_time probes still come no more often than this (seen on Linux 6.18: time 1 s, interval 4 s, probes after
+ * 1, 5, 9 and 13 s).
+ */
+export const KEEPALIVE_INTERVAL_MS = 75_000;
 
 /** The timeout after `retries` retransmissions: doubled each time, up to the most. */
 export function retransmissionTimeout(firstMs: number, retries: number): number {

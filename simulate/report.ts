@@ -70,7 +70,7 @@ function settingsText({ settings, behaviour }: SimulationResult): string {
   const parts = [
     `client: idle timeout ${formatDuration(clientIdleMs)}${keepaliveText(settings.clientKeepaliveMs)}`,
     `balancer ${name}: ${table}, on a miss ${onMiss}`,
-    `${backends} servers: ${serverIdleMs === null ? 'no idle timeout' : `idle timeout ${formatDuration(serverIdleMs)}`}${keepaliveText(settings.serverKeepaliveMs)}`,
+    `${backends} ${backends === 1 ? 'server' : 'servers'}: ${serverIdleMs === null ? 'no idle timeout' : `idle timeout ${formatDuration(serverIdleMs)}`}${keepaliveText(settings.serverKeepaliveMs)}`,
   ];
   return parts.join('; ');
 }

@@ -25,6 +25,8 @@ export interface Settings {
   /** tcp_keepalive_time of the client's and of the server's sockets; null for no keepalive. */
   readonly clientKeepaliveMs: number | null;
   readonly serverKeepaliveMs: number | null;
+  /** tcp_keepalive_intvl, of both. */
+  readonly keepaliveIntervalMs: number;
   readonly backends: number;
   readonly connections: number;
   readonly seed: number;

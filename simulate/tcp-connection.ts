@@ -10,7 +10,6 @@ import { ACK, FIN, PSH, RST, SYN } from '../wire/tcp.ts';
 import type { Timer, VirtualClock } from './clock.ts';
 import {
   FIN_WAIT_2_MS,
-  KEEPALIVE_INTERVAL_MS,
   KEEPALIVE_PROBES,
   RETRIES,
   RTO_INITIAL_MS,
@@ -52,6 +51,8 @@ export interface ConnectionOptions {
   readonly initialSequence: number;
   /** tcp_keepalive_time; null where the program has not asked for keepalive. */
   readonly keepaliveMs: number | null;
+  /** tcp_keepalive_intvl. */
+  readonly keepaliveIntervalMs: number;
   transmit(body: SegmentBody): void;
   notify(notice: Notice): void;
 }
@@ -77,7 +78,7 @@ interface Unacknowledged {
 }
 
 export function createConnection(options: ConnectionOptions): TcpConnection {
-  const { clock, notify, keepaliveMs } = options;
+  const { clock, notify, keepaliveMs, keepaliveIntervalMs } = options;
   let state: State = 'closed';
   let una = options.initialSequence;
   let next = options.initialSequence;
@@ -173,7 +174,7 @@ export function createConnection(options: ConnectionOptions): TcpConnection {
       notify({ kind: 'keepalive-probe', flags: ACK });
       // A sequence number that the peer has acknowledged already: it must answer with an ACK.
       transmit(ACK, (una - 1) >>> 0);
-      wait(KEEPALIVE_INTERVAL_MS, keepAlive);
+      wait(keepaliveIntervalMs, keepAlive);
     }
   }
 

@@ -67,6 +67,7 @@ export function createWorld(settings: Settings, config: Config, random: () => nu
       address,
       clock,
       keepaliveMs,
+      keepaliveIntervalMs: settings.keepaliveIntervalMs,
       random,
       transmit: (segment) => send(segment, name),
       onStray({ sourcePort, destinationPort }) {

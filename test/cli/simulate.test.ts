@@ -17,7 +17,7 @@ test('a chain that breaks: the story, why, a cure, and exit code 1', async () =>
   assert.match(stdout, /^ +400 s {2}b\d +keeps a half-open socket$/m);
   assert.match(stdout, /^Why: The balancer forgets a connection after 350 s/m);
   assert.match(stdout, /^Cure: keep the client's idle timeout below 350 s$/m);
-  assert.match(stdout, /7200 s comes too late/);
+  assert.match(stdout, /7200 s is too long/);
   assert.match(stdout, /\nConnections break\.\n$/);
 });
 
@@ -26,6 +26,16 @@ test('a chain that holds: exit code 0', async () => {
   assert.equal(code, 0);
   assert.match(stdout, /^idle for 400 s: 6 of 6 kept$/m);
   assert.match(stdout, /\nConnections live\.\n$/);
+});
+
+test('a keepalive that is too rare: its probe meets the RST, and the cause is the miss', async () => {
+  const { code, stdout } = await hushlb([...AWS, '--lb-idle', '60s', '--keepalive', '30s'], { COLUMNS: '160' });
+  assert.equal(code, 1);
+  assert.match(stdout, /^ +105 s {2}client +sees ECONNRESET, the connection being idle$/m);
+  assert.match(stdout, /\(onMiss: reset\)/);
+  assert.match(stdout, /both tcp_keepalive_time and tcp_keepalive_intvl: 75 s is too long/);
+  const often = await hushlb([...AWS, '--lb-idle', '60s', '--keepalive', '30s', '--keepalive-interval', '30s']);
+  assert.equal(often.code, 0);
 });
 
 test('what a profile does can be overridden', async () => {
@@ -76,11 +86,15 @@ test('reports keep to the width of the terminal', async () => {
 test('wrong options: one line, exit code 2', async () => {
   const cases: [args: string[], line: RegExp][] = [
     [[], /missing option: client-idle, or --matrix for all orderings/],
-    [['--client-idle', '400'], /--client-idle: expected a time from 100ms to 30d, such as 400s, got "400"/],
-    [['--client-idle', '0s'], /--client-idle: expected a time from 100ms to 30d, such as 400s, got "0s"/],
-    [['--client-idle', '31d'], /--client-idle: expected a time from 100ms to 30d, such as 400s, got "31d"/],
+    [
+      ['--client-idle', '400'],
+      /--client-idle: expected a time from 1ms to 30d, such as 60s, with its unit .*, got "400"/,
+    ],
+    [['--client-idle', '0s'], /--client-idle: expected a time from 1ms to 30d, such as 60s, got "0s"/],
+    [['--client-idle', '31d'], /--client-idle: expected a time from 1ms to 30d, such as 60s, got "31d"/],
+    [['--client-idle', '99ms'], /--client-idle: expected a time from 100ms to 30d, got "99ms"/],
     [['--client-idle', '1s', '--keepalive', '900ms'], /--keepalive: expected a time from 1s to 30d/],
-    [['--client-idle', '1s', '--server-idle', '-5s'], /--server-idle: expected a time from 100ms/],
+    [['--client-idle', '1s', '--server-idle', '-5s'], /--server-idle: expected a time from 1ms/],
     [['--client-idle', '1s', '--connections', '0'], /--connections: expected a whole number from 1 to 1000, got 0/],
     [['--client-idle', '1s', '--backends', '2.5'], /--backends: expected a whole number from 1 to 100, got 2.5/],
     [['--client-idle', '1s', '--seed', 'x'], /--seed: expected a whole number/],

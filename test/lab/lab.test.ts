@@ -72,6 +72,7 @@ function inTheMiddle(pid: number): Promise<void> {
 interface Results {
   readonly runs: readonly {
     readonly scenario: string;
+    readonly variant: string | null;
     readonly promise: { readonly held: boolean; readonly broken: readonly string[] };
     readonly connections: readonly {
       readonly outcome: string;
@@ -98,12 +99,13 @@ describe('hushlb lab run', () => {
     assert.deepEqual(traces(run.pid), []);
 
     const { runs } = JSON.parse(readFileSync(file, 'utf8')) as Results;
-    const [stateless, roundRobin, synOnly] = runs;
+    const [stateless, roundRobin, synOnly, cured] = runs;
     assert.deepEqual(
       runs.map(({ scenario, promise }) => [scenario, promise.held, promise.broken]),
       [
         ['stateless', true, []],
         ['round-robin', true, []],
+        ['syn-only', true, []],
         ['syn-only', true, []],
       ],
     );
@@ -127,6 +129,10 @@ describe('hushlb lab run', () => {
     assert.ok(synOnly.connections.every(({ outcome, resetBy }) => outcome === 'reset-by-balancer' && resetBy === 'lb'));
     assert.ok(synOnly.connections.every(({ backendAfter }) => backendAfter === null));
     assert.deepEqual([synOnly.balancer.resetsCaptured, synOnly.balancer.resetsCounted], [60, 60]);
+
+    assert.equal(cured.variant, 'cured');
+    assert.ok(cured.connections.every(({ outcome }) => outcome === 'kept'));
+    assert.equal(cured.balancer.resetsCaptured + cured.balancer.resetsCounted, 0);
 
     const labels = ({ ladder }: Results['runs'][number]) => ladder.map(({ kind, label }) => label ?? kind);
     const opening = ['SYN', 'SYN-ACK', 'ACK', 'GET /', '200 OK', 'table', 'table', 'GET /'];
@@ -232,6 +238,34 @@ describe('what cannot be run', () => {
     [['run', 'statless'], 2, /"statless".*"stateless", "round-robin", "syn-only"/],
     [['run', 'stateless', '--connections', '5'], 2, /--connections: expected a whole number from 50 to 2000, got 5/],
     [['run', 'stateless', '--backends', '1'], 2, /--backends: expected a whole number from 2 to 9, got 1/],
+    [['run'], 2, /expected the name of a scenario, or --all/],
+    [['run', '--all', 'stateless'], 2, /--all: runs every scenario, name none beside it/],
+    [['run', 'stateless', '--scale', '0'], 2, /--scale: expected a number above 0, up to 10, got 0/],
+    [['run', 'stateless', '--scale=-1'], 2, /--scale: expected a number above 0, up to 10, got -1/],
+    [
+      ['run', 'stateless', '--scale', '0.01'],
+      2,
+      /stateless: the balancer's idle timeout would be 0.1 s, and the first/,
+    ],
+    [['run', 'stateless', '--lb-idle', '0s'], 2, /--lb-idle: expected a time from 1ms to 30d, such as 60s, got "0s"/],
+    [['run', 'stateless', '--lb-idle=-5s'], 2, /--lb-idle: expected a time from 1ms to 30d, such as 60s, got "-5s"/],
+    [['run', 'stateless', '--lb-idle', '31d'], 2, /--lb-idle: expected a time from 1ms to 30d, such as 60s, got "31d"/],
+    [
+      ['run', 'stateless', '--server-idle', '3s'],
+      2,
+      /pointless, the server closes after 3 s, before the request at 3.5 s/,
+    ],
+    [
+      ['run', 'syn-only', '--client-idle', '5s', '--lb-idle', '10s'],
+      2,
+      /pointless, the client closes after 5 s, before/,
+    ],
+    [
+      ['run', 'direct-race', '--mode', 'stateful'],
+      2,
+      /--mode: means nothing to direct-race; direct-race, cured, leave/,
+    ],
+    [['run', 'l7-idle', '--connections', '201'], 2, /--connections: l7-idle takes up to 200/],
     [['run', 'stateless', '--json', '/no/such/place.json'], 1, /cannot write \/no\/such\/place.json/],
   ];
   for (const [options, code, message] of answers) {

@@ -16,6 +16,7 @@ export function settings(change: Partial<Settings> = {}): Settings {
     serverIdleMs: null,
     clientKeepaliveMs: null,
     serverKeepaliveMs: null,
+    keepaliveIntervalMs: 75_000,
     backends: 3,
     connections: 6,
     seed: 1,

@@ -48,6 +48,7 @@ test('data arrives once and in order, acknowledged, across the end of sequence s
     notices.flatMap((each) => (each.kind === 'data' ? each.payload : []));
   assert.deepEqual(data(ends.told.server), ['0123456789', 'abcdefghij']);
   assert.deepEqual(data(ends.told.client), ['answer']);
+  assert.deepEqual(flagsOf(ends, 'server'), [SYN | ACK, ACK, ACK, PSH | ACK]);
   assert.ok(ends.sent.some(({ sequence }) => sequence < 100) && ends.sent.some(({ sequence }) => sequence > 2 ** 31));
 });
 
@@ -134,6 +135,16 @@ test('keepalive, answered: a probe after each 7200 s of silence, and none while 
   // From the ACK of the data, and then from the answer to each probe.
   assert.deepEqual(probes, [12_200_002, 19_400_004, 26_600_006]);
   assert.equal(ends.told.client.at(-1)?.kind, 'end');
+});
+
+test('a keepalive shorter than its interval: the interval decides from the second probe on, as on a real kernel', () => {
+  const ends = createTwoEnds({ clientKeepaliveMs: 1000, keepaliveIntervalMs: 4000 });
+  ends.at(14_000, () => ends.socket.connection.close());
+  ends.at(14_010, () => ends.serverSocket().connection.close());
+  ends.clock.run();
+  const probes = ends.told.client.filter(({ kind }) => kind === 'keepalive-probe').map(({ timeMs }) => timeMs);
+  // Linux 6.18 with TCP_KEEPIDLE 1 and TCP_KEEPINTVL 4: after 1.0, 5.1, 9.3 and 13.3 s.
+  assert.deepEqual(probes, [1002, 5002, 9002, 13_002]);
 });
 
 test('keepalive, unanswered: 9 probes, 75 s apart, ETIMEDOUT and an RST after 7875 s', () => {
@@ -228,4 +239,13 @@ test('data for a socket that its program has closed is answered with RST: the ra
   assert.deepEqual(kindsOf(ends.told.client), ['established', 'fin', 'end']);
   // One for the data, and one for the acknowledgement of the FIN, which comes when the socket is gone.
   assert.equal(ends.sent.filter(({ flags }) => flags === RST).length, 2);
+});
+
+test('an answer that is sent at once carries the acknowledgement: no segment of its own', () => {
+  const ends = createTwoEnds();
+  ends.onServerData = () => ends.serverSocket().connection.send('answer');
+  ends.at(10, () => ends.socket.connection.send('request'));
+  ends.clock.run();
+  assert.deepEqual(flagsOf(ends, 'server'), [SYN | ACK, PSH | ACK]);
+  assert.deepEqual(flagsOf(ends, 'client'), [SYN, ACK, PSH | ACK, ACK]);
 });

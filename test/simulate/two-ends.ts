@@ -31,11 +31,15 @@ export interface TwoEnds {
   serverSocket(): Socket;
   /** Segments for which this is true never arrive. */
   isLost: (segment: Segment, from: 'client' | 'server') => boolean;
+  /** The server's program, when data comes. */
+  onServerData: () => void;
   at(timeMs: number, action: () => void): void;
 }
 
 /** The client connects at time 0; `clock.run()` is left to the test. */
-export function createTwoEnds(options: { clientKeepaliveMs?: number; listens?: boolean } = {}): TwoEnds {
+export function createTwoEnds(
+  options: { clientKeepaliveMs?: number; keepaliveIntervalMs?: number; listens?: boolean } = {},
+): TwoEnds {
   const clock = createClock();
   const sent: Sent[] = [];
   const told: TwoEnds['told'] = { client: [], server: [] };
@@ -48,6 +52,7 @@ export function createTwoEnds(options: { clientKeepaliveMs?: number; listens?: b
       address,
       clock,
       keepaliveMs,
+      keepaliveIntervalMs: options.keepaliveIntervalMs ?? 75_000,
       // Close to the end of sequence space, so that it wraps in every test.
       random: () => sequence++,
       transmit(segment) {
@@ -66,6 +71,7 @@ export function createTwoEnds(options: { clientKeepaliveMs?: number; listens?: b
     sent,
     told,
     isLost: () => false,
+    onServerData: () => {},
     at: (timeMs, action) => void clock.after(timeMs - clock.now, action),
     serverSocket() {
       if (serverSocket === undefined) throw new Error('the server has no socket yet');
@@ -78,7 +84,10 @@ export function createTwoEnds(options: { clientKeepaliveMs?: number; listens?: b
   if (options.listens ?? true) {
     server.listen(PORT, (accepted) => {
       serverSocket = accepted;
-      return (notice) => told.server.push({ ...notice, timeMs: clock.now });
+      return (notice) => {
+        told.server.push({ ...notice, timeMs: clock.now });
+        if (notice.kind === 'data') ends.onServerData();
+      };
     });
   }
   let socket: Socket;

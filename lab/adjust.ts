@@ -1,0 +1,82 @@
+/**
+ * What `hushlb lab run` may change of a scenario: scale, idle timeouts, mode, scheduler; and what would make it
+ * pointless, said in one line before anything is built. cli/lab.ts calls it.
+ */
+import type { BalancerSettings } from './balancer.ts';
+import { type Adjustable, type Scenario, silenceMs, type Timeouts, titleOf } from './scenario.ts';
+
+/** The times of lab/scenarios.ts are real ones times this: 60 s become 12 s, 10 s become 2 s. */
+export const DEFAULT_SCALE = 0.2;
+const MAX_TIMEOUT_MS = 30 * 24 * 3600 * 1000;
+/** Connections are opened over 300 ms; a balancer that forgets sooner than this would forget the first meanwhile. */
+const LEAST_TIMEOUT_MS = 1000;
+
+export interface Adjustments {
+  readonly scale?: number | undefined;
+  readonly timeouts?: Partial<Timeouts>;
+  readonly mode?: BalancerSettings['mode'] | undefined;
+  readonly scheduler?: BalancerSettings['scheduler'] | undefined;
+}
+
+export function adjustScenario(scenario: Scenario, { scale, timeouts, mode, scheduler }: Adjustments): Scenario {
+  const factor = scenario.scaled && scale !== undefined ? scale / DEFAULT_SCALE : 1;
+  const { client, balancer, server } = scenario.timeouts;
+  const scaled = { client: client * factor, balancer: balancer * factor, server: server * factor };
+  return {
+    ...scenario,
+    timeouts: roundAll({ ...scaled, ...timeouts }),
+    balancer: scenario.balancer && {
+      ...scenario.balancer,
+      ...(mode === undefined ? {} : { mode }),
+      ...(scheduler === undefined ? {} : { scheduler }),
+    },
+  };
+}
+
+function roundAll({ client, balancer, server }: Timeouts): Timeouts {
+  return { client: Math.round(client), balancer: Math.round(balancer), server: Math.round(server) };
+}
+
+/** Why the options given cannot be had of these scenarios, or undefined. */
+export function findMisfit(scenarios: readonly Scenario[], given: readonly Adjustable[]): string | undefined {
+  for (const option of given) {
+    const without = scenarios.filter(({ adjustable }) => !adjustable.includes(option));
+    // Where a scenario's runs differ in just this, it says nothing to one of them.
+    if (without.length > 0) return `--${option}: means nothing to ${listOf(without)}, leave it out`;
+  }
+  return undefined;
+}
+
+function listOf(scenarios: readonly Scenario[]): string {
+  return [...new Set(scenarios.map(titleOf))].join('; ');
+}
+
+/** Why the scenario, as it is set now, would show nothing; undefined where it does. */
+export function findPointless(scenario: Scenario): string | undefined {
+  const { name, timeouts, plot } = scenario;
+  for (const [who, milliseconds] of Object.entries(timeouts)) {
+    if (milliseconds > MAX_TIMEOUT_MS)
+      return `${name}: the ${who}'s idle timeout would be ${seconds(milliseconds)}, beyond 30 days`;
+  }
+  if (scenario.balancer !== null && timeouts.balancer < LEAST_TIMEOUT_MS) {
+    return (
+      `${name}: the balancer's idle timeout would be ${seconds(timeouts.balancer)}, and the first connections forgotten while ` +
+      `the last are opened: use at least ${seconds(LEAST_TIMEOUT_MS)}`
+    );
+  }
+  if (plot.kind !== 'idle') return undefined;
+  const silence = silenceMs(timeouts);
+  for (const who of ['client', 'server'] as const) {
+    if (timeouts[who] > silence) continue;
+    const option = who === 'client' ? '--client-idle' : '--server-idle';
+    return (
+      `${name}: pointless, the ${who} closes after ${seconds(timeouts[who])}, before the request at ${seconds(silence)} that ` +
+      `comes once the balancer has forgotten (${seconds(timeouts.balancer)}): use a longer ${option} or a shorter --lb-idle`
+    );
+  }
+  return undefined;
+}
+
+function seconds(milliseconds: number): string {
+  return `${milliseconds / 1000} s`;
+}

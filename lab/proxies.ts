@@ -1,0 +1,88 @@
+/**
+ * Layer-7 balancers in hushlb's place: HAProxy and nginx, each with connections to the servers that it keeps and uses
+ * again, and an idle timeout for these. lab/sessions.ts starts one.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { waitForListener } from './backends.ts';
+import { startProcess } from './processes.ts';
+import { findProgram } from './programs.ts';
+import type { Stage } from './stage.ts';
+import { backendAddress, VIP_PORT } from './topology.ts';
+
+type Proxy = 'haproxy' | 'nginx';
+
+const PROXY_HOST = 'lb';
+
+/** Resolves when it listens on the balancer's own address. */
+export async function startProxy(stage: Stage, kind: Proxy): Promise<void> {
+  const directory = `${stage.directory}/proxy`;
+  mkdirSync(directory);
+  const file = `${directory}/${kind}.conf`;
+  const idleMs = stage.scenario.timeouts.balancer;
+  const configuration = kind === 'haproxy' ? haproxyConfiguration : nginxConfiguration;
+  writeFileSync(file, configuration(stage.backends, idleMs, directory));
+  const name = `${kind === 'haproxy' ? 'HAProxy' : 'nginx'} on the balancer`;
+  const options = kind === 'haproxy' ? ['-db', '-f', file] : ['-p', directory, '-c', file, '-e', 'stderr'];
+  const namespace = stage.network.namespace(PROXY_HOST);
+  const { onUnexpectedEnd, signal } = stage;
+  stage.started(startProcess({ name, namespace, command: [findProgram(kind) ?? kind, ...options], onUnexpectedEnd }));
+  await waitForListener(namespace, VIP_PORT, name, signal);
+}
+
+/** `http-reuse always`: the connections to the servers are shared. Its purge of idle ones is its idle timeout. */
+function haproxyConfiguration(backends: readonly string[], idleMs: number): string {
+  const servers = backends.map(
+    (name) => `  server ${name} ${backendAddress(name)}:${VIP_PORT} pool-purge-delay ${idleMs}ms`,
+  );
+  return `global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+frontend web
+  bind :${VIP_PORT}
+  default_backend servers
+backend servers
+  http-reuse always
+  retries 0
+${servers.join('\n')}
+`;
+}
+
+/** A POST is not sent a second time, which is nginx' default; `max_fails=0`: a failed server stays in use. */
+function nginxConfiguration(backends: readonly string[], idleMs: number, directory: string): string {
+  const servers = backends.map((name) => `    server ${backendAddress(name)}:${VIP_PORT} max_fails=0;`);
+  const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (kind) => `  ${kind}_temp_path ${directory}/${kind};`,
+  );
+  return `daemon off;
+master_process off;
+pid ${directory}/nginx.pid;
+error_log stderr crit;
+worker_rlimit_nofile 8192;
+events { worker_connections 4096; }
+http {
+  access_log off;
+${scratch.join('\n')}
+  keepalive_timeout 1h;
+  keepalive_requests 1000000;
+  upstream servers {
+${servers.join('\n')}
+    keepalive 1000;
+    keepalive_requests 1000000;
+    keepalive_timeout ${idleMs}ms;
+  }
+  server {
+    listen ${VIP_PORT};
+    location / {
+      proxy_pass http://servers;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+    }
+  }
+}
+`;
+}

@@ -1,0 +1,140 @@
+/**
+ * What a plot finds when the curtain rises, and the parts it can put on: backends, balancers, the probe, the client.
+ * lab/experiment.ts makes the stage, lab/plots.ts acts on it.
+ */
+import { startBackend, webServerKind } from './backends.ts';
+import { balancerReady, METRICS_ADDRESS, startBalancer } from './balancer.ts';
+import type { LabError } from './errors.ts';
+import type { ClientReport, ExchangeReport } from './keepalive-client.ts';
+import type { Network } from './network.ts';
+import { type HostProcess, labProgram, startProcess } from './processes.ts';
+import type { Scenario } from './scenario.ts';
+import type { TableSample } from './table-probe.ts';
+import { VIP, VIP_PORT } from './topology.ts';
+
+export interface Stage {
+  readonly scenario: Scenario;
+  readonly connections: number;
+  readonly backends: readonly string[];
+  /** Hosts that run hushlb. */
+  readonly balancers: readonly string[];
+  readonly seed: number;
+  readonly network: Network;
+  readonly directory: string;
+  readonly signal: AbortSignal;
+  readonly progress: (what: string) => void;
+  readonly started: (process: HostProcess) => void;
+  readonly onUnexpectedEnd: (error: LabError) => void;
+  /** Filled while the play goes on. */
+  readonly samples: TableSample[];
+  readonly reports: ExchangeReport[];
+}
+
+export const ROUND_PATIENCE_MS = 15_000;
+export const PROBE_INTERVAL_MS = 100;
+
+export async function startBackends(stage: Stage): Promise<void> {
+  const { scenario, network, directory, signal, started, onUnexpectedEnd } = stage;
+  await Promise.all(
+    stage.backends.map((name) =>
+      startBackend(
+        {
+          name,
+          namespace: network.namespace(name),
+          port: VIP_PORT,
+          idleTimeoutMs: scenario.timeouts.server,
+          webServer: scenario.webServer ?? webServerKind(),
+          tunnelled: stage.balancers.length > 0,
+          directory,
+          onUnexpectedEnd,
+          started,
+        },
+        signal,
+      ),
+    ),
+  );
+}
+
+/** Resolves when it forwards. */
+export async function startOneBalancer(stage: Stage, name: string): Promise<HostProcess> {
+  const { scenario, network, backends, directory, signal, started, onUnexpectedEnd } = stage;
+  if (scenario.balancer === null) throw new TypeError(`${scenario.name} has no balancer`);
+  const balancer = startBalancer({
+    name,
+    namespace: network.namespace(name),
+    settings: { ...scenario.balancer, idleTimeoutMs: scenario.timeouts.balancer },
+    backends,
+    directory,
+    onUnexpectedEnd,
+  });
+  started(balancer);
+  await balancerReady(balancer, signal);
+  return balancer;
+}
+
+/** Reads the table of the balancer on `host` until the end of the run. */
+export async function startProbe(stage: Stage, host: string): Promise<void> {
+  const probe = startLabProgram(stage, {
+    name: "the probe of the balancer's metrics",
+    host,
+    program: 'table-probe',
+    settings: { url: `http://${METRICS_ADDRESS}/metrics`, interval: PROBE_INTERVAL_MS },
+    onLine: (line) => {
+      if (line.startsWith('{')) stage.samples.push(JSON.parse(line) as TableSample);
+    },
+  });
+  await probe.waitForLine((line) => line.startsWith('{'), ROUND_PATIENCE_MS, stage.signal);
+}
+
+/** Asks for `path` in its second round. */
+export function startClient(stage: Stage, path: string): HostProcess {
+  const { connections, seed, scenario } = stage;
+  const settings = {
+    host: VIP,
+    port: VIP_PORT,
+    connections,
+    seed,
+    patience: scenario.patienceMs,
+    idle: scenario.timeouts.client,
+    path,
+  };
+  const onLine = (line: string): void => collectReport(stage, line);
+  return startLabProgram(stage, { name: 'the client', host: 'client', program: 'keepalive-client', settings, onLine });
+}
+
+export function collectReport(stage: Stage, line: string): void {
+  const report = parseReport(line);
+  if (report?.event === 'exchange') stage.reports.push(report);
+}
+
+function parseReport(line: string): ClientReport | undefined {
+  return line.startsWith('{') ? (JSON.parse(line) as ClientReport) : undefined;
+}
+
+export function isEvent(line: string, event: ClientReport['event']): boolean {
+  return parseReport(line)?.event === event;
+}
+
+interface LabProgram {
+  readonly name: string;
+  readonly host: string;
+  readonly program: string;
+  readonly settings: Readonly<Record<string, string | number>>;
+  readonly onLine?: (line: string) => void;
+}
+
+export function startLabProgram(stage: Stage, { name, host, program, settings, onLine }: LabProgram): HostProcess {
+  const started = startProcess({
+    name,
+    namespace: stage.network.namespace(host),
+    command: [
+      process.execPath,
+      labProgram(program),
+      ...Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]),
+    ],
+    ...(onLine === undefined ? {} : { onLine }),
+    onUnexpectedEnd: stage.onUnexpectedEnd,
+  });
+  stage.started(started);
+  return started;
+}

@@ -1,0 +1,96 @@
+/**
+ * The scenarios beyond idling as a user runs them, on real kernels and programs: balancers that die, servers that push,
+ * misses that are dropped, and the race between a request and a server's FIN. Two labs at a time, which also shows that
+ * no promise depends on a quiet machine.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { removeRun } from '../../lab/runs.ts';
+
+const HUSHLB = new URL('../../cli/main.js', import.meta.url).pathname;
+const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-disasters-'));
+const started: number[] = [];
+
+after(() => {
+  for (const pid of started) removeRun(String(pid));
+  rmSync(directory, { recursive: true });
+});
+
+interface Run {
+  readonly scenario: string;
+  readonly variant: string | null;
+  readonly promise: { readonly broken: readonly string[] };
+  readonly connections: readonly { readonly outcome: string; readonly error: string | null }[];
+  readonly openedByTheDead: number;
+  readonly sentTooLate: number;
+  readonly attemptGapsMs: readonly number[];
+}
+
+/** Runs the scenarios, and returns their results by title once all promises held and nothing is left. */
+async function lab(...scenarios: string[]): Promise<Map<string, Run>> {
+  const file = join(directory, `${scenarios.join('-')}.json`);
+  const child = spawn(process.execPath, [HUSHLB, 'lab', 'run', ...scenarios, '--json', file], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  started.push(child.pid as number);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  assert.equal(code, 0, output);
+  for (const line of output.split('\n')) assert.ok([...line].length <= 80, line);
+  assert.deepEqual(
+    readdirSync('/run/netns').filter((name) => name.startsWith(`hushlb-${child.pid}-`)),
+    [],
+  );
+  const { runs } = JSON.parse(readFileSync(file, 'utf8')) as { runs: Run[] };
+  for (const { promise } of runs) assert.deepEqual(promise.broken, []);
+  return new Map(runs.map((run) => [run.variant === null ? run.scenario : `${run.scenario}, ${run.variant}`, run]));
+}
+
+/** How many connections ended how, apart from what ended in no way. */
+function outcomes(runs: Map<string, Run>, title: string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { outcome } of runs.get(title)?.connections ?? []) counts[outcome] = (counts[outcome] ?? 0) + 1;
+  return counts;
+}
+
+describe('hushlb lab run, beyond idling', () => {
+  it('balancers die, servers push, misses are dropped', async () => {
+    const [dying, others] = await Promise.all([lab('lb-restart', 'lb-failover'), lab('server-push', 'drop-mode')]);
+
+    assert.deepEqual(outcomes(dying, 'lb-restart'), { kept: 60 });
+    assert.deepEqual(outcomes(dying, 'lb-restart, stateful'), { 'reset-by-balancer': 60 });
+    assert.deepEqual(outcomes(dying, 'lb-failover'), { kept: 60 });
+    const dead = dying.get('lb-failover, stateful')?.openedByTheDead ?? 0;
+    assert.ok(dead > 0 && dead < 60, `${dead} connections at the one that died`);
+    assert.deepEqual(outcomes(dying, 'lb-failover, stateful'), { kept: 60 - dead, 'reset-by-balancer': dead });
+
+    assert.deepEqual(outcomes(others, 'server-push'), { kept: 60 });
+    assert.deepEqual(outcomes(others, 'server-push, seldom'), { 'reset-by-balancer': 60 });
+    assert.deepEqual(outcomes(others, 'server-push, seldom, stateless'), { kept: 60 });
+    assert.deepEqual(outcomes(others, 'drop-mode'), { hung: 60 });
+    assert.ok((others.get('drop-mode')?.attemptGapsMs.length ?? 0) >= 3);
+  });
+
+  it('requests race with the FIN of a server, directly and behind a layer-7 balancer', async () => {
+    const [direct, layer7] = await Promise.all([lab('direct-race'), lab('l7-idle')]);
+
+    const raced = outcomes(direct, 'direct-race');
+    // RemoteDisconnected; a client that reads late finds the server's RST.
+    assert.ok((raced['closed-by-server'] ?? 0) + (raced['reset-by-backend'] ?? 0) > 0, JSON.stringify(raced));
+    assert.ok(direct.get('direct-race')?.connections.some(({ error }) => error === 'closed'));
+    assert.deepEqual(outcomes(direct, 'direct-race, cured'), { kept: 60 });
+    assert.equal(direct.get('direct-race, cured')?.sentTooLate, 0);
+
+    assert.ok((outcomes(layer7, 'l7-idle, nginx')['bad-gateway'] ?? 0) > 0);
+    const { kept: _, ...failures } = outcomes(layer7, 'l7-idle, HAProxy');
+    assert.ok(Object.keys(failures).length > 0);
+    for (const name of ['HAProxy', 'nginx']) {
+      assert.deepEqual(outcomes(layer7, `l7-idle, ${name}, well ordered`), { kept: 60 });
+    }
+  });
+});
