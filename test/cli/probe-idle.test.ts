@@ -88,10 +88,11 @@ test('on a terminal one line of progress is written over and over, and wiped in 
   assert.match(rest, /idle timeout/);
 });
 
-test('what cannot be measured: one line, exit code 1', async () => {
+test('what cannot be measured: one line, exit code 1', async (context) => {
   const closed = await serve({});
   await closed.close();
   const ssh = await serve({ onConnection: (socket) => socket.write('SSH-2.0-x\r\n') });
+  context.after(() => ssh.close());
   const cases: [target: string, line: RegExp][] = [
     ['nowhere.invalid:80', /^nowhere\.invalid: /],
     [`127.0.0.1:${closed.port}`, /refuses the connection: /],
@@ -103,7 +104,6 @@ test('what cannot be measured: one line, exit code 1', async () => {
     assert.deepEqual([code, stdout, stderr.split('\n').length], [1, '', 2], stderr);
     assert.match(stderr.replace(/^hushlb: /, ''), line);
   }
-  await ssh.close();
 });
 
 test('what makes no sense: one line, exit code 2', async () => {
