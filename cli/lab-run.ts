@@ -113,6 +113,9 @@ async function run(given: RunArguments): Promise<void> {
   expectWhole('backends', backends, BACKENDS.least, BACKENDS.most);
   expectWhole('seed', seed, 0, 2 ** 32 - 1);
   const scenarios = adjusted(chosen(given), given);
+  for (const { name, mostConnections = CONNECTIONS.most } of scenarios) {
+    if (connections > mostConnections) throw new UsageError(`--connections: ${name} takes up to ${mostConnections}`);
+  }
 
   // Loaded here: `lab list` works on machines where the native parts below do not load.
   const { runSession } = await import('../lab/session.ts');
