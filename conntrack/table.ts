@@ -42,6 +42,8 @@ const BACKEND_MASK = 0xffff;
 const OCCUPIED = 1 << 16;
 const CLOSING = 1 << 17;
 
+export type Allocate = (bytes: number) => ArrayBuffer;
+
 export interface ConnectionTable {
   readonly capacity: number;
   readonly idleTimeoutMs: number;
@@ -71,7 +73,7 @@ export interface ConnectionTable {
 }
 
 /**
- * Makes a table for `capacity` connections. Its memory becomes resident as it is used, a page at a time, so that a large
+ * Makes a table for `capacity` connections. JavaScript's memory becomes resident as it is used, a page at a time: a large
  * capacity costs a small service nothing.
  *
  * @throws RangeError for a capacity outside 1 to 2^26 or an idle timeout outside 1 ms to 30 days.
@@ -79,8 +81,10 @@ export interface ConnectionTable {
 export function createConnectionTable(options: {
   readonly capacity: number;
   readonly idleTimeoutMs: number;
+  /** Gives zeroed memory; JavaScript's own by default. */
+  readonly allocate?: Allocate | undefined;
 }): ConnectionTable {
-  const { capacity, idleTimeoutMs } = options;
+  const { capacity, idleTimeoutMs, allocate = (bytes) => new ArrayBuffer(bytes) } = options;
   if (!(Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY)) {
     throw new RangeError(`connection table capacity ${capacity}: expected a whole number from 1 to ${MAX_CAPACITY}`);
   }
@@ -96,7 +100,7 @@ export function createConnectionTable(options: {
     slotCount: bucketCount * WAYS,
     slotWords,
     bucketScale: bucketCount / 2 ** 32,
-    words: new Int32Array(bucketCount * WAYS * slotWords),
+    words: new Int32Array(allocate(bucketCount * WAYS * slotWords * Int32Array.BYTES_PER_ELEMENT)),
     size: 0,
     inserted: 0,
     expired: 0,

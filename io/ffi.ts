@@ -15,6 +15,7 @@ const libc = koffi.load(null);
 const errnoFunctions = {
   mmap: libc.func('void *mmap(void *address, size_t length, int prot, int flags, int fd, int64_t offset)'),
   munmap: libc.func('int munmap(void *address, size_t length)'),
+  madvise: libc.func('int madvise(void *address, size_t length, int advice)'),
   syscall3: libc.func('syscall', 'long', ['long', 'long', 'void *', 'long']),
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, void *address, unsigned int length)'),
@@ -87,6 +88,29 @@ function map(length: number, flags: number, fd: number, offset: number): Mapping
 /** Zeroed, page-aligned memory of `length` bytes. The buffer must not be touched after `unmap`. */
 export function mapAnonymous(length: number): Mapping {
   return map(length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+}
+
+const HUGE_PAGE = 2 * 1024 * 1024;
+const MADV_HUGEPAGE = 14;
+
+/**
+ * Zeroed memory for what is looked into at random, on huge pages where the kernel grants them (its transparent_hugepage
+ * setting is `madvise` or `always`): a miss in the TLB costs as much as one in the cache. All of it is touched here, because
+ * the kernel clears a huge page for up to milliseconds when it is touched first.
+ */
+export function mapHuge(length: number): Mapping {
+  const whole = Math.ceil(length / HUGE_PAGE) * HUGE_PAGE;
+  const reserved = whole + HUGE_PAGE;
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  const start = errnoFunctions.mmap(null, reserved, PROT_READ | PROT_WRITE, flags, -1, 0) as bigint;
+  if (start === MAP_FAILED) throw new SystemCallError('mmap', lastErrno(), `${reserved} bytes`);
+  const pageSize = BigInt(HUGE_PAGE);
+  const address = ((start + pageSize - 1n) / pageSize) * pageSize;
+  // Only advice: where it is refused, small pages do.
+  errnoFunctions.madvise(address, whole, MADV_HUGEPAGE);
+  const buffer = koffi.view(address, length);
+  new Uint8Array(buffer).fill(0);
+  return { address, buffer, unmap: () => void errnoFunctions.munmap(start, reserved) };
 }
 
 /** A ring that the kernel shares through a descriptor. */

@@ -3,7 +3,7 @@
  * forwarding state, and how its connection tables are swept. Called by lb/worker.ts and by whoever drives a forwarder
  * without one (tests, replays, benchmarks).
  */
-import { type ConnectionTable, createConnectionTable, sweep } from '../conntrack/table.ts';
+import { type Allocate, type ConnectionTable, createConnectionTable, sweep } from '../conntrack/table.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
@@ -11,13 +11,14 @@ import { createExpiryRows, createResetQueue, sweepForResets } from './expiry-res
 import type { Forwarder } from './forwarder.ts';
 import type { ForwardingState, ServiceState } from './forwarding-state.ts';
 
-/** A forwarder over the frames of `device`; its counters are slots of `layout` (metrics/counters.ts). */
+/** A forwarder over the frames of `device`, with the counters of its layout and its tables in what `allocate` gives. */
 export function createForwarder(
   { view, batch }: Pick<PacketDevice, 'view' | 'batch'>,
   counters: Float64Array,
   state: ForwardingState,
+  allocate?: Allocate,
 ): Forwarder {
-  const tables = state.services.map(createTable);
+  const tables = state.services.map((service) => createTable(service, allocate));
   return {
     view,
     batch,
@@ -37,8 +38,8 @@ export function createForwarder(
   };
 }
 
-function createTable(service: ServiceState): ConnectionTable | null {
-  return service.conntrack === null ? null : createConnectionTable(service.conntrack);
+function createTable({ conntrack }: ServiceState, allocate: Allocate | undefined): ConnectionTable | null {
+  return conntrack === null ? null : createConnectionTable({ ...conntrack, allocate });
 }
 
 /**

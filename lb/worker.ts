@@ -3,7 +3,9 @@
  * sends them, and between batches takes over a new state and sweeps its tables. Started by lb/workers.ts.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { Allocate } from '../conntrack/table.ts';
 import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
+import { mapHuge } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { announcedGeneration, type Control, stopRequested } from './control.ts';
 import { sendResets } from './expiry-reset.ts';
@@ -73,11 +75,20 @@ function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
   row[3] = device.txDropped;
 }
 
+/** Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. */
+const RESIDENT_CAPACITY = 8 * 1024 * 1024;
+
+/** Never unmapped: a table lives as long as its worker. A thousand services with room to spare use ordinary memory. */
+function tableMemory({ services }: ForwardingState): Allocate | undefined {
+  const capacity = services.reduce((sum, { conntrack }) => sum + (conntrack?.capacity ?? 0), 0);
+  return capacity <= RESIDENT_CAPACITY ? (bytes) => mapHuge(bytes).buffer : undefined;
+}
+
 function main(input: WorkerInput, post: (message: WorkerMessage) => void): void {
   let device: AfXdpDevice | undefined;
   try {
     device = createAfXdpDevice(input);
-    const forwarder = createForwarder(device, input.counters, input.state);
+    const forwarder = createForwarder(device, input.counters, input.state, tableMemory(input.state));
     post({ kind: 'ready', zeroCopy: device.zeroCopy });
     runLoop(device, forwarder, input);
     post({ kind: 'stopped' });
