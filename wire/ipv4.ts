@@ -7,10 +7,8 @@
 import { fold, sumWords } from './checksum.ts';
 
 export const IPV4_HEADER_LENGTH = 20;
-export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_IPIP = 4;
 export const PROTOCOL_TCP = 6;
-export const PROTOCOL_UDP = 17;
 
 /** RFC 1700's default; every tunnel in the field sends it. */
 export const DEFAULT_TTL = 64;
@@ -41,15 +39,6 @@ export function tos(view: DataView, offset: number): number {
 
 export function totalLength(view: DataView, offset: number): number {
   return view.getUint16(offset + TOTAL_LENGTH);
-}
-
-export function identification(view: DataView, offset: number): number {
-  return view.getUint16(offset + IDENTIFICATION);
-}
-
-/** Flags and fragment offset: 0x4000 don't fragment, 0x2000 more fragments, 0x1fff the offset in units of 8 bytes. */
-export function fragmentWord(view: DataView, offset: number): number {
-  return view.getUint16(offset + FRAGMENT);
 }
 
 /** True for every piece of a fragmented datagram, the first too. */
