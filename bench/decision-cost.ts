@@ -4,6 +4,7 @@
  */
 import { createFrameBatch } from '../io/device.ts';
 import { createWalk } from '../lb/forwarder.ts';
+import { widenInlining } from '../lb/inlining.ts';
 import { createOfflineBalancer } from '../lb/offline.ts';
 import { SERVICE_HITS } from '../metrics/counters.ts';
 import { ackFrame, benchConfig, type Spread, spread } from './balancer.ts';
@@ -79,6 +80,7 @@ function measure(flows: number, rounds: number, packets: number): DecisionCost {
   return { flows, nsPerPacket: spread(figures) };
 }
 
+widenInlining();
 const quick = process.argv.includes('--quick');
 const results = [1_000, 10_000, 100_000, 1_000_000].map((flows) =>
   measure(flows, quick ? 5 : 15, quick ? 1_000_000 : 2_000_000),

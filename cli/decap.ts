@@ -2,7 +2,7 @@
  * `hushlb decap`: the backend's side of direct server return, in the foreground. The work is dsr/decap.ts's.
  */
 import type { CommandModule } from 'yargs';
-import { CommandError } from './errors.ts';
+import { HushlbError } from '../lb/errors.ts';
 import { createLogger } from './logging.ts';
 import { interfaceOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
 import { stopSignal } from './signals.ts';
@@ -50,7 +50,7 @@ async function decap({ interface: interfaceName, encap, ...log }: DecapArguments
     .filter(({ length }) => length === 4);
   if (addresses.length === 0) {
     const advice = `ip address add ADDRESS/LENGTH dev ${interfaceName}`;
-    throw new CommandError('NO_ADDRESS', `this host has no IPv4 address that a tunnel could end at: ${advice}`);
+    throw new HushlbError('NO_ADDRESS', `this host has no IPv4 address that a tunnel could end at: ${advice}`);
   }
   const attachment = attachDecap({ interfaceName, encap, addresses });
   const stripped = () => attachment.counters().stripped;

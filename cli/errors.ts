@@ -10,17 +10,6 @@ export class UsageError extends Error {
   readonly code = 'USAGE';
 }
 
-/** Something that the user can put right, found by a command itself. Exit code 1. */
-export class CommandError extends Error {
-  override readonly name = 'CommandError';
-  readonly code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 /** Prints the error to stderr and returns the exit code. HUSHLB_DEBUG=1 adds the stack. */
 export function report(error: unknown): number {
   if (!isExpected(error)) {

@@ -10,8 +10,8 @@ import { type LookupTable, NO_BACKEND } from '../hashing/lookup-table.ts';
 import { imbalance, shares } from '../hashing/table-facts.ts';
 import type { ServiceConfig } from '../lb/config.ts';
 import { readConfigFile } from '../lb/config-file.ts';
+import { HushlbError } from '../lb/errors.ts';
 import { buildTable } from '../lb/forwarding-state.ts';
-import { CommandError } from './errors.ts';
 import { configOption } from './options.ts';
 import { terminalWidth } from './terminal.ts';
 
@@ -53,7 +53,7 @@ async function showTables({ config: file, service: name, json }: TableArguments)
   const shown = services.filter((service) => name === undefined || service.name === name);
   if (shown.length === 0) {
     const known = services.map((service) => service.name).join(', ');
-    throw new CommandError('SERVICE_UNKNOWN', `${file} has no service named "${name}": it has ${known}`);
+    throw new HushlbError('SERVICE_UNKNOWN', `${file} has no service named "${name}": it has ${known}`);
   }
   // In pieces: the tables of a large configuration are longer than a string can be.
   const pieces = json ? jsonPieces(shown) : textPieces(shown, terminalWidth());

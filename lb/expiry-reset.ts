@@ -31,7 +31,7 @@ import {
   sourceMacLow,
 } from '../wire/ethernet.ts';
 import { IPV4_HEADER_LENGTH } from '../wire/ipv4.ts';
-import { ACK, acknowledgement, destinationPortOf, FIN, RST } from '../wire/tcp.ts';
+import { ACK, acknowledgement, destinationPortOf, FIN, RST, swapPort } from '../wire/tcp.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { ServiceState } from './forwarding-state.ts';
 import { RESET_FRAME_LENGTH, RESET_PACKET_LENGTH, sequenceEnd, writeResetPacket } from './reset.ts';
@@ -198,8 +198,8 @@ function writeToClient(forwarder: Forwarder, place: number, i: number): void {
   setSourceMac(view, frame, state.ownMacLow, state.ownMacHigh);
   setEtherType(view, frame, ETHERTYPE_IPV4);
   const ip = frame + ETHERNET_HEADER_LENGTH;
-  const from = numberOf(destinationPortOf(ports));
-  const to = numberOf(ports & 0xffff);
+  const from = swapPort(destinationPortOf(ports));
+  const to = swapPort(ports & 0xffff);
   writeResetPacket(view, ip, service.vip, rows[place + SOURCE], from, to, rows[place + ACKNOWLEDGED], 0, RST);
   countReset(forwarder, service);
 }
@@ -212,8 +212,8 @@ function writeToBackend(forwarder: Forwarder, place: number, i: number, backend:
   const frame = batch.offset[i];
   const ports = rows[place + PORTS];
   const ip = frame + ETHERNET_HEADER_LENGTH;
-  const from = numberOf(ports & 0xffff);
-  const to = numberOf(destinationPortOf(ports));
+  const from = swapPort(ports & 0xffff);
+  const to = swapPort(destinationPortOf(ports));
   writeResetPacket(view, ip, rows[place + SOURCE], service.vip, from, to, rows[place + SEQUENCE_END], 0, RST);
   const { encap, hops } = service;
   const grown = encapsulate(view, frame, RESET_PACKET_LENGTH, encap, hops, backend);
@@ -225,9 +225,4 @@ function writeToBackend(forwarder: Forwarder, place: number, i: number, backend:
 function countReset(forwarder: Forwarder, service: ServiceState): void {
   forwarder.counters[service.serviceBase + SERVICE_RESETS_SENT]++;
   forwarder.counters[service.serviceBase + SERVICE_EXPIRY_RESETS_SENT]++;
-}
-
-/** A port as loaded from a packet, little-endian, as a number. */
-function numberOf(port: number): number {
-  return ((port & 0xff) << 8) | (port >>> 8);
 }

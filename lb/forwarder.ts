@@ -39,7 +39,6 @@ import { FLOW, type FlowBatch, hasUnfinishedChecksum, OTHER_PROTOCOL, parseFlow 
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
 import * as exits from './exits.ts';
-import { EXIT_ACTION } from './exits.ts';
 import { type ExpiryRows, noteSegment, type ResetQueue, takeExpired } from './expiry-reset.ts';
 import { type ForwardingState, ON_MISS_DROP, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
 import { RESET_FRAME_LENGTH, writeReset } from './reset.ts';
@@ -73,11 +72,10 @@ export type Walk = (now: number) => void;
 
 /** The walk of one forwarder. Cold; what it returns is hot. */
 export function createWalk(forwarder: Forwarder): Walk {
-  const { view, counters, service, hash, exit } = forwarder;
-  const { offset, length, action } = forwarder.batch;
-  const { source, destination, ports, tcpFlags, ipLength } = forwarder.flows;
-  const { batch, flows } = forwarder;
-  const actions = EXIT_ACTION;
+  const { view, batch, flows, counters, service, hash, exit } = forwarder;
+  const { offset, length, action } = batch;
+  const { source, destination, ports, tcpFlags, ipLength } = flows;
+  const actions = exits.EXIT_ACTION;
 
   function walk(now: number): void {
     const { state } = forwarder;

@@ -10,6 +10,7 @@ import { type CounterLayout, createCounterLayout } from '../metrics/counters.ts'
 import { ipv4FromBytes, parseIpv4 } from '../wire/address.ts';
 import { macHigh, macLow } from '../wire/ethernet.ts';
 import { addressWord, PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { swapPort } from '../wire/tcp.ts';
 import type { Config, Encap, HashInput, ServiceConfig } from './config.ts';
 import { EXITS } from './exits.ts';
 import type { OnMiss } from './profiles.ts';
@@ -126,8 +127,7 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
 }
 
 function serviceKey(service: ServiceConfig): ServiceKey {
-  const portInPacketOrder = ((service.port & 0xff) << 8) | (service.port >>> 8);
-  return { vip: addressWord(addressOf(service.vip)), port: portInPacketOrder, protocol: PROTOCOL_TCP };
+  return { vip: addressWord(addressOf(service.vip)), port: swapPort(service.port), protocol: PROTOCOL_TCP };
 }
 
 /** The table names backends by their place in sorted order; packets need their place in the configuration. */

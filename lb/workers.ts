@@ -3,11 +3,11 @@
  * and says so when one fails. Used by lb/daemon.ts.
  */
 import { once } from 'node:events';
-import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { announceGeneration, type Control, createControl, requestStop } from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
+import { widenInlining } from './inlining.ts';
 import type { WorkerInput, WorkerMessage } from './worker.ts';
 
 export interface Workers {
@@ -34,13 +34,9 @@ interface Running {
   readonly ended: Promise<unknown>;
 }
 
-// The walk is many small functions: V8 is to inline them beyond its ordinary bounds (a sixth of a packet's cost, measured
-// 2026-11 with Node 20). For the whole process, and before a worker compiles anything.
-setFlagsFromString('--max-inlined-bytecode-size-cumulative=4000');
-setFlagsFromString('--max-inlined-bytecode-size=1500');
-
 /** Starts all workers and waits until each has its socket; on a failure all are stopped and the error is thrown. */
 export async function startWorkers(input: WorkersInput): Promise<Workers> {
+  widenInlining();
   const running: Running[] = [];
   const failures: Promise<never>[] = [];
   const readies: Promise<boolean>[] = [];

@@ -36,6 +36,11 @@ export function ports(view: DataView, offset: number): number {
   return view.getInt32(offset + SOURCE_PORT, true);
 }
 
+/** A port as a number for its two bytes loaded little-endian, and the other way round. */
+export function swapPort(port: number): number {
+  return ((port & 0xff) << 8) | (port >>> 8);
+}
+
 /** The high half of `ports` as the packet's two bytes, loaded little-endian: what a service is looked up by. */
 export function destinationPortOf(portsWord: number): number {
   return portsWord >>> 16;
