@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { haproxy, installPackages, iproute2, nginx, requests } from './debian.mjs';
 import { Failure, main, root, step } from './steps.mjs';
 
+const JOINER = join('scripts', 'join.mjs');
+
 /** Brings everything that hushlb's own commands need, and the Debian packages given (see debian.mjs). */
 export async function setUp(packages = []) {
   await installPackages([iproute2, ...packages]);
@@ -24,6 +26,10 @@ export async function setUp(packages = []) {
     const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
     // With errors nothing is written, so whatever is in dist comes from a build that succeeded.
     await step('build', process.execPath, [compiler, '--noEmitOnError']);
+    await step('join hot modules', process.execPath, [join(root, JOINER)]).catch((error) => {
+      rmSync(join(root, 'dist'), { recursive: true, force: true });
+      throw error;
+    });
     giveToOwner('dist');
   }
 }
@@ -52,7 +58,7 @@ function isBuildFresh() {
   const compiled = filesBelow('dist', /\.js$/);
   const expected = new Set(sources.map((source) => join('dist', source.replace(/\.ts$/, '.js'))));
   if (compiled.length !== expected.size || !compiled.every((path) => expected.has(path))) return false;
-  const youngestSource = Math.max(...['package.json', 'tsconfig.json', ...sources].map(modifiedMs));
+  const youngestSource = Math.max(...['package.json', 'tsconfig.json', JOINER, ...sources].map(modifiedMs));
   return youngestSource < Math.min(...compiled.map(modifiedMs));
 }
 
