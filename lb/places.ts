@@ -60,7 +60,7 @@ export const NO_PLACES: Places = { services: [], connections: 0 };
  */
 export function assignPlaces(config: Config, before: Places, room: CounterRoom, nowMs: number): Places {
   const known = new Map(before.services.map((service) => [service.name, service]));
-  const taken = takenCounters(before);
+  const taken = takenCounters(before, nowMs);
   const nextService = freeNumbers(taken.services, room.services, 'counters for another service');
   const nextBackend = freeNumbers(taken.backends, room.backends, 'counters for another backend');
   let { connections } = before;
@@ -117,10 +117,14 @@ function isForgotten({ sinceMs, idleTimeoutMs }: RetiredPlace, nowMs: number): b
 }
 
 /** Those who go now are still counted for by workers that have not heard of it: their places are free the time after. */
-function takenCounters({ services }: Places): { services: Set<number>; backends: Set<number> } {
+function takenCounters({ services }: Places, nowMs: number): { services: Set<number>; backends: Set<number> } {
+  const holders = services.flatMap(({ backends, retired }) => [
+    ...backends,
+    ...retired.filter((place) => !isForgotten(place, nowMs)),
+  ]);
   return {
     services: new Set(services.map(({ place }) => place)),
-    backends: new Set(services.flatMap(({ backends, retired }) => [...backends, ...retired]).map(({ place }) => place)),
+    backends: new Set(holders.map(({ place }) => place)),
   };
 }
 
@@ -131,7 +135,7 @@ function freeNumbers(taken: ReadonlySet<number>, end: number, what: string): () 
     while (taken.has(next)) next++;
     if (next >= end) {
       const advice = 'wait until the connections of removed ones have idled out, or restart hushlb';
-      throw new HushlbError('PLACES_EXHAUSTED', `there is no ${what}: ${advice}`);
+      throw new HushlbError('PLACES_EXHAUSTED', `no ${what} left: ${advice}`);
     }
     return next++;
   };

@@ -53,6 +53,7 @@ export interface RigConfig {
   /** Lines of YAML for the top level and the service. */
   top?: string;
   service?: string;
+  vip?: string;
   /** YAML by backend; b1, b2 and b3 by default. */
   backends?: readonly string[];
   /** Whole services, as YAML, after `web`. */
@@ -121,14 +122,14 @@ export function createRig(
   };
 }
 
-function configOf({ top = '', service = '', backends, more = [] }: RigConfig): Config {
+function configOf({ top = '', service = '', vip = '198.18.10.1', backends, more = [] }: RigConfig): Config {
   const listed = backends ?? Object.keys(BACKENDS).map((name) => backendYaml(name));
   const text = `
 interface: eth0
 ${top}
 services:
   - name: web
-    vip: 198.18.10.1
+    vip: ${vip}
     port: 80
     ${service}
     backends: [${listed.join(', ')}]
