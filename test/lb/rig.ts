@@ -43,7 +43,7 @@ export interface Rig {
   sweep(now: number, elapsedMs: number): void;
   /** Sends the resets that wait and returns their frames. */
   resets(): Uint8Array[];
-  /** A counter of the first service. */
+  /** A counter of `web`. */
   count(slot: number): number;
   /** Which backend a forwarded frame went to, by its destination MAC. */
   backendOf(outcome: Outcome): string | undefined;
@@ -56,8 +56,8 @@ export interface RigConfig {
   vip?: string;
   /** YAML by backend; b1, b2 and b3 by default. */
   backends?: readonly string[];
-  /** Whole services, as YAML, after `web`. */
-  more?: readonly string[];
+  /** Whole services, as YAML, in front of `web`. */
+  others?: readonly string[];
 }
 
 /** A backend as YAML. */
@@ -113,7 +113,10 @@ export function createRig(
       sendResets(forwarder, device);
       return device.sent.slice(before);
     },
-    count: (slot) => forwarder.counters[forwarder.state.services[0].serviceBase + slot],
+    count(slot) {
+      const web = layout().services.findIndex(({ name }) => name === 'web');
+      return forwarder.counters[layout().serviceBase[web] + slot];
+    },
     backendOf({ frame }) {
       if (frame === undefined) return undefined;
       const mac = [...frame.subarray(0, 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
@@ -122,18 +125,18 @@ export function createRig(
   };
 }
 
-function configOf({ top = '', service = '', vip = '198.18.10.1', backends, more = [] }: RigConfig): Config {
+function configOf({ top = '', service = '', vip = '198.18.10.1', backends, others = [] }: RigConfig): Config {
   const listed = backends ?? Object.keys(BACKENDS).map((name) => backendYaml(name));
   const text = `
 interface: eth0
 ${top}
 services:
+${others.map((yaml) => `  - ${yaml}`).join('\n')}
   - name: web
     vip: ${vip}
     port: 80
     ${service}
     backends: [${listed.join(', ')}]
-${more.map((yaml) => `  - ${yaml}`).join('\n')}
 `;
   return parseConfig(text, 'rig').config;
 }

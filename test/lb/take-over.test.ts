@@ -19,6 +19,8 @@ function clientFrame(client: number, flags: string, destination = '198.18.10.1',
   return tcpFrame({ source: `192.0.2.${client + 1}`, sourcePort: 40_000, destination, destinationPort: port, flags });
 }
 
+const API = '{ name: api, vip: 198.18.10.9, port: 443, backends: [{ name: b1, address: 198.18.2.1 }] }';
+
 const of = (...names: string[]): RigConfig => ({ backends: names.map((name) => backendYaml(name)) });
 
 /** Where each client's packet goes; undefined where none left. */
@@ -39,8 +41,8 @@ describe('connections in the table', () => {
     'a backend drains': { backends: [backendYaml('b1'), backendYaml('b2', 'state: draining'), backendYaml('b3')] },
     'the table size, hash and scheduler change': { service: 'tableSize: 251\n    hash: five-tuple' },
     'round-robin takes turns': { service: 'scheduler: round-robin' },
-    'another service is added': {
-      more: ['{ name: api, vip: 198.18.10.9, port: 443, backends: [{ name: b1, address: 198.18.2.1 }] }'],
+    'another service is put in front of it': {
+      others: [API],
     },
   };
   for (const [what, next] of Object.entries(changes)) {
@@ -216,12 +218,23 @@ describe('connection tables', () => {
 
   test('resets that wait go to the service that they are of, and not to a removed backend', () => {
     const service = 'onExpiry: reset\n    conntrack: { idleTimeout: 10s }';
-    const rig = createRig({ service });
-    const backends = ['S', 'A'].map((flags) => walkAll(rig, flags))[0];
-    rig.sweep(10_000, 1_000);
-    rig.takeOver({ ...of('b1', 'b3'), service });
-    const toRemoved = backends.filter((backend) => backend === 'b2').length;
-    assert.equal(rig.resets().length, 2 * CLIENTS - toRemoved);
+    const waiting = () => {
+      const rig = createRig({ service });
+      const backends = ['S', 'A'].map((flags) => walkAll(rig, flags))[0];
+      rig.sweep(10_000, 1_000);
+      return { rig, toB2: backends.filter((backend) => backend === 'b2').length };
+    };
+    const { rig, toB2 } = waiting();
+    rig.takeOver({ ...of('b1', 'b3'), service, others: [API] });
+    const fromVip = rig
+      .resets()
+      .filter((frame) => Buffer.from(frame.subarray(26, 30)).equals(Buffer.from([198, 18, 10, 1])));
+    assert.equal(fromVip.length, CLIENTS, 'to each client, from the VIP of its service');
+    assert.equal(rig.count(SERVICE_RESETS_SENT), 2 * CLIENTS - toB2);
+
+    const other = waiting().rig;
+    other.takeOver({ service, vip: '198.18.10.2' });
+    assert.equal(other.resets().length, 0, 'the service is another one now');
   });
 
   test('round-robin goes on within a rotation that has become shorter', () => {
