@@ -156,6 +156,7 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
     write([yaml('b1')], { service: 'tableSize: 251', more: other(8080) });
     const { added, changed } = await reloaded(pid);
     assert.deepEqual([added, changed], [['other'], ['web']]);
+    assert.deepEqual(get('client', `http://${VIP}:8080/`), ['failed: ECONNREFUSED'], "its backend's kernel says no");
 
     writeFileSync(file, `interface: eth0\nservices:\n${other(80)}`);
     const { removed } = await reloaded(pid);
