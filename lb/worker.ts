@@ -16,6 +16,7 @@ export interface WorkerInput {
   readonly interfaceIndex: number;
   readonly queue: number;
   readonly socketMapFd: number;
+  readonly wakeFd: number;
   readonly control: Control;
   /** This worker's counter slots (metrics/counters.ts), on shared memory. */
   readonly counters: Float64Array;
@@ -32,7 +33,7 @@ export type WorkerMessage =
 /** What a device counts by itself, in the order of its row. */
 export const DEVICE_COUNTERS = ['rx_dropped', 'rx_ring_full', 'fill_ring_empty', 'tx_dropped'] as const;
 
-/** How long a quiet worker sleeps in poll(2): the longest that a stop or a new state waits for it. */
+/** How long a quiet worker sleeps in poll(2) before it looks at its tables; a stop or a new state wakes it. */
 const RECEIVE_TIMEOUT_MS = 100;
 /** Pause between two sweeps under load. */
 const TICK_MS = 20;

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { createWake, type Wake } from '../io/wake.ts';
 import { announceGeneration, type Control, createControl, requestStop, runningGeneration } from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
@@ -33,6 +34,7 @@ export interface WorkersInput {
 interface Running {
   readonly worker: Worker;
   readonly control: Control;
+  readonly wake: Wake;
   readonly ended: Promise<unknown>;
 }
 
@@ -44,17 +46,19 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   const readies: Promise<boolean>[] = [];
   for (const [queue, counters] of input.counters.entries()) {
     const control = createControl();
+    const wake = createWake();
     const workerData: WorkerInput = {
       interfaceIndex: input.interfaceIndex,
       queue,
       socketMapFd: input.socketMapFd,
+      wakeFd: wake.fd,
       control,
       counters,
       deviceCounters: input.deviceCounters[queue],
       state: input.state,
     };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData });
-    running.push({ worker, control, ended: once(worker, 'exit') });
+    running.push({ worker, control, wake, ended: once(worker, 'exit') });
     readies.push(readyOf(worker));
     failures.push(failureOf(worker, queue));
   }
@@ -62,8 +66,12 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   failed.catch(() => {});
 
   const stop = async (): Promise<void> => {
-    for (const { control } of running) requestStop(control);
+    for (const { control, wake } of running) {
+      requestStop(control);
+      wake.wake();
+    }
     await Promise.all(running.map(({ ended }) => ended));
+    for (const { wake } of running.splice(0)) wake.close();
   };
   try {
     const zeroCopy = await Promise.race([Promise.all(readies), failed]);
@@ -86,7 +94,10 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
 }
 
 function announceTo(running: readonly Running[], state: ForwardingState): void {
-  for (const { control } of running) announceGeneration(control, state.generation);
+  for (const { control, wake } of running) {
+    announceGeneration(control, state.generation);
+    wake.wake();
+  }
 }
 
 function readyOf(worker: Worker): Promise<boolean> {
