@@ -19,6 +19,7 @@ import { allocateCounters } from '../metrics/counters.ts';
 import type { Config } from './config.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { HushlbError } from './errors.ts';
+import { buildForwardingState } from './forwarding-state.ts';
 import { watchForHints } from './hints.ts';
 import { followNextHops } from './next-hops.ts';
 import { openObservationPost } from './observe.ts';
@@ -26,7 +27,7 @@ import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { reload } from './reload.ts';
 import { type ReloadRequests, takeReloadRequests } from './reload-requests.ts';
-import { nextState, publishNext, type Running, steer } from './running.ts';
+import { publishNext, type Running, steer } from './running.ts';
 import { DEVICE_COUNTERS } from './worker.ts';
 import { startWorkers } from './workers.ts';
 
@@ -110,16 +111,16 @@ async function putUp(
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
-  const first = { prepared, generation: 0, ownMac: link.mac, hops };
+  const state = buildForwardingState({ prepared, ownMac: link.mac, hopOf: hops.hopOf, generation: 1 });
   const workers = await startWorkers({
     interfaceIndex: link.index,
     socketMapFd: steering.socketMapFd,
     counters,
     deviceCounters,
-    state: nextState(first),
+    state,
   });
   undo.push(() => workers.stop());
-  const parts: Running = { ...first, steering, workers, counters };
+  const parts: Running = { prepared, state, ownMac: link.mac, hops, steering, workers, counters };
   running = parts;
   publishNext(parts);
   for (const address of addresses) logWay(logger, hops, address);

@@ -3,6 +3,7 @@
  * and swapped whole, so that no packet sees half a change. It is plain data (typed arrays on shared memory and numbers),
  * because it travels to every worker by `postMessage`.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { createNextHops, ENCAP_IPIP, ENCAP_L2, type NextHops, openRow, setNextHop } from '../dsr/encap.ts';
 import { FIVE_TUPLE, SOURCE_IP, SOURCE_IP_PORT } from '../hashing/flow-hash.ts';
 import { ipv4FromBytes, parseIpv4 } from '../wire/address.ts';
@@ -69,6 +70,8 @@ export interface ForwardingInput {
   readonly ownMac: Uint8Array;
   /** Undefined where the backend cannot be reached now: its packets are dropped as no-neighbour. */
   hopOf(address: string): Hop | undefined;
+  /** The state that this one follows: services that are the same in both are the same objects. */
+  readonly before?: ForwardingState | undefined;
   readonly generation: number;
 }
 
@@ -83,8 +86,9 @@ const HASH_KINDS: Record<HashInput, number> = {
 };
 
 export function buildForwardingState(input: ForwardingInput): ForwardingState {
-  const { prepared, ownMac, generation } = input;
-  const { config, layout, places, tables } = prepared;
+  const { prepared, ownMac, generation, before } = input;
+  const { config, layout, places } = prepared;
+  const known = new Map(before?.services.map((service) => [service.connections, service]));
   return {
     generation,
     hashSeed: config.hashSeed,
@@ -92,22 +96,37 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
     ownMacHigh: macHigh(ownMac),
     strayExitBase: layout.exitBase[config.services.length],
     index: buildServiceIndex(config.services.map(serviceKey)),
-    services: config.services.map((service, i) => ({
-      name: service.name,
-      connections: places.services[i].connections,
-      hashKind: HASH_KINDS[service.hash],
-      vip: addressWord(addressOf(service.vip)),
-      onMiss: ON_MISS[service.onMiss],
-      resetsOnExpiry: service.onExpiry === 'reset' && service.conntrack.enabled,
-      encap: ENCAPS[service.encap],
-      lookupTable: tables[i].slots,
-      rotation: rotationOf(service, places.services[i].backends),
-      conntrack: service.conntrack.enabled ? service.conntrack : null,
-      hops: nextHopsOf(service, places.services[i], layout.backendBase[i], input),
-      exitBase: layout.exitBase[i],
-      serviceBase: layout.serviceBase[i],
-    })),
+    services: config.services.map((service, i) => {
+      const old = known.get(places.services[i].connections);
+      const state = serviceState(service, i, input);
+      return old !== undefined && isSame(old, state) ? old : state;
+    }),
   };
+}
+
+function serviceState(service: ServiceConfig, i: number, input: ForwardingInput): ServiceState {
+  const { layout, places, tables } = input.prepared;
+  return {
+    name: service.name,
+    connections: places.services[i].connections,
+    hashKind: HASH_KINDS[service.hash],
+    vip: addressWord(addressOf(service.vip)),
+    onMiss: ON_MISS[service.onMiss],
+    resetsOnExpiry: service.onExpiry === 'reset' && service.conntrack.enabled,
+    encap: ENCAPS[service.encap],
+    lookupTable: tables[i].slots,
+    rotation: rotationOf(service, places.services[i].backends),
+    conntrack: service.conntrack.enabled ? service.conntrack : null,
+    hops: nextHopsOf(service, places.services[i], layout.backendBase[i], input),
+    exitBase: layout.exitBase[i],
+    serviceBase: layout.serviceBase[i],
+  };
+}
+
+function isSame(a: ServiceState, b: ServiceState): boolean {
+  const { lookupTable: tableA, ...restA } = a;
+  const { lookupTable: tableB, ...restB } = b;
+  return tableA === tableB && isDeepStrictEqual(restA, restB);
 }
 
 function serviceKey(service: ServiceConfig): ServiceKey {

@@ -32,8 +32,8 @@ export interface OfflineOptions {
 export function createOfflineBalancer({ config, device, ownMac, room, hopOf }: OfflineOptions): OfflineBalancer {
   let prepared = prepare(config, room);
   const counters = allocateCounters(prepared.layout);
-  const stateOf = (generation: number) => buildForwardingState({ prepared, ownMac, hopOf, generation });
-  const forwarder = createForwarder(device, counters, stateOf(1));
+  const state = buildForwardingState({ prepared, ownMac, hopOf, generation: 1 });
+  const forwarder = createForwarder(device, counters, state);
   return {
     forwarder,
     layout: () => prepared.layout,
@@ -41,7 +41,8 @@ export function createOfflineBalancer({ config, device, ownMac, room, hopOf }: O
       const before = prepared;
       prepared = prepareNext(next, before, nowMs);
       clearNewCounters(before.layout, prepared.layout, [counters]);
-      adoptState(forwarder, stateOf(forwarder.state.generation + 1));
+      const generation = forwarder.state.generation + 1;
+      adoptState(forwarder, buildForwardingState({ prepared, ownMac, hopOf, before: forwarder.state, generation }));
     },
   };
 }

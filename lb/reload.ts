@@ -59,7 +59,7 @@ export async function reload(
   );
   running.prepared = after;
   publishNext(running);
-  const { generation } = running;
+  const { generation } = running.state;
   await waitForWorkers(running, generation, logger, signal);
   steer(running.steering, after.config.services);
   running.hops.follow(backendAddresses(config));

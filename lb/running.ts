@@ -13,8 +13,8 @@ import type { Workers } from './workers.ts';
 
 export interface Running {
   prepared: Prepared;
-  /** Of the last state that was built. */
-  generation: number;
+  /** The last that was built. */
+  state: ForwardingState;
   readonly ownMac: Uint8Array;
   readonly hops: NextHopTable;
   readonly steering: Steering;
@@ -23,16 +23,12 @@ export interface Running {
   readonly counters: readonly Float64Array[];
 }
 
-/** The state of a new generation, from the configuration in force and the next hops of the moment. */
-export function nextState(running: Omit<Running, 'steering' | 'workers' | 'counters'>): ForwardingState {
-  const { prepared, ownMac, hops } = running;
-  running.generation++;
-  return buildForwardingState({ prepared, ownMac, hopOf: hops.hopOf, generation: running.generation });
-}
-
-/** The workers take it over between two batches each, within 100 ms. */
+/** The next generation, from the configuration in force and the next hops of the moment: taken over between two batches. */
 export function publishNext(running: Running): void {
-  running.workers.publish(nextState(running));
+  const { prepared, ownMac, hops, state: before } = running;
+  const generation = before.generation + 1;
+  running.state = buildForwardingState({ prepared, ownMac, hopOf: hops.hopOf, generation, before });
+  running.workers.publish(running.state);
 }
 
 export function steer(steering: Steering, services: readonly ServiceConfig[]): void {

@@ -11,6 +11,7 @@ import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested
 import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
+import { decodeState, type StateMessage } from './state-message.ts';
 
 export interface WorkerInput {
   readonly interfaceIndex: number;
@@ -58,18 +59,18 @@ function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput):
   }
 }
 
-/** The last of the states that wait: those before it are out of date already. */
+/** Takes over the last of the states that wait: those before it are out of date already. */
 function takeOver(forwarder: Forwarder, control: Control): void {
   if (parentPort === null) return;
-  let last: ForwardingState | undefined;
+  let state = forwarder.state;
   for (;;) {
     const received = receiveMessageOnPort(parentPort);
     if (received === undefined) break;
-    last = received.message as ForwardingState;
+    state = decodeState(received.message as StateMessage, state);
   }
-  if (last === undefined) return;
-  adoptState(forwarder, last);
-  acknowledgeGeneration(control, last.generation);
+  if (state === forwarder.state) return;
+  adoptState(forwarder, state);
+  acknowledgeGeneration(control, state.generation);
 }
 
 function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {

@@ -9,6 +9,7 @@ import { announceGeneration, type Control, createControl, requestStop, runningGe
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import { encodeState } from './state-message.ts';
 import type { WorkerInput, WorkerMessage } from './worker.ts';
 
 export interface Workers {
@@ -76,11 +77,14 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   try {
     const zeroCopy = await Promise.race([Promise.all(readies), failed]);
     announceTo(running, input.state);
+    let before = input.state;
     return {
       zeroCopy: zeroCopy.every((value) => value),
       failed,
       publish(state) {
-        for (const { worker } of running) worker.postMessage(state);
+        const message = encodeState(state, before);
+        for (const { worker } of running) worker.postMessage(message);
+        before = state;
         announceTo(running, state);
       },
       behind: (generation) =>
