@@ -84,7 +84,10 @@ function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
 /** Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. */
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
 
-/** Never unmapped: a table lives as long as its worker. A thousand services with room to spare use ordinary memory. */
+/**
+ * For the tables of the start. Never unmapped, not even for a service that a reload removes: nobody could tell whether V8
+ * still has a view of it. A thousand services with room to spare use ordinary memory.
+ */
 function tableMemory({ services }: ForwardingState): Allocate | undefined {
   const capacity = services.reduce((sum, { conntrack }) => sum + (conntrack?.capacity ?? 0), 0);
   return capacity <= RESIDENT_CAPACITY ? (bytes) => mapHuge(bytes).buffer : undefined;

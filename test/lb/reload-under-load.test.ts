@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -81,6 +81,8 @@ describe('reloads under load', { skip: needsRoot }, () => {
     createInterface(balancer.stderr).on('line', (line) => lines.push(JSON.parse(line)));
     await logged(({ msg }) => msg === 'ready', 0);
 
+    const descriptors = () => readdirSync(`/proc/${balancer.pid}/fd`).length;
+    const descriptorsBefore = descriptors();
     let reloading = true;
     const traffic = send(() => reloading);
     for (let i = 1; i <= RELOADS; i++) {
@@ -93,6 +95,7 @@ describe('reloads under load', { skip: needsRoot }, () => {
     const { sent, backends } = await traffic;
     assert.ok(sent > RELOADS, `${sent} packets`);
     assert.deepEqual([...backends].sort(), ['b1', 'b2', 'b3', 'b4']);
+    assert.equal(descriptors(), descriptorsBefore, 'descriptors leaked');
     assert.equal(lines.findLast(({ msg }) => msg === 'reloaded')?.generation, RELOADS + 2);
   });
 
