@@ -147,6 +147,10 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
     const third = await reloaded(pid);
     assert.equal(third.msg, 'reloaded');
     assert.deepEqual([third.added, third.removed, third.changed, third.moved], [[], [], [], {}]);
+
+    write([yaml('b3'), yaml('b1', ', state: draining')], { service: 'conntrack: { capacity: 4096 }' });
+    assert.deepEqual((await reloaded(pid)).changed, ['web']);
+    assert.ok(log.some(({ msg }) => /^service web: conntrack.capacity changes at the next start/.test(msg)));
   });
 
   test('services come and go, and the steering with them', async () => {
