@@ -60,21 +60,29 @@ export const NO_PLACES: Places = { services: [], connections: 0 };
  */
 export function assignPlaces(config: Config, before: Places, room: CounterRoom, nowMs: number): Places {
   const known = new Map(before.services.map((service) => [service.name, service]));
-  const taken = takenCounters(before, nowMs);
-  const nextService = freeNumbers(taken.services, room.services, 'counters for another service');
-  const nextBackend = freeNumbers(taken.backends, room.backends, 'counters for another backend');
-  let { connections } = before;
-  const services = config.services.map((service): ServicePlaces => {
+  const pairs = config.services.map((service) => {
     const old = known.get(service.name);
-    const socket = `${service.vip} ${service.protocol} ${service.port}`;
-    const keeps = old !== undefined && old.socket === socket;
+    return { service, old, retired: stillRetired(service, old, nowMs) };
+  });
+  // Those who go now are still counted for by workers that have not heard of it: their places are free the time after.
+  const taken = new Set(
+    [...before.services.flatMap(({ backends }) => backends), ...pairs.flatMap((pair) => pair.retired)].map(
+      ({ place }) => place,
+    ),
+  );
+  const takenServices = new Set(before.services.map(({ place }) => place));
+  const nextService = freeNumbers(takenServices, room.services, 'counters for another service');
+  const nextBackend = freeNumbers(taken, room.backends, 'counters for another backend');
+  let { connections } = before;
+  const services = pairs.map(({ service, old, retired }): ServicePlaces => {
+    const keeps = keepsConnections(service, old);
     return {
       name: service.name,
-      socket,
+      socket: socketOf(service),
       connections: keeps ? old.connections : connections++,
       place: old?.place ?? nextService(),
       idleTimeoutMs: service.conntrack.idleTimeoutMs,
-      ...backendPlaces(service, old, keeps, nextBackend, nowMs),
+      ...backendPlaces(service, old, retired, nextBackend, nowMs),
     };
   });
   return { services, connections };
@@ -83,11 +91,10 @@ export function assignPlaces(config: Config, before: Places, room: CounterRoom, 
 function backendPlaces(
   service: ServiceConfig,
   old: ServicePlaces | undefined,
-  keepsConnections: boolean,
+  retired: readonly RetiredPlace[],
   nextCounters: () => number,
   nowMs: number,
 ): Pick<ServicePlaces, 'backends' | 'retired'> {
-  const retired = (old?.retired ?? []).filter((place) => keepsConnections && !isForgotten(place, nowMs));
   const known = new Map([...retired, ...(old?.backends ?? [])].map((place) => [place.name, place]));
   const indexes = new Set([...known.values()].map(({ index }) => index));
   const nextIndex = freeNumbers(indexes, NO_BACKEND, `index for another backend of service ${service.name}`);
@@ -95,17 +102,30 @@ function backendPlaces(
     const { index, place } = known.get(name) ?? { index: nextIndex(), place: nextCounters() };
     return { name, index, place };
   });
-  if (old === undefined || !keepsConnections) return { backends, retired: [] };
+  if (!keepsConnections(service, old)) return { backends, retired: [] };
 
   const present = new Set(backends.map(({ name }) => name));
-  const { idleTimeoutMs } = service.conntrack;
-  const leaving = old.backends.map((place) => ({ ...place, sinceMs: nowMs, idleTimeoutMs: old.idleTimeoutMs }));
-  return {
-    backends,
-    retired: [...retired, ...leaving]
-      .filter(({ name }) => !present.has(name))
-      .map((place) => ({ ...place, idleTimeoutMs: Math.max(place.idleTimeoutMs, idleTimeoutMs) })),
-  };
+  const idleTimeoutMs = Math.max(old.idleTimeoutMs, service.conntrack.idleTimeoutMs);
+  const leaving = old.backends.map((place) => ({ ...place, sinceMs: nowMs, idleTimeoutMs }));
+  return { backends, retired: [...retired, ...leaving].filter(({ name }) => !present.has(name)) };
+}
+
+/** Other VIPs, protocols and ports are other connections. */
+function keepsConnections(service: ServiceConfig, old: ServicePlaces | undefined): old is ServicePlaces {
+  return old !== undefined && old.socket === socketOf(service);
+}
+
+/** `VIP PROTOCOL PORT`: what packets know of a service. */
+export function socketOf({ vip, protocol, port }: ServiceConfig): string {
+  return `${vip} ${protocol} ${port}`;
+}
+
+/** A longer idle timeout counts for entries that have not been swept yet, so for the backends that they name. */
+function stillRetired(service: ServiceConfig, old: ServicePlaces | undefined, nowMs: number): RetiredPlace[] {
+  if (!keepsConnections(service, old)) return [];
+  return old.retired
+    .map((place) => ({ ...place, idleTimeoutMs: Math.max(place.idleTimeoutMs, service.conntrack.idleTimeoutMs) }))
+    .filter((place) => !isForgotten(place, nowMs));
 }
 
 /** Workers take a change over within this, and a removed backend's last entry is as old as that change. */
@@ -114,18 +134,6 @@ const TAKEOVER_MS = 60_000;
 /** No entry names it any more: all have idled out, and a sweep has passed them (every half of an idle timeout). */
 function isForgotten({ sinceMs, idleTimeoutMs }: RetiredPlace, nowMs: number): boolean {
   return nowMs - sinceMs > 2 * idleTimeoutMs + TAKEOVER_MS;
-}
-
-/** Those who go now are still counted for by workers that have not heard of it: their places are free the time after. */
-function takenCounters({ services }: Places, nowMs: number): { services: Set<number>; backends: Set<number> } {
-  const holders = services.flatMap(({ backends, retired }) => [
-    ...backends,
-    ...retired.filter((place) => !isForgotten(place, nowMs)),
-  ]);
-  return {
-    services: new Set(services.map(({ place }) => place)),
-    backends: new Set(holders.map(({ place }) => place)),
-  };
 }
 
 /** Gives the lowest number below `end` that is not taken, then the next one. */

@@ -15,7 +15,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { clearNewCounters } from '../metrics/counters.ts';
 import { type Changes, changesBetween } from './changes.ts';
-import type { Config, ServiceConfig } from './config.ts';
+import type { Config } from './config.ts';
+import { socketOf } from './places.ts';
 import { type Prepared, prepareNext } from './prepare.ts';
 import { backendAddresses, logWay, waitForAnswers, withoutRoute } from './reachability.ts';
 import { publishNext, type Running, steer } from './running.ts';
@@ -102,12 +103,8 @@ async function reachNewBackends({ hops, prepared }: Running, config: Config, sig
   }
 }
 
-function socketOf({ vip, protocol, port }: ServiceConfig): string {
-  return `${vip} ${protocol} ${port}`;
-}
-
 const LOOK_EVERY_MS = 1;
-/** A sleeping worker looks up after 100 ms. */
+/** A worker that is woken takes a millisecond; this is for one that does not run. */
 const PATIENCE_MS = 5_000;
 
 async function waitForWorkers(

@@ -68,6 +68,10 @@ describe('indexes', () => {
       idleTimeout: '10h',
     });
     assert.deepEqual(indexes(place(longer, 60 * MINUTE, backends('b2', 'b3'))), { b2: 1, b3: 2 });
+
+    const late = { ...backends('b2', 'b3'), idleTimeout: '10h' };
+    const removedLongAgo = place(place(NO_PLACES, 0, backends('b1', 'b2')), 0, backends('b2'));
+    assert.deepEqual(indexes(place(removedLongAgo, 60 * MINUTE, late)), { b2: 1, b3: 2 }, 'entries may live on by it');
   });
 
   test('who comes back in time gets its own again: its connections may still be there', () => {
