@@ -1,4 +1,8 @@
-/** A running balancer takes over another configuration: `hushlb run` in the lab's namespaces, real kernels and HTTP. */
+/**
+ * A running balancer takes over another configuration: `hushlb run` in the lab's namespaces, real kernels and HTTP.
+ *
+ * Longer than 300 lines because its tests share one network.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -123,6 +127,7 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
     return inHost(host, process.execPath, '--input-type=module', '-e', script, url).trim().split('\n');
   }
 
+  const isAttached = () => /\bxdp\b|prog\/xdp|xdpgeneric/.test(inHost('lb', 'ip', '-d', 'link', 'show', 'eth0'));
   const answering = () => new Set(get('client', `http://${VIP}/`, 30));
 
   test('backends are added, removed and drained', async () => {
@@ -288,6 +293,23 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
       log.map(({ msg }) => msg).filter((msg) => msg !== 'backend reachable'),
       ['ready', 'stopping', 'stopped'],
     );
-    assert.ok(!/\bxdp\b|prog\/xdp/.test(inHost('lb', 'ip', '-d', 'link', 'show', 'eth0')));
+    assert.ok(!isAttached());
+  });
+
+  test('kill -9 at any moment of a reload: nothing attached, and the next start is clean', async () => {
+    for (const delayMs of [0, 4, 12]) {
+      write([yaml('b1')]);
+      const balancer = await start();
+      const pid = await ready(balancer);
+      assert.ok(isAttached());
+      write([yaml('b2'), yaml('b3')]);
+      process.kill(pid, 'SIGHUP');
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      process.kill(pid, 'SIGKILL');
+      await balancer.ended;
+      assert.ok(!isAttached());
+    }
+    await ready(await start());
+    assert.deepEqual(answering(), new Set(['b2', 'b3']));
   });
 });
