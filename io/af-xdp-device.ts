@@ -11,7 +11,7 @@
  */
 import { updateMap } from './bpf.ts';
 import { createFrameBatch, type PacketDevice, RELEASE, TRANSMIT } from './device.ts';
-import { errno, lastErrno, mapAnonymous, poll, recv, SystemCallError, sendto } from './ffi.ts';
+import { errno, lastErrno, mapAnonymous, poll, read, recv, SystemCallError, sendto } from './ffi.ts';
 import {
   addressAt,
   consumerOf,
@@ -49,6 +49,8 @@ export interface AfXdpOptions {
   /** Bytes. 2048 hold the headroom and 1792 bytes of packet, which does for an MTU of 1500. */
   readonly frameSize?: 2048 | 4096;
   readonly batchSize?: number;
+  /** Ends a `receive` that waits, with no frame (io/wake.ts). */
+  readonly wakeFd?: number;
   /** `auto`: where the driver can. Say false when the XDP program is attached in generic mode. */
   readonly zeroCopy?: 'auto' | false;
 }
@@ -70,7 +72,7 @@ export interface AfXdpDevice extends PacketDevice {
  * `receive`: ENXIO when the interface was removed, ENETDOWN while it is down.
  */
 export function createAfXdpDevice(options: AfXdpOptions): AfXdpDevice {
-  const { interfaceIndex, queue, socketMapFd, zeroCopy = 'auto' } = options;
+  const { interfaceIndex, queue, socketMapFd, wakeFd = -1, zeroCopy = 'auto' } = options;
   const { frameCount = 4096, frameSize = 2048, batchSize = 64 } = options;
   if (frameCount < 64 || (frameCount & (frameCount - 1)) !== 0 || batchSize > frameCount / 2) {
     throw new RangeError(`af-xdp: frameCount ${frameCount} is not a power of two from 64 on, or less than two batches`);
@@ -95,12 +97,17 @@ export function createAfXdpDevice(options: AfXdpOptions): AfXdpDevice {
   const TX_DROPPED = 0;
   const PASS_UNSUPPORTED = 1;
 
-  // struct pollfd {int fd; short events, revents}.
-  const pollMemory = mapAnonymous(8);
+  // struct pollfd {int fd; short events, revents}, of the socket and of the wake-up (poll leaves out a negative fd); then
+  // room for what a wake-up reads.
+  const pollMemory = mapAnonymous(24);
   const pollAddress = pollMemory.address;
+  const wokenAddress = pollAddress + 16n;
   new Int32Array(pollMemory.buffer, 0, 1)[0] = fd;
+  new Int32Array(pollMemory.buffer, 8, 1)[0] = wakeFd;
   const pollEvents = new Int16Array(pollMemory.buffer, 4, 2);
+  const wakeEvents = new Int16Array(pollMemory.buffer, 12, 2);
   pollEvents[0] = POLLIN;
+  wakeEvents[0] = POLLIN;
 
   for (; freeCount < frameCount; freeCount++) free[freeCount] = freeCount * frameSize;
   refill();
@@ -153,7 +160,8 @@ export function createAfXdpDevice(options: AfXdpOptions): AfXdpDevice {
     // poll has the kernel try again what it refused to send: soon, not only when the next packet comes.
     const timeout = Math.max(0, pendingIn(tx) === 0 ? timeoutMs : Math.min(timeoutMs, 1));
     pollEvents[1] = 0;
-    const ready = poll(pollAddress, 1, timeout);
+    const ready = poll(pollAddress, 2, timeout);
+    if (wakeEvents[1] !== 0) read(wakeFd, wokenAddress, 8);
     if (ready > 0 && (pollEvents[1] & POLL_FAILED) === 0) return;
     if (ready < 0 && lastErrno() === errno.EINTR) return;
     // poll tells nothing about an interface that went away (Linux 6.18); recv does.

@@ -26,11 +26,13 @@ const errnoFunctions = {
   poll: libc.func('int poll(void *fds, unsigned long count, int timeout)'),
   ioctl: libc.func('ioctl', 'int', ['int', 'unsigned long', 'void *']),
   setns: libc.func('int setns(int fd, int type)'),
+  eventfd: libc.func('int eventfd(unsigned int value, int flags)'),
+  read: libc.func('long read(int fd, void *data, size_t length)'),
   close: libc.func('int close(int fd)'),
 };
 
 /** The raw functions: hot callers use them directly; a negative result has its reason in `lastErrno()`. */
-export const { sendto, recv, poll } = errnoFunctions;
+export const { sendto, recv, poll, read } = errnoFunctions;
 
 /** Errno names as Node knows them, for comparing: `lastErrno() === errno.EAGAIN`. */
 export const errno = constants.errno;
@@ -120,6 +122,14 @@ export function mapShared(fd: number, length: number, offset: number): Mapping {
 
 export function openSocket(domain: number, type: number, protocol: number): number {
   return checked('socket', errnoFunctions.socket(domain, type, protocol));
+}
+
+const EFD_CLOEXEC = 0o2000000;
+const EFD_NONBLOCK = 0o4000;
+
+/** An eventfd(2) at 0: 8 bytes in the machine's order are written to add to it, and read to get and clear it. */
+export function openEventDescriptor(): number {
+  return checked('eventfd', errnoFunctions.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 export function bindSocket(fd: number, address: Uint8Array): void {

@@ -7,15 +7,17 @@ import type { Allocate } from '../conntrack/table.ts';
 import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
 import { mapHuge } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
-import { announcedGeneration, type Control, stopRequested } from './control.ts';
+import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
+import { decodeState, type StateMessage } from './state-message.ts';
 
 export interface WorkerInput {
   readonly interfaceIndex: number;
   readonly queue: number;
   readonly socketMapFd: number;
+  readonly wakeFd: number;
   readonly control: Control;
   /** This worker's counter slots (metrics/counters.ts), on shared memory. */
   readonly counters: Float64Array;
@@ -32,7 +34,7 @@ export type WorkerMessage =
 /** What a device counts by itself, in the order of its row. */
 export const DEVICE_COUNTERS = ['rx_dropped', 'rx_ring_full', 'fill_ring_empty', 'tx_dropped'] as const;
 
-/** How long a quiet worker sleeps in poll(2): the longest that a stop or a new state waits for it. */
+/** How long a quiet worker sleeps in poll(2) before it looks at its tables; a stop or a new state wakes it. */
 const RECEIVE_TIMEOUT_MS = 100;
 /** Pause between two sweeps under load. */
 const TICK_MS = 20;
@@ -43,7 +45,7 @@ function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput):
   while (!stopRequested(input.control)) {
     const count = device.receive(RECEIVE_TIMEOUT_MS);
     const now = Math.trunc(performance.now());
-    if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder);
+    if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder, input.control);
     if (count > 0) {
       walk(now);
       device.send();
@@ -57,14 +59,18 @@ function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput):
   }
 }
 
-/** The last of the states that wait: those before it are out of date already. */
-function takeOver(forwarder: Forwarder): void {
+/** Takes over the last of the states that wait: those before it are out of date already. */
+function takeOver(forwarder: Forwarder, control: Control): void {
   if (parentPort === null) return;
-  let received = receiveMessageOnPort(parentPort);
-  while (received !== undefined) {
-    adoptState(forwarder, received.message as ForwardingState);
-    received = receiveMessageOnPort(parentPort);
+  let state = forwarder.state;
+  for (;;) {
+    const received = receiveMessageOnPort(parentPort);
+    if (received === undefined) break;
+    state = decodeState(received.message as StateMessage, state);
   }
+  if (state === forwarder.state) return;
+  adoptState(forwarder, state);
+  acknowledgeGeneration(control, state.generation);
 }
 
 function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
@@ -78,7 +84,10 @@ function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
 /** Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. */
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
 
-/** Never unmapped: a table lives as long as its worker. A thousand services with room to spare use ordinary memory. */
+/**
+ * For the tables of the start. Never unmapped, not even for a service that a reload removes: nobody could tell whether V8
+ * still has a view of it. A thousand services with room to spare use ordinary memory.
+ */
 function tableMemory({ services }: ForwardingState): Allocate | undefined {
   const capacity = services.reduce((sum, { conntrack }) => sum + (conntrack?.capacity ?? 0), 0);
   return capacity <= RESIDENT_CAPACITY ? (bytes) => mapHuge(bytes).buffer : undefined;

@@ -4,10 +4,12 @@
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { announceGeneration, type Control, createControl, requestStop } from './control.ts';
+import { createWake, type Wake } from '../io/wake.ts';
+import { announceGeneration, type Control, createControl, requestStop, runningGeneration } from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import { encodeState } from './state-message.ts';
 import type { WorkerInput, WorkerMessage } from './worker.ts';
 
 export interface Workers {
@@ -15,6 +17,8 @@ export interface Workers {
   /** Rejects as soon as one worker fails; never resolves. */
   readonly failed: Promise<never>;
   publish(state: ForwardingState): void;
+  /** The queues whose worker walks its packets by a generation before this one. */
+  behind(generation: number): number[];
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
 }
@@ -31,6 +35,7 @@ export interface WorkersInput {
 interface Running {
   readonly worker: Worker;
   readonly control: Control;
+  readonly wake: Wake;
   readonly ended: Promise<unknown>;
 }
 
@@ -42,17 +47,19 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   const readies: Promise<boolean>[] = [];
   for (const [queue, counters] of input.counters.entries()) {
     const control = createControl();
+    const wake = createWake();
     const workerData: WorkerInput = {
       interfaceIndex: input.interfaceIndex,
       queue,
       socketMapFd: input.socketMapFd,
+      wakeFd: wake.fd,
       control,
       counters,
       deviceCounters: input.deviceCounters[queue],
       state: input.state,
     };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData });
-    running.push({ worker, control, ended: once(worker, 'exit') });
+    running.push({ worker, control, wake, ended: once(worker, 'exit') });
     readies.push(readyOf(worker));
     failures.push(failureOf(worker, queue));
   }
@@ -60,19 +67,28 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   failed.catch(() => {});
 
   const stop = async (): Promise<void> => {
-    for (const { control } of running) requestStop(control);
+    for (const { control, wake } of running) {
+      requestStop(control);
+      wake.wake();
+    }
     await Promise.all(running.map(({ ended }) => ended));
+    for (const { wake } of running.splice(0)) wake.close();
   };
   try {
     const zeroCopy = await Promise.race([Promise.all(readies), failed]);
     announceTo(running, input.state);
+    let before = input.state;
     return {
       zeroCopy: zeroCopy.every((value) => value),
       failed,
       publish(state) {
-        for (const { worker } of running) worker.postMessage(state);
+        const message = encodeState(state, before);
+        for (const { worker } of running) worker.postMessage(message);
+        before = state;
         announceTo(running, state);
       },
+      behind: (generation) =>
+        running.flatMap(({ control }, queue) => (runningGeneration(control) < generation ? [queue] : [])),
       stop,
     };
   } catch (error) {
@@ -82,7 +98,10 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
 }
 
 function announceTo(running: readonly Running[], state: ForwardingState): void {
-  for (const { control } of running) announceGeneration(control, state.generation);
+  for (const { control, wake } of running) {
+    announceGeneration(control, state.generation);
+    wake.wake();
+  }
 }
 
 function readyOf(worker: Worker): Promise<boolean> {

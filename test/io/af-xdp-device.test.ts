@@ -9,6 +9,7 @@ import { Worker } from 'node:worker_threads';
 import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../../io/af-xdp-device.ts';
 import { PASS, RELEASE, TRANSMIT } from '../../io/device.ts';
 import { inNamespace } from '../../io/namespace.ts';
+import { createWake } from '../../io/wake.ts';
 import { attachXdp, requireLink, type XdpMode } from '../../io/xdp.ts';
 import { createSteering, type SteeringCounters } from '../../io/xdp-steering.ts';
 import { bytesOfMac, ethernetFrame, ipv4Packet, tcpFrame } from '../packets.ts';
@@ -100,6 +101,27 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       });
     });
   }
+
+  test('a wake-up ends the wait of one receive, and of no other', () => {
+    const wake = createWake();
+    try {
+      withDevice('native', { wakeFd: wake.fd }, ({ device, peer }) => {
+        wake.wake();
+        wake.wake();
+        assert.equal(device.receive(60_000), 0);
+        const before = performance.now();
+        assert.equal(device.receive(50), 0);
+        assert.ok(performance.now() - before >= 49, 'it slept: the wake-up was used up');
+        peer.send(frameNumber(1));
+        receiveAll(device, 1, () => echoBatch(device));
+        wake.wake();
+        peer.send(frameNumber(2));
+        receiveAll(device, 1, () => echoBatch(device));
+      });
+    } finally {
+      wake.close();
+    }
+  });
 
   test('headers may be prepended and frames cut, in place', () => {
     withDevice('native', {}, ({ device, peer }) => {

@@ -1,0 +1,315 @@
+/**
+ * A running balancer takes over another configuration: `hushlb run` in the lab's namespaces, real kernels and HTTP.
+ *
+ * Longer than 300 lines because its tests share one network.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { startBackend } from '../../lab/backends.ts';
+import { buildNetwork, type Network } from '../../lab/network.ts';
+import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/processes.ts';
+import { openRun, removeRun } from '../../lab/runs.ts';
+import { backendAddress, backendNames, sharedLan, VIP } from '../../lab/topology.ts';
+
+const isRoot = process.getuid?.() === 0;
+const never = new AbortController().signal;
+const BACKENDS = backendNames(3);
+const PATIENCE_MS = 10_000;
+
+interface LogLine {
+  readonly msg: string;
+  readonly problem?: string;
+  readonly generation?: number;
+  readonly [key: string]: unknown;
+}
+
+describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' }, () => {
+  let runId: string;
+  let network: Network;
+  let directory: string;
+  let file: string;
+  const programs: HostProcess[] = [];
+  const balancers: HostProcess[] = [];
+  let log: LogLine[] = [];
+
+  before(async () => {
+    runId = openRun();
+    directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
+    file = join(directory, 'hushlb.yaml');
+    network = buildNetwork(runId, sharedLan(BACKENDS.length));
+    await Promise.all(
+      BACKENDS.map((name) =>
+        startBackend(
+          {
+            name,
+            namespace: network.namespace(name),
+            port: 80,
+            directory,
+            onUnexpectedEnd: (error) => assert.fail(error.message),
+            started: (program) => programs.push(program),
+          },
+          never,
+        ),
+      ),
+    );
+  });
+
+  afterEach(async () => {
+    await Promise.all(balancers.splice(0).map((balancer) => balancer.stop()));
+  });
+
+  after(async () => {
+    await Promise.all(programs.map((program) => program.stop()));
+    removeRun(runId);
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const yaml = (name: string, settings = '') => `{ name: ${name}, address: ${backendAddress(name)}${settings} }`;
+
+  function write(backends: readonly string[], { top = '', service = '', more = '' } = {}): void {
+    const web = `  - name: web\n    vip: ${VIP}\n    port: 80\n    ${service}\n    backends: [${backends.join(', ')}]\n`;
+    writeFileSync(file, `interface: eth0\n${top}\nservices:\n${web}${more}`);
+  }
+
+  async function start(): Promise<HostProcess> {
+    log = [];
+    const balancer = startProcess({
+      name: 'the balancer',
+      namespace: network.namespace('lb'),
+      command: [process.execPath, HUSHLB, 'run', '-c', file, '--log-format', 'json'],
+      onUnexpectedEnd: () => {},
+      onLine: (line) => {
+        if (line.startsWith('{')) log.push(JSON.parse(line) as LogLine);
+      },
+    });
+    balancers.push(balancer);
+    return balancer;
+  }
+
+  async function ready(balancer: HostProcess): Promise<number> {
+    const line = await balancer.waitForLine((text) => logMessage(text) === 'ready', PATIENCE_MS, never);
+    return Number(JSON.parse(line).pid);
+  }
+
+  /** Asks for a reload and waits for what comes of it. */
+  async function reloaded(pid: number): Promise<LogLine> {
+    const isResult = ({ msg }: LogLine) => msg === 'reloaded' || msg === 'reload refused, nothing changed';
+    const before = log.length;
+    process.kill(pid, 'SIGHUP');
+    const deadline = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const line = log.slice(before).find(isResult);
+      if (line !== undefined) return line;
+      assert.ok(performance.now() < deadline, 'a reload ends');
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+
+  function inHost(host: string, ...command: string[]): string {
+    return execFileSync('ip', ['netns', 'exec', network.namespace(host), ...command], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: PATIENCE_MS,
+    }).toString();
+  }
+
+  function get(host: string, url: string, count = 1): string[] {
+    const script = `
+      const get = () => fetch(process.argv[1], { signal: AbortSignal.timeout(2000), headers: { connection: 'close' } })
+        .then((response) => response.text()).catch((error) => 'failed: ' + (error.cause?.code ?? error.name));
+      const answers = [];
+      for (let i = 0; i < ${count}; i++) answers.push((await get()).trim());
+      console.log(answers.join('\\n'));
+      process.exit();`;
+    return inHost(host, process.execPath, '--input-type=module', '-e', script, url).trim().split('\n');
+  }
+
+  const isAttached = () => /\bxdp\b|prog\/xdp|xdpgeneric/.test(inHost('lb', 'ip', '-d', 'link', 'show', 'eth0'));
+  const answering = () => new Set(get('client', `http://${VIP}/`, 30));
+
+  test('backends are added, removed and drained', async () => {
+    write([yaml('b1'), yaml('b2')]);
+    const pid = await ready(await start());
+    assert.deepEqual(answering(), new Set(['b1', 'b2']));
+
+    write([yaml('b3'), yaml('b1'), yaml('b2')]);
+    const { generation, added, removed, changed, moved } = await reloaded(pid);
+    assert.ok(Number(generation) > 1);
+    assert.deepEqual({ added, removed, changed }, { added: ['web/b3'], removed: [], changed: [] });
+    const share = (moved as Record<string, number>).web;
+    assert.ok(share > 0.3 && share < 0.4, `a third of the slots goes to the third backend, moved ${share}`);
+    assert.deepEqual(answering(), new Set(BACKENDS));
+
+    write([yaml('b3'), yaml('b1', ', state: draining')]);
+    const second = await reloaded(pid);
+    assert.deepEqual(second.removed, ['web/b2']);
+    assert.deepEqual(second.changed, ['web/b1']);
+    assert.deepEqual(answering(), new Set(['b3']));
+
+    const third = await reloaded(pid);
+    assert.equal(third.msg, 'reloaded');
+    assert.deepEqual([third.added, third.removed, third.changed, third.moved], [[], [], [], {}]);
+
+    write([yaml('b3'), yaml('b1', ', state: draining')], { service: 'conntrack: { capacity: 4096 }' });
+    assert.deepEqual((await reloaded(pid)).changed, ['web']);
+    assert.ok(log.some(({ msg }) => /^service web: conntrack.capacity changes at the next start/.test(msg)));
+  });
+
+  test('services come and go, and the steering with them', async () => {
+    write([yaml('b1')]);
+    const pid = await ready(await start());
+    const other = (port: number) => `  - { name: other, vip: ${VIP}, port: ${port}, backends: [${yaml('b2')}] }\n`;
+    write([yaml('b1')], { service: 'tableSize: 251', more: other(8080) });
+    const { added, changed } = await reloaded(pid);
+    assert.deepEqual([added, changed], [['other'], ['web']]);
+    assert.deepEqual(get('client', `http://${VIP}:8080/`), ['failed: ECONNREFUSED'], "its backend's kernel says no");
+
+    writeFileSync(file, `interface: eth0\nservices:\n${other(80)}`);
+    const { removed } = await reloaded(pid);
+    assert.deepEqual(removed, ['web']);
+    assert.deepEqual(answering(), new Set(['b2']), 'another service has the VIP and port now');
+
+    writeFileSync(file, `interface: eth0\nservices:\n${other(8080)}`);
+    await reloaded(pid);
+    assert.match(get('client', `http://${VIP}/`)[0], /^failed: /, "a VIP and port of nobody are the kernel's");
+  });
+
+  test('metrics show the configuration in force, and counters of who stays go on', async () => {
+    write([yaml('b1'), yaml('b2')]);
+    const pid = await ready(await start());
+    answering();
+    const metrics = () =>
+      new Map(
+        get('lb', 'http://127.0.0.1:9108/metrics')
+          .filter((line) => line.startsWith('hushlb_'))
+          .map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))] as const),
+      );
+    const packets = (name: string) => `hushlb_backend_packets_total{service="web",backend="${name}"}`;
+    const before = metrics();
+    write([yaml('b3'), yaml('b1')]);
+    await reloaded(pid);
+    const after = metrics();
+    assert.ok((after.get(packets('b1')) ?? 0) >= (before.get(packets('b1')) ?? Number.NaN));
+    assert.equal(after.get(packets('b3')), 0);
+    assert.equal(after.has(packets('b2')), false);
+    assert.deepEqual(
+      [...after.keys()].filter((name) => name.startsWith('hushlb_backend_slots')).length,
+      2,
+      'the table in force',
+    );
+  });
+
+  test('a bad file changes nothing and gets a line for each problem, as check prints them', async () => {
+    write([yaml('b1')]);
+    const pid = await ready(await start());
+    write([yaml('b2', ', weight: 0'), yaml('b2')], { service: 'tableSize: 8' });
+    await reloaded(pid);
+    const check = spawnSync(process.execPath, [HUSHLB, 'check', '-c', file], { encoding: 'utf8' }).stderr;
+    const problems = log.flatMap(({ problem }) => problem ?? []);
+    assert.equal(problems.length, 4);
+    for (const problem of problems) assert.ok(check.includes(problem.replace(`${file}: `, '')), `${problem}\n${check}`);
+
+    rmSync(file);
+    assert.match((await reloaded(pid)).problem ?? '', /no such file$/);
+    assert.deepEqual(answering(), new Set(['b1']));
+    write([yaml('b2')]);
+    assert.equal((await reloaded(pid)).msg, 'reloaded');
+    assert.deepEqual(answering(), new Set(['b2']));
+  });
+
+  test('what a running process cannot change is refused as a whole, by its key', async () => {
+    write([yaml('b1')]);
+    const pid = await ready(await start());
+    const keys: Record<string, string> = {
+      xdpMode: 'xdpMode: generic',
+      hashSeed: 'hashSeed: 7',
+      'metrics.listen': 'metrics: false',
+    };
+    for (const [key, top] of Object.entries(keys)) {
+      write([yaml('b2')], { top });
+      assert.match((await reloaded(pid)).problem ?? '', new RegExp(`^${key}: .* restart hushlb to change it$`));
+    }
+    write([yaml('b2')]);
+    writeFileSync(file, readFileSync(file, 'utf8').replace('eth0', 'eth1'));
+    assert.equal(
+      (await reloaded(pid)).problem,
+      'interface: eth0 runs, the file says eth1: restart hushlb to change it',
+    );
+    assert.deepEqual(answering(), new Set(['b1']));
+  });
+
+  test('a new backend without a route is refused, a silent one is waited for and taken', async () => {
+    write([yaml('b1')]);
+    const pid = await ready(await start());
+    write([yaml('b1'), '{ name: self, address: 198.18.2.10 }']);
+    assert.match(
+      (await reloaded(pid)).problem ?? '',
+      /^backend 198\.18\.2\.10 is unreachable: it is an address of this host/,
+    );
+
+    write([yaml('b1'), '{ name: silent, address: 198.18.2.77 }']);
+    const { msg, added } = await reloaded(pid);
+    assert.deepEqual([msg, added], ['reloaded', ['web/silent']]);
+    assert.ok(log.some((line) => line.backend === '198.18.2.77' && /unreachable/.test(line.msg)));
+    const answers = get('client', `http://${VIP}/`, 1);
+    assert.ok(
+      answers.every((answer) => answer === 'b1' || answer.startsWith('failed')),
+      answers.join(),
+    );
+  });
+
+  test('SIGHUP during the start is remembered; several at once are one or two reloads', async () => {
+    write([yaml('b1'), '{ name: silent, address: 198.18.2.78 }'], { service: 'onMiss: drop' });
+    const balancer = await start();
+    // The first thing that it says, before it waits for its backends.
+    const line = await balancer.waitForLine((text) => text.includes('broken on purpose'), PATIENCE_MS, never);
+    const pid = Number(JSON.parse(line).pid);
+    write([yaml('b2')], { service: 'onMiss: drop' });
+    process.kill(pid, 'SIGHUP');
+    await ready(balancer);
+    await balancer.waitForLine((text) => logMessage(text) === 'reloaded', PATIENCE_MS, never);
+    assert.deepEqual(answering(), new Set(['b2']));
+
+    for (let i = 0; i < 20; i++) process.kill(pid, 'SIGHUP');
+    await reloaded(pid);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const count = log.filter(({ msg }) => msg === 'reloaded').length;
+    assert.ok(count >= 2 && count < 20, `${count} reloads`);
+  });
+
+  test('SIGTERM while a reload waits for a backend: exit code 0, nothing attached', async () => {
+    write([yaml('b1')]);
+    const balancer = await start();
+    const pid = await ready(balancer);
+    write([yaml('b1'), '{ name: silent, address: 198.18.2.79 }']);
+    process.kill(pid, 'SIGHUP');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    process.kill(pid, 'SIGTERM');
+    assert.equal(await balancer.ended, 0);
+    assert.deepEqual(
+      log.map(({ msg }) => msg).filter((msg) => msg !== 'backend reachable'),
+      ['ready', 'stopping', 'stopped'],
+    );
+    assert.ok(!isAttached());
+  });
+
+  test('kill -9 at any moment of a reload: nothing attached, and the next start is clean', async () => {
+    for (const delayMs of [0, 4, 12]) {
+      write([yaml('b1')]);
+      const balancer = await start();
+      const pid = await ready(balancer);
+      assert.ok(isAttached());
+      write([yaml('b2'), yaml('b3')]);
+      process.kill(pid, 'SIGHUP');
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      process.kill(pid, 'SIGKILL');
+      await balancer.ended;
+      assert.ok(!isAttached());
+    }
+    await ready(await start());
+    assert.deepEqual(answering(), new Set(['b2', 'b3']));
+  });
+});
