@@ -8,12 +8,14 @@
  * ```
  * bucket   slot 0 | slot 1 | slot 2 | slot 3                              64 bytes
  * slot     last seen | meta | source address | both ports                 a word each
- * meta     bits 0-15 backend | 16 occupied | 17 closing | 18-31 unused
+ * meta     bits 0-15 backend | 16 occupied | 17 closing | 18 proven | 19-31 unused
  * ```
  *
  * A connection is in one of eight slots: four in the bucket that its hash names, four in the one that its remixed hash
  * names. There are two slots, 32 bytes, for each connection of the capacity: random keys fill a table to its capacity
- * while 0.4 % of them push out another. The key stands last in its slot, and only `locateIn` and `insert` know how long
+ * while 0.4 % of them push out another. An entry is proven by its connection's second packet, and from then on nobody
+ * pushes it out unless it has been silent for half of its timeout: a flood of SYNs, each seen once, makes room for itself
+ * among its own. The key stands last in its slot, and only `locateIn` and `insert` know how long
  * it is; all else goes by `slotWords`, so that slots for the five words of an IPv6 key are two more such functions.
  *
  * Times are milliseconds of a clock that doesn't step, kept modulo 2^32 (49.7 days). An entry's age is right as long as
@@ -43,6 +45,7 @@ const IPV4_KEY_WORDS = 2;
 const BACKEND_MASK = 0xffff;
 const OCCUPIED = 1 << 16;
 const CLOSING = 1 << 17;
+const PROVEN = 1 << 18;
 
 export type Allocate = (bytes: number) => ArrayBuffer;
 
@@ -64,7 +67,7 @@ export interface ConnectionTable {
   expired: number;
   /** Live entries removed to make room for another. */
   evicted: number;
-  /** Connections that were not taken in because the table was full and their eight slots empty. */
+  /** Connections that were not taken in: their eight slots were protected, or empty while the table was full. */
   refused: number;
   /** Where the connection of the last `find` or `insert` is, or -1: the first word of its slot. */
   lastPlace: number;
@@ -147,9 +150,11 @@ export function find(table: ConnectionTable, hash: number, key0: number, key1: n
     table.lastPlace = -1;
     return MISS;
   }
+  const meta = words[place + META];
   words[place + LAST_SEEN] = now;
+  words[place + META] = meta | PROVEN;
   table.lastPlace = place;
-  return words[place + META] & BACKEND_MASK;
+  return meta & BACKEND_MASK;
 }
 
 /**
@@ -157,8 +162,8 @@ export function find(table: ConnectionTable, hash: number, key0: number, key1: n
  * ports of an old connection must not follow it to its backend.
  *
  * A new connection takes, of its eight slots, the first that is free or has idled out, or else that of the entry seen
- * least recently. A table that holds `capacity` entries gives no free slot away; if all eight are free, the connection
- * is not taken in.
+ * least recently among those that are not protected. A table that holds `capacity` entries gives no free slot away. Where
+ * neither is left, the connection is not taken in.
  */
 export function insert(
   table: ConnectionTable,
@@ -274,12 +279,16 @@ function chooseSlot(table: ConnectionTable, hash: number, now: number): number {
     }
     if (hasIdledOut(table, place, now)) return place;
     const age = ageOf(words, place, now);
-    if (age > oldestAge) {
+    if (age > oldestAge && !isProtected(table, place, age)) {
       oldest = place;
       oldestAge = age;
     }
   }
   return oldest;
+}
+
+function isProtected(table: ConnectionTable, place: number, age: number): boolean {
+  return (table.words[place + META] & PROVEN) !== 0 && age < table.idleTimeoutMs / 2;
 }
 
 /** Takes the entry of a slot out of the table, if it has one. */

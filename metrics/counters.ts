@@ -23,7 +23,7 @@ export const SERVICE_NON_SYN_MISSES = 2;
 /** Entries that idled out, and entries that made room for others. */
 export const SERVICE_EXPIRED = 3;
 export const SERVICE_EVICTED = 4;
-/** Flows that found the table full and were forwarded by hash alone. */
+/** Flows that found no room in the table and were forwarded by hash alone. */
 export const SERVICE_REFUSED = 5;
 /** Entries now: the one slot that also goes down. */
 export const SERVICE_ENTRIES = 6;

@@ -164,7 +164,7 @@ export function createExposition(sources: ExpositionSources): Registry {
   define(
     Counter,
     'conntrack_refused_total',
-    'Connections that found the table full and were forwarded by hash alone.',
+    'Connections that found no room in the table and were forwarded by hash alone.',
     ofService,
     perService({ slot: SERVICE_REFUSED }),
   );

@@ -358,6 +358,52 @@ describe('under pressure', () => {
     );
   });
 
+  test('one that was seen twice stays, until it has been silent for half of its timeout', () => {
+    const table = createConnectionTable({ capacity: 100, idleTimeoutMs: 1000 });
+    const keys = eightOfOneHash(table);
+    for (let i = 0; i < 8; i++) assert.equal(look(table, keys[i], 10 + i), i);
+    put(table, keys[8], 8, 509);
+    assert.deepEqual([table.evicted, table.refused, table.size], [0, 1, 8]);
+    assert.equal(look(table, keys[8], 509), MISS);
+    put(table, keys[8], 8, 510);
+    assert.deepEqual([table.evicted, table.refused, table.size], [1, 1, 8]);
+    assert.deepEqual(
+      keys.map((key) => look(table, key, 511)),
+      [MISS, 1, 2, 3, 4, 5, 6, 7, 8],
+    );
+  });
+
+  test('a SYN over a proven connection proves nothing', () => {
+    const table = createConnectionTable({ capacity: 100, idleTimeoutMs: 1000 });
+    const keys = eightOfOneHash(table);
+    for (let i = 0; i < 8; i++) assert.equal(look(table, keys[i], 10), i);
+    put(table, keys[3], 13, 20);
+    put(table, keys[8], 8, 21);
+    assert.deepEqual([look(table, keys[3], 22), look(table, keys[8], 22)], [MISS, 8]);
+  });
+
+  test('a million SYNs, each seen once, push out none of a thousand connections', () => {
+    for (const capacity of [1500, 20_000, 2 ** 20]) {
+      const table = createConnectionTable({ capacity, idleTimeoutMs: 60_000 });
+      const established = Array.from({ length: 1000 }, (_, i) => keyOf(i));
+      established.forEach((key, i) => {
+        put(table, key, i, 0);
+        assert.equal(look(table, key, 0), i);
+      });
+      const flood = { hash: 0, source: 0, ports: 0 };
+      for (let i = 0; i < 1_000_000; i++) {
+        flood.source = i;
+        flood.hash = connectionHash(i, 80, SEED);
+        put(table, flood, 9, 2 + (i >>> 6));
+      }
+      assert.ok(table.size <= capacity);
+      assert.deepEqual(
+        established.map((key) => look(table, key, 20_000)),
+        established.map((_, i) => i),
+      );
+    }
+  });
+
   test('one that has idled out makes room before a live one', () => {
     const table = createConnectionTable({ capacity: 100, idleTimeoutMs: 100_000 });
     const keys = eightOfOneHash(table);
