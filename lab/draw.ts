@@ -145,7 +145,8 @@ function tableText(row: TableRow): string {
     ...(row.expired > 0 ? [`${row.expired} expired ${goodbyes}`] : []),
     ...(row.nonSynMisses > 0 ? [`${row.nonSynMisses} non-SYN ${row.nonSynMisses === 1 ? 'miss' : 'misses'}`] : []),
   ];
-  const entries = `table: ${row.entries} ${row.entries === 1 ? 'entry' : 'entries'}`;
+  const happened = row.event === undefined ? '' : `${row.event}, `;
+  const entries = `${happened}table: ${row.entries} ${row.entries === 1 ? 'entry' : 'entries'}`;
   return remarks.length === 0 ? entries : `${entries} (${remarks.join(', ')})`;
 }
 

@@ -4,6 +4,7 @@
  */
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
+import { newcomersOf, type Prediction, predictionsOf } from './change.ts';
 import { tally } from './claims.ts';
 import { type Connection, OUTCOMES, type Outcome } from './connections.ts';
 import { drawLadder, hostLabel, type Paint, type Style, wrap } from './draw.ts';
@@ -45,7 +46,10 @@ export function describeScenario(scenario: Scenario, scale: string, look: Look):
 }
 
 function balancerSettings({ balancer, proxy }: Scenario): string {
-  if (balancer !== null) return `Balancer: mode ${balancer.mode}, scheduler ${balancer.scheduler}`;
+  if (balancer !== null) {
+    const table = balancer.conntrack === false ? ', without a connection table' : '';
+    return `Balancer: mode ${balancer.mode}, scheduler ${balancer.scheduler}${table}`;
+  }
   return proxy === undefined ? '' : `Balancer: ${proxy === 'nginx' ? 'nginx' : 'HAProxy'}, in layer 7`;
 }
 
@@ -65,6 +69,7 @@ export function describeResult(result: RunResult, look: Look): string[] {
     '',
     ...outcomes(result, look),
     ...clientLines(result, look),
+    ...changeLines(result, look),
     ...balancerLines(result, look),
     '',
     ...promise(result, look),
@@ -135,12 +140,33 @@ function clientLines({ requests, sentTooLate, attemptGapsMs }: RunResult, { widt
   );
 }
 
+/** What the lookup tables predicted, beside what came of it. */
+function changeLines(result: RunResult, { width }: Look): string[] {
+  const withTable = result.balancer?.conntrack !== false;
+  const line = (what: string, { predicted, byTables, broken, connections }: Prediction): string => {
+    const otherwise = predicted === byTables ? '' : ` (${percent(byTables)} without a table)`;
+    const seen = connections === 0 ? 'none there' : `${percent(broken / connections)} (${broken} of ${connections})`;
+    return `${what}: predicted ${percent(predicted)}${otherwise}, seen ${seen}`;
+  };
+  const newcomers = newcomersOf(result);
+  return [
+    ...predictionsOf(result, withTable).map((prediction) => line(`broken, of ${prediction.of}`, prediction)),
+    ...(newcomers === undefined ? [] : [line(`new connections at ${newcomers.of}`, newcomers)]),
+  ].flatMap((text) => wrap(text, width - 2).map((each) => `  ${each}`));
+}
+
+/** 0.004 as '0.4 %': small shares are what a change is about. */
+function percent(share: number): string {
+  return `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
+}
+
 function balancerLines({ balancer }: RunResult, { width, paint }: Look): string[] {
   if (balancer === null) return [];
   const resets = `RSTs sent by the balancer: ${balancer.resetsCaptured} captured, ${balancer.resetsCounted} by its own count`;
-  const table =
+  const filled =
     `its table: ${balancer.entriesAtPeak} entries at most, ${balancer.expired} expired, ` +
     `${balancer.synMisses} SYN misses, ${balancer.nonSynMisses} non-SYN misses`;
+  const table = balancer.conntrack === false ? 'it has no table' : filled;
   const style: Style = balancer.resetsCaptured > 0 ? 'bad' : 'plain';
   return [
     ...wrap(resets, width - 2).map((line) => `  ${style === 'plain' ? line : paint(style, line)}`),
