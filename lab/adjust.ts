@@ -8,6 +8,8 @@ import { type Adjustable, type Scenario, silenceMs, type Timeouts, titleOf } fro
 /** The times of lab/scenarios.ts are real ones times this: 60 s become 12 s, 10 s become 2 s. */
 export const DEFAULT_SCALE = 0.2;
 const MAX_TIMEOUT_MS = 30 * 24 * 3600 * 1000;
+/** What is longer than that is for virtual time. */
+const LONGEST_MS = 2 * 3600 * 1000;
 /** Connections are opened over 300 ms; a balancer that forgets sooner than this would forget the first meanwhile. */
 const LEAST_TIMEOUT_MS = 1000;
 /** A change comes, and all connections are used again, well before anyone's patience ends. */
@@ -68,6 +70,13 @@ export function findPointless(scenario: Scenario): string | undefined {
       `the last are opened: use at least ${seconds(LEAST_TIMEOUT_MS)}`
     );
   }
+  const length = lengthMs(scenario);
+  if (length > LONGEST_MS) {
+    return (
+      `${name}: would take ${seconds(length)}, and runs are bounded to ${LONGEST_MS / 3_600_000} hours: use shorter timeouts, ` +
+      'or hushlb simulate, which runs real ones in a moment'
+    );
+  }
   if (plot.kind === 'change') return findTooShort(name, timeouts);
   if (plot.kind === 'sessions') return findTooFast(name, plot.pace.aroundMs(timeouts));
   if (plot.kind !== 'idle') return undefined;
@@ -81,6 +90,20 @@ export function findPointless(scenario: Scenario): string | undefined {
     );
   }
   return undefined;
+}
+
+/** About how long connections stay open. */
+function lengthMs({ plot, timeouts }: Scenario): number {
+  switch (plot.kind) {
+    case 'idle':
+      return silenceMs(timeouts);
+    case 'transfer':
+      return plot.everyMs(timeouts) * plot.pieces;
+    case 'sessions':
+      return plot.pace.aroundMs(timeouts) * plot.pace.requests;
+    case 'change':
+      return 0; // as short as it can be, whatever the timeouts are
+  }
 }
 
 function findTooShort(name: string, timeouts: Timeouts): string | undefined {

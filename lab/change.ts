@@ -65,6 +65,12 @@ export function describeChange({ backend, change }: Pick<ChangeEvidence, 'backen
   return `${backend} ${HAPPENINGS[change]}`;
 }
 
+/** 0.0002 as '0.02 %': small shares are what a change is about. */
+export function percentText(share: number): string {
+  const decimals = share === 0 || share >= 0.1 ? 0 : share >= 0.01 ? 1 : 2;
+  return `${(share * 100).toFixed(decimals)} %`;
+}
+
 /** What is to be expected of some connections or slots, and what came of them. */
 export interface Prediction {
   /** Whose connections these are: 'b3', 'the other backends', 'all backends'. */

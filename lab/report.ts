@@ -4,7 +4,7 @@
  */
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
-import { newcomersOf, type Prediction, predictionsOf } from './change.ts';
+import { newcomersOf, type Prediction, percentText, predictionsOf } from './change.ts';
 import { tally } from './claims.ts';
 import { type Connection, OUTCOMES, type Outcome } from './connections.ts';
 import { drawLadder, hostLabel, type Paint, type Style, wrap } from './draw.ts';
@@ -144,20 +144,16 @@ function clientLines({ requests, sentTooLate, attemptGapsMs }: RunResult, { widt
 function changeLines(result: RunResult, { width }: Look): string[] {
   const withTable = result.balancer?.conntrack !== false;
   const line = (what: string, { predicted, byTables, broken, connections }: Prediction): string => {
-    const otherwise = predicted === byTables ? '' : ` (${percent(byTables)} without a table)`;
-    const seen = connections === 0 ? 'none there' : `${percent(broken / connections)} (${broken} of ${connections})`;
-    return `${what}: predicted ${percent(predicted)}${otherwise}, seen ${seen}`;
+    const otherwise = predicted === byTables ? '' : ` (${percentText(byTables)} without a table)`;
+    const seen =
+      connections === 0 ? 'none there' : `${percentText(broken / connections)} (${broken} of ${connections})`;
+    return `${what}: predicted ${percentText(predicted)}${otherwise}, seen ${seen}`;
   };
   const newcomers = newcomersOf(result);
   return [
     ...predictionsOf(result, withTable).map((prediction) => line(`broken, of ${prediction.of}`, prediction)),
     ...(newcomers === undefined ? [] : [line(`new connections at ${newcomers.of}`, newcomers)]),
   ].flatMap((text) => wrap(text, width - 2).map((each) => `  ${each}`));
-}
-
-/** 0.004 as '0.4 %': small shares are what a change is about. */
-function percent(share: number): string {
-  return `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 }
 
 function balancerLines({ balancer }: RunResult, { width, paint }: Look): string[] {
