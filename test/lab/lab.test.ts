@@ -182,12 +182,13 @@ describe('hushlb lab run', () => {
     assert.deepEqual(traces(run.pid), []);
   });
 
-  for (const [signal, expected] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
+  for (const [signal, expected, scenarios] of [
+    ['SIGINT', 130, ['stateless', 'round-robin']],
+    ['SIGTERM', 143, ['stateless', 'round-robin']],
+    ['SIGINT', 130, ['backend-drained']],
   ] as const) {
-    it(`takes everything down on ${signal} in the middle`, async () => {
-      const run = lab('run', 'stateless', 'round-robin');
+    it(`takes everything down on ${signal} in the middle of ${scenarios[0]}`, async () => {
+      const run = lab('run', ...scenarios);
       await inTheMiddle(run.pid);
       run.kill(signal);
       const { code, stderr } = await run.ended;
@@ -233,6 +234,37 @@ describe('hushlb lab clean', () => {
   });
 });
 
+describe('programs that are missing', () => {
+  /** What is mounted over a file or directory hides it, in a mount namespace that ends with the process. */
+  const rows: [scenario: string, hide: string, message: RegExp][] = [
+    [
+      'l7-idle',
+      'mount --bind /dev/null /usr/sbin/haproxy',
+      /l7-idle, HAProxy needs HAProxy: install it \(apt install haproxy\)/,
+    ],
+    [
+      'direct-race',
+      'mount --bind /dev/null /usr/sbin/nginx',
+      /direct-race needs nginx: install it \(apt install nginx-light\)/,
+    ],
+    [
+      'direct-race',
+      'mount -t tmpfs none /usr/lib/python3/dist-packages',
+      /direct-race needs the requests library of \/usr\/bin\/python3: install it \(apt install python3-requests\)/,
+    ],
+  ];
+  for (const [scenario, hide, message] of rows) {
+    it(`${scenario} where ${hide.split(' ').at(-1)} is hidden`, () => {
+      const command = `${hide} && exec ${process.execPath} ${HUSHLB} lab run ${scenario}`;
+      const { status, stderr, stdout } = spawnSync('unshare', ['-m', 'sh', '-c', command], { encoding: 'utf8' });
+      assert.equal(status, 1);
+      assert.match(stderr, message);
+      assert.equal(stderr.trimEnd().split('\n').length, 1);
+      assert.equal(stdout, '');
+    });
+  }
+});
+
 describe('what cannot be run', () => {
   const answers: [string[], number, RegExp][] = [
     [['run', 'statless'], 2, /"statless".*"stateless", "round-robin", "syn-only"/],
@@ -266,6 +298,24 @@ describe('what cannot be run', () => {
       /--mode: means nothing to direct-race; direct-race, cured, leave/,
     ],
     [['run', 'l7-idle', '--connections', '201'], 2, /--connections: l7-idle takes up to 200/],
+    [['run', 'backend-added', '--connections', '2001'], 2, /--connections: expected a whole number from 50 to 2000/],
+    [['run', 'backend-added', '--backends', '9'], 2, /--backends: backend-added takes up to 8, and adds one/],
+    [
+      ['run', 'backend-removed', '--lb-idle', '31d'],
+      2,
+      /--lb-idle: means nothing to backend-removed; backend-removed, w/,
+    ],
+    [
+      ['run', 'backend-drained', '--scale', '0.05'],
+      2,
+      /backend-drained: pointless, the client's idle timeout would be 3 s/,
+    ],
+    [['run', 'direct-race', '--scale', '0.1'], 2, /direct-race: sessions would send every 0.1 s, too fast/],
+    [
+      ['run', 'stateless', '--client-idle', '30d', '--lb-idle', '10d', '--server-idle', '30d'],
+      2,
+      /stateless: would take 1296000 s, and runs are bounded to 2 hours: use shorter timeouts, or hushlb simulate/,
+    ],
     [['run', 'stateless', '--json', '/no/such/place.json'], 1, /cannot write \/no\/such\/place.json/],
   ];
   for (const [options, code, message] of answers) {
