@@ -157,11 +157,11 @@ function noTable({ balancer }: Findings): Claim {
 }
 
 function brokenAsPredicted({ of, connections, predicted, broken, bounds: [low, high] }: Prediction): Claim {
-  const whose = `connections of ${of}`;
+  const whose = of === null ? 'connections' : `connections of ${of}`;
   const seen = `${broken} of ${connections}`;
   const held = broken >= low && broken <= high;
-  if (predicted === 0) return { promised: `no broken ${whose}`, seen, held };
-  if (predicted === 1) return { promised: `all ${whose} broken`, seen, held };
+  if (predicted === 0) return { promised: `none of the ${connections} ${whose} broken`, seen, held };
+  if (predicted === 1) return { promised: `all ${connections} ${whose} broken`, seen, held };
   return {
     promised: `about ${percentText(predicted)} of the ${connections} ${whose} broken (${low} to ${high})`,
     seen,
@@ -172,7 +172,7 @@ function brokenAsPredicted({ of, connections, predicted, broken, bounds: [low, h
 function newOnesAsPredicted(findings: Findings): Claim {
   const { connectionsAsked, change } = findings;
   const newcomers = newcomersOf(findings);
-  const { of = '', broken: met = 0, predicted = 0, bounds: [low, high] = [1, 0] } = newcomers ?? {};
+  const { of = null, broken: met = 0, predicted = 0, bounds: [low, high] = [1, 0] } = newcomers ?? {};
   const answered = (change?.newConnections ?? []).filter(({ backend, error }) => backend !== null && error === null);
   const where =
     predicted === 0 ? `none of them at ${of}` : `about ${percentText(predicted)} at ${of} (${low} to ${high})`;

@@ -73,8 +73,8 @@ export function percentText(share: number): string {
 
 /** What is to be expected of some connections or slots, and what came of them. */
 export interface Prediction {
-  /** Whose connections these are: 'b3', 'the other backends', 'all backends'. */
-  readonly of: string;
+  /** Whose connections these are: 'b3', 'the other backends'; null for everyone's. */
+  readonly of: string | null;
   readonly connections: number;
   /** The share, 0 to 1, that would break if packets went by the lookup tables alone: of the slots, those that changed. */
   readonly byTables: number;
@@ -91,7 +91,7 @@ export function predictionsOf(findings: Findings, withTable: boolean): Predictio
   if (change === undefined) return [];
   const { backend, slots } = change;
   const names = Object.keys(slots);
-  const predict = (of: string, members: readonly string[]): Prediction => {
+  const predict = (of: string | null, members: readonly string[]): Prediction => {
     const own = connections.filter(({ backendBefore }) => members.includes(backendBefore ?? ''));
     const total = members.reduce((sum, name) => sum + slots[name].before, 0);
     const lost = members.reduce((sum, name) => sum + slots[name].lost, 0);
@@ -107,7 +107,7 @@ export function predictionsOf(findings: Findings, withTable: boolean): Predictio
       bounds: binomialBounds(own.length, predicted),
     };
   };
-  if (change.change === 'added') return [predict('all backends', names)];
+  if (change.change === 'added') return [predict(null, names)];
   const others = names.filter((name) => name !== backend);
   return [predict(backend, [backend]), predict('the other backends', others)];
 }

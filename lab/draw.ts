@@ -140,6 +140,7 @@ function idleText(idleMs: number): string {
 }
 
 function tableText(row: TableRow): string {
+  if (row.tableless) return row.event ?? 'no table';
   const goodbyes = row.balancerGoodbyes === 0 ? 'silently' : `with ${row.balancerGoodbyes} RST or FIN`;
   const remarks = [
     ...(row.expired > 0 ? [`${row.expired} expired ${goodbyes}`] : []),

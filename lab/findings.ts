@@ -89,7 +89,7 @@ export function examine(evidence: Evidence, shows: Outcome): Findings {
   const packets = captured.filter(({ source, destination }) => [source, destination].includes(roles.clientAddress));
   const connections = judgeConnections(evidence.reports, packets, roles);
   const byPort = groupByClientPort(packets, roles.clientAddress);
-  const shown = chooseShown(connections, byPort, shows);
+  const shown = chooseShown(connections, byPort, shows, change?.backend);
   const attempts = connections.map((connection) => attemptTimes(connection, byPort, roles));
   const shownAttempts = shown === undefined ? [] : attemptTimes(shown, byPort, roles);
   const beforeSecond = samples.findLast(({ timeMs }) => timeMs <= secondRoundMs);
@@ -132,6 +132,7 @@ export function examine(evidence: Evidence, shows: Outcome): Findings {
             samples,
             roles,
             clientPort: shown.clientPort,
+            ...(evidence.settings?.conntrack === false ? { tableless: true } : {}),
             ...(change === undefined ? {} : { event: { timeMs: change.timeMs, text: describeChange(change) } }),
           }),
   };
@@ -149,11 +150,16 @@ function newConnections({ reports, roles }: Evidence, byPort: Groups): ChangeFin
 
 type Groups = ReadonlyMap<number, readonly Packet[]>;
 
-/** The one with the fewest packets of those that ended so: short, and without accidents. */
-function chooseShown(connections: readonly Connection[], byPort: Groups, shows: Outcome): Connection | undefined {
+/** The one with the fewest packets of those that ended so, of `backend` if it has any: short, and without accidents. */
+function chooseShown(
+  connections: readonly Connection[],
+  byPort: Groups,
+  shows: Outcome,
+  backend: string | undefined,
+): Connection | undefined {
   const length = ({ clientPort }: Connection): number => byPort.get(clientPort)?.length ?? 0;
-  const [shortest] = connections.filter(({ outcome }) => outcome === shows).sort((a, b) => length(a) - length(b));
-  return shortest ?? connections[0];
+  const shortest = connections.filter(({ outcome }) => outcome === shows).sort((a, b) => length(a) - length(b));
+  return shortest.find(({ backendBefore }) => backendBefore === backend) ?? shortest[0] ?? connections[0];
 }
 
 function backendsMet(packets: readonly Packet[], backends: readonly string[]): Set<string> {

@@ -30,6 +30,8 @@ export interface TableRow {
   readonly timeMs: number;
   /** What happened to the balancer at this moment, where something did. */
   readonly event?: string;
+  /** The balancer has no table: the row says what happened, and nothing else. */
+  readonly tableless?: true;
   readonly entries: number;
   readonly expired: number;
   readonly nonSynMisses: number;
@@ -58,6 +60,8 @@ export interface LadderInput {
   readonly clientPort: number;
   /** Something that happened to the balancer, such as 'b4 is added'. */
   readonly event?: { readonly timeMs: number; readonly text: string };
+  /** Where the balancer has no table to tell of. */
+  readonly tableless?: true;
 }
 
 /** A pause in the connection long enough to look at the table. */
@@ -65,7 +69,7 @@ const SILENCE_MS = 500;
 /** Legs of one walk follow each other at once; a retransmission comes 200 ms later or more (RFC 6298, Linux' minimum). */
 const SAME_WALK_MS = 100;
 
-export function buildLadder({ packets, samples, roles, clientPort, event }: LadderInput): Ladder {
+export function buildLadder({ packets, samples, roles, clientPort, event, tableless }: LadderInput): Ladder {
   const own = packets.filter(({ sourcePort, destinationPort }) => [sourcePort, destinationPort].includes(clientPort));
   const walks = findWalks(own);
   const drawn = withoutBareAcks(walks, roles);
@@ -79,6 +83,7 @@ export function buildLadder({ packets, samples, roles, clientPort, event }: Ladd
       kind: 'table',
       timeMs: microseconds((happened ?? sample).timeMs - startMs),
       ...(happened === undefined ? {} : { event: happened.text }),
+      ...(tableless === undefined ? {} : { tableless }),
       entries: sample.entries,
       expired: sample.expired - since.expired,
       nonSynMisses: sample.nonSynMisses - since.nonSynMisses,
@@ -104,6 +109,7 @@ export function buildLadder({ packets, samples, roles, clientPort, event }: Ladd
       if (sample !== undefined) tellTable(sample, null, event);
       continue;
     }
+    if (tableless) continue;
     const silence = nextMs - walk.startMs > SILENCE_MS;
     const between = silence ? samples.filter(({ timeMs }) => timeMs > walk.startMs && timeMs < nextMs) : [];
     const last = between.at(-1);

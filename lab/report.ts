@@ -151,7 +151,9 @@ function changeLines(result: RunResult, { width }: Look): string[] {
   };
   const newcomers = newcomersOf(result);
   return [
-    ...predictionsOf(result, withTable).map((prediction) => line(`broken, of ${prediction.of}`, prediction)),
+    ...predictionsOf(result, withTable).map((prediction) =>
+      line(prediction.of === null ? 'broken' : `broken, of ${prediction.of}`, prediction),
+    ),
     ...(newcomers === undefined ? [] : [line(`new connections at ${newcomers.of}`, newcomers)]),
   ].flatMap((text) => wrap(text, width - 2).map((each) => `  ${each}`));
 }

@@ -52,11 +52,16 @@ describe('buildLadder', () => {
 
   it('tells what happened to the balancer at its moment, with the table as it was last seen then', () => {
     const event = { timeMs: START_MS + 500, text: 'b4 is added' };
-    const ladder = buildLadder({ packets: story(KEPT), samples: SAMPLES, roles: ROLES, clientPort: 40001, event });
+    const input = { packets: story(KEPT), samples: SAMPLES, roles: ROLES, clientPort: 40001, event };
+    const ladder = buildLadder(input);
     const [first, ...rest] = ladder.rows.filter((row): row is TableRow => row.kind === 'table');
     assert.deepEqual([first.timeMs, first.event, first.entries], [500, 'b4 is added', 60]);
     assert.ok(rest.length > 0 && rest.every((row) => row.event === undefined));
     assert.match(drawLadder(ladder, 100, plain).join('\n'), / 0\.500 s .*b4 is added, table: 60 entries/);
+
+    const without = drawLadder(buildLadder({ ...input, tableless: true }), 100, plain).join('\n');
+    assert.match(without, / 0\.500 s .* b4 is added /);
+    assert.doesNotMatch(without, /table/);
   });
 
   it('tells the table’s state at its fullest, as soon as it is at its emptiest, and at the end', () => {
