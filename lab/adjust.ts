@@ -3,7 +3,7 @@
  * pointless, said in one line before anything is built. cli/lab.ts calls it.
  */
 import type { BalancerSettings } from './balancer.ts';
-import { type Adjustable, type Scenario, silenceMs, type Timeouts, titleOf } from './scenario.ts';
+import { type Adjustable, answerMs, type Scenario, silenceMs, type Timeouts, titleOf } from './scenario.ts';
 
 /** The times of lab/scenarios.ts are real ones times this: 60 s become 12 s, 10 s become 2 s. */
 export const DEFAULT_SCALE = 0.2;
@@ -93,12 +93,13 @@ export function findPointless(scenario: Scenario): string | undefined {
 }
 
 /** About how long connections stay open. */
-function lengthMs({ plot, timeouts }: Scenario): number {
+function lengthMs(scenario: Scenario): number {
+  const { plot, timeouts } = scenario;
   switch (plot.kind) {
     case 'idle':
       return silenceMs(timeouts);
     case 'transfer':
-      return plot.everyMs(timeouts) * plot.pieces;
+      return answerMs(scenario);
     case 'sessions':
       return plot.pace.aroundMs(timeouts) * plot.pace.requests;
     case 'change':

@@ -9,6 +9,7 @@ import { type HostProcess, pause } from './processes.ts';
 import { type Scenario, silenceMs } from './scenario.ts';
 import {
   type ClientErrand,
+  clientPatienceMs,
   isEvent,
   PROBE_INTERVAL_MS,
   ROUND_PATIENCE_MS,
@@ -45,10 +46,9 @@ type TransferPlot = Extract<Scenario['plot'], { kind: 'transfer' }>;
 
 export async function performTransfer(stage: Stage, plot: TransferPlot): Promise<Performance> {
   const everyMs = plot.everyMs(stage.scenario.timeouts);
-  const answerMs = everyMs * plot.pieces;
-  const { client, balancers } = await firstRound(stage, { path: `/${everyMs}/${plot.pieces}`, answerMs });
+  const { client, balancers } = await firstRound(stage, { path: `/${everyMs}/${plot.pieces}` });
   stage.progress(`the servers send a piece every ${everyMs / 1000} s, ${plot.pieces} in all`);
-  const done = secondRound(stage, client, answerMs);
+  const done = secondRound(stage, client);
   await Promise.all([done, plot.disaster === null ? undefined : strike(stage, plot.disaster, balancers)]);
   return await done;
 }
@@ -92,10 +92,10 @@ export async function firstRound(
   return { client, balancers };
 }
 
-export async function secondRound(stage: Stage, client: HostProcess, lengthMs = 0): Promise<Performance> {
+export async function secondRound(stage: Stage, client: HostProcess): Promise<Performance> {
   const secondRoundMs = Date.now();
   client.write('again');
-  const patienceMs = ROUND_PATIENCE_MS + stage.scenario.patienceMs + lengthMs;
+  const patienceMs = ROUND_PATIENCE_MS + clientPatienceMs(stage.scenario);
   await client.waitForLine((line) => isEvent(line, 'done'), patienceMs, stage.signal);
   return { secondRoundMs, requests: 0 };
 }

@@ -95,6 +95,11 @@ export function titleOf({ name, variant }: Pick<Scenario, 'name' | 'variant'>): 
   return variant === null ? name : `${name}, ${variant}`;
 }
 
+/** How long an answer takes to come in full; 0 where it comes at once. */
+export function answerMs({ plot, timeouts }: Pick<Scenario, 'plot' | 'timeouts'>): number {
+  return plot.kind === 'transfer' ? plot.everyMs(timeouts) * plot.pieces : 0;
+}
+
 /** How long the client of an `idle` plot is silent: past the balancer's timeout, its sweep and the probe's look at the table. */
 export function silenceMs({ balancer }: Timeouts): number {
   return balancer + Math.max(1500, balancer / 2);

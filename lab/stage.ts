@@ -14,7 +14,7 @@ import type { LabError } from './errors.ts';
 import type { ClientReport, ExchangeReport } from './keepalive-client.ts';
 import type { Network } from './network.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
-import type { Scenario } from './scenario.ts';
+import { answerMs, type Scenario } from './scenario.ts';
 import type { TableSample } from './table-probe.ts';
 import { VIP, VIP_PORT } from './topology.ts';
 
@@ -104,20 +104,23 @@ export async function startProbe(stage: Stage, host: string): Promise<void> {
 export interface ClientErrand {
   /** What it asks for in its second round. */
   readonly path: string;
-  /** How long an answer takes to come in full. */
-  readonly answerMs?: number;
   /** Connections that it opens before its second round. */
   readonly newConnections?: number;
 }
 
-export function startClient(stage: Stage, { path, answerMs = 0, newConnections = 0 }: ClientErrand): HostProcess {
+/** For how long the client waits for an answer. */
+export function clientPatienceMs(scenario: Pick<Scenario, 'plot' | 'timeouts' | 'patienceMs'>): number {
+  return scenario.patienceMs + answerMs(scenario);
+}
+
+export function startClient(stage: Stage, { path, newConnections = 0 }: ClientErrand): HostProcess {
   const { connections, seed, scenario } = stage;
   const settings = {
     host: VIP,
     port: VIP_PORT,
     connections,
     seed,
-    patience: scenario.patienceMs + answerMs,
+    patience: clientPatienceMs(scenario),
     idle: scenario.timeouts.client,
     path,
     new: newConnections,

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless } from '../../lab/adjust.ts';
 import { type Scenario, titleOf } from '../../lab/scenario.ts';
 import { SCENARIOS } from '../../lab/scenarios.ts';
+import { clientPatienceMs } from '../../lab/stage.ts';
 
 function scenario(name: string): Scenario {
   const found = SCENARIOS.find((each) => each.name === name);
@@ -36,6 +37,19 @@ describe('adjustScenario', () => {
       const { plot, timeouts } = adjustScenario(each, { scale: 0.4 });
       assert.ok(plot.kind === 'sessions');
       assert.equal(plot.pace.aroundMs(timeouts), 400, titleOf(each));
+    }
+  });
+});
+
+describe('the client’s patience', () => {
+  it('is longer than an answer in pieces takes, at every scale', () => {
+    for (const scale of [0.2, 1, 10]) {
+      for (const each of SCENARIOS.filter(({ plot }) => plot.kind === 'transfer')) {
+        const { plot, timeouts, patienceMs } = adjustScenario(each, { scale });
+        assert.ok(plot.kind === 'transfer');
+        const answer = plot.everyMs(timeouts) * plot.pieces;
+        assert.ok(clientPatienceMs({ plot, timeouts, patienceMs }) > answer + 10_000, titleOf(each));
+      }
     }
   });
 });

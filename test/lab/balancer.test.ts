@@ -16,12 +16,14 @@ const NAMESPACE = `hushlb-test-${process.pid}-balancer`;
 const SETTINGS: BalancerSettings = { mode: 'stateless', scheduler: 'maglev', idleTimeoutMs: 12_000 };
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-balancer-'));
 const never = new AbortController().signal;
+const processes: HostProcess[] = [];
 
 before(() => {
   execFileSync('ip', ['netns', 'add', NAMESPACE]);
 });
 
-after(() => {
+after(async () => {
+  for (const each of processes) await each.stop();
   execFileSync('ip', ['netns', 'del', NAMESPACE]);
   rmSync(directory, { recursive: true });
 });
@@ -52,6 +54,7 @@ describe('reloadBalancer', () => {
       command: ['sh', '-c', `trap 'echo "{\\"msg\\":\\"${message}\\"}"' HUP; echo up; while :; do sleep 0.05; done`],
       onUnexpectedEnd: (error) => assert.fail(error.message),
     });
+    processes.push(started);
     await started.waitForLine((line) => line === 'up', 5000, never);
     return started;
   }
@@ -61,7 +64,6 @@ describe('reloadBalancer', () => {
   it('replaces the file, and returns when the balancer says so', async () => {
     const balancer = await standIn('reloaded');
     await reloadBalancer(balancer, options, never);
-    await balancer.stop();
     assert.equal(readFileSync(join(directory, 'lb.yaml'), 'utf8'), balancerConfiguration(SETTINGS, options.backends));
     assert.ok(!existsSync(join(directory, 'lb.yaml.new')));
   });
@@ -72,10 +74,8 @@ describe('reloadBalancer', () => {
       code: 'LAB_PROCESS',
       message: 'the balancer did not reload: reload refused, nothing changed',
     });
-    await balancer.stop();
     const silent = await standIn('something else');
     const interrupted = AbortSignal.timeout(100);
     await assert.rejects(reloadBalancer(silent, options, interrupted), { name: 'TimeoutError' });
-    await silent.stop();
   });
 });
