@@ -1,12 +1,12 @@
 /**
  * `hushlb run`: the balancer in the foreground. The work is lb/daemon.ts's; this file reads the configuration, sets up
- * the log and turns signals into a stop.
+ * the log and turns signals into a stop or a reload.
  */
 import type { CommandModule } from 'yargs';
 import { readConfigFile } from '../lb/config-file.ts';
 import { createLogger } from './logging.ts';
 import { configOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
-import { stopSignal } from './signals.ts';
+import { listenForHangups, stopSignal } from './signals.ts';
 
 interface RunArguments {
   readonly config: string;
@@ -24,7 +24,8 @@ export const runCommand: CommandModule<object, RunArguments> = {
     yargs
       .usage(
         '$0 run -c FILE\n\nBalances in the foreground until SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. ' +
-          'Needs root. Logs go to stderr.',
+          'SIGHUP reads FILE again: a good one is taken over between two packets and connections stay where they are, ' +
+          'a bad one changes nothing. Needs root. Logs go to stderr.',
       )
       .option('config', configOption)
       .option('log-level', logLevelOption)
@@ -35,6 +36,7 @@ export const runCommand: CommandModule<object, RunArguments> = {
 };
 
 async function run({ config: file, ...log }: RunArguments): Promise<void> {
+  const hangups = listenForHangups();
   const { config, warnings } = readConfigFile(file);
   const logger = createLogger({ level: log['log-level'], format: log['log-format'] });
   for (const { path, message } of warnings) logger.warn({ path }, message);
@@ -49,9 +51,10 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
     }, STOP_PATIENCE_MS).unref();
   });
 
-  const daemon = await Promise.race([runDaemon(config, { logger }), signal]);
+  const daemon = await Promise.race([runDaemon(config, { logger, readConfig: () => readConfigFile(file) }), signal]);
   // Stopped while starting: nothing was promised yet, and what is attached ends with the process.
   if (daemon === undefined) process.exit(0);
+  hangups.tell(() => daemon.reload());
   await Promise.race([daemon.finished, signal]);
   await daemon.stop();
   logger.info('stopped');

@@ -11,7 +11,7 @@ import { imbalance, shares } from '../hashing/table-facts.ts';
 import type { ServiceConfig } from '../lb/config.ts';
 import { readConfigFile } from '../lb/config-file.ts';
 import { HushlbError } from '../lb/errors.ts';
-import { buildTable } from '../lb/forwarding-state.ts';
+import { lookupTableOf } from '../lb/service-table.ts';
 import { configOption } from './options.ts';
 import { terminalWidth } from './terminal.ts';
 
@@ -63,7 +63,7 @@ async function showTables({ config: file, service: name, json }: TableArguments)
 function* jsonPieces(services: readonly ServiceConfig[]): Generator<string> {
   let before = '{"services":[';
   for (const service of services) {
-    const { tableSize, fingerprint, backends, entries } = buildTable(service);
+    const { tableSize, fingerprint, backends, entries } = lookupTableOf(service);
     const indexes = Array.from(entries, (entry) => (entry === NO_BACKEND ? -1 : entry));
     yield `${before}${JSON.stringify({ name: service.name, tableSize, fingerprint, backends, entries: indexes })}`;
     before = ',\n';
@@ -75,7 +75,7 @@ function* textPieces(services: readonly ServiceConfig[], width: number): Generat
   let before = '';
   for (const service of services) {
     const { name, vip, protocol, port, tableSize, scheduler } = service;
-    const table = buildTable(service);
+    const table = lookupTableOf(service);
     const facts = [
       `${tableSize} slots`,
       `imbalance ${imbalance(table).toFixed(4)}`,

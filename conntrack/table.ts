@@ -18,6 +18,8 @@
  *
  * Times are milliseconds of a clock that doesn't step, kept modulo 2^32 (49.7 days). An entry's age is right as long as
  * a sweep passes it once within 2^32 ms after its timeout; with the longest timeout, 30 days, that leaves 19 days.
+ *
+ * Longer than 300 lines because the bits of a slot are known here and nowhere else.
  */
 // Hot path: no allocation, no throw, no closure, no await.
 
@@ -46,8 +48,8 @@ export type Allocate = (bytes: number) => ArrayBuffer;
 
 export interface ConnectionTable {
   readonly capacity: number;
-  readonly idleTimeoutMs: number;
-  readonly closingTimeoutMs: number;
+  idleTimeoutMs: number;
+  closingTimeoutMs: number;
   /** Twice the capacity, in whole buckets: what `sweep` passes over. */
   readonly slotCount: number;
   readonly slotWords: number;
@@ -85,11 +87,9 @@ export function createConnectionTable(options: {
   readonly allocate?: Allocate | undefined;
 }): ConnectionTable {
   const { capacity, idleTimeoutMs, allocate = (bytes) => new ArrayBuffer(bytes) } = options;
+  checkIdleTimeout(idleTimeoutMs);
   if (!(Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY)) {
     throw new RangeError(`connection table capacity ${capacity}: expected a whole number from 1 to ${MAX_CAPACITY}`);
-  }
-  if (!(idleTimeoutMs >= 1 && idleTimeoutMs <= MAX_IDLE_TIMEOUT_MS)) {
-    throw new RangeError(`idle timeout ${idleTimeoutMs} ms: expected 1 to ${MAX_IDLE_TIMEOUT_MS} (30 days)`);
   }
   const bucketCount = Math.ceil((2 * capacity) / WAYS);
   const slotWords = KEY + IPV4_KEY_WORDS;
@@ -110,6 +110,19 @@ export function createConnectionTable(options: {
     sweepSlot: 0,
     lastExpired: -1,
   };
+}
+
+/** From now on entries live that long without a packet, those in the table too. Throws RangeError as above. */
+export function setIdleTimeout(table: ConnectionTable, idleTimeoutMs: number): void {
+  checkIdleTimeout(idleTimeoutMs);
+  table.idleTimeoutMs = idleTimeoutMs;
+  table.closingTimeoutMs = Math.min(idleTimeoutMs, CLOSING_TIMEOUT_MS);
+}
+
+function checkIdleTimeout(idleTimeoutMs: number): void {
+  if (!(idleTimeoutMs >= 1 && idleTimeoutMs <= MAX_IDLE_TIMEOUT_MS)) {
+    throw new RangeError(`idle timeout ${idleTimeoutMs} ms: expected 1 to ${MAX_IDLE_TIMEOUT_MS} (30 days)`);
+  }
 }
 
 /**
@@ -178,6 +191,14 @@ export function insert(
 /** The connection of the last `find` or `insert` has sent FIN or RST: from now on it idles out sooner. */
 export function markClosing(table: ConnectionTable): void {
   if (table.lastPlace >= 0) table.words[table.lastPlace + META] |= CLOSING;
+}
+
+/** Takes the connection of the last `find` or `insert` out of the table; it is in none of the counters. */
+export function forget(table: ConnectionTable): void {
+  if (table.lastPlace < 0) return;
+  table.words[table.lastPlace + META] = 0;
+  table.lastPlace = -1;
+  table.size--;
 }
 
 /**

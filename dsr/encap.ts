@@ -18,7 +18,7 @@ export const ENCAP_IPIP = 1;
  *   0 destination MAC, bytes 0 to 3        4 outer source address
  *   1 its bytes 4 and 5, source MAC 0, 1   5 outer destination address
  *   2 source MAC, bytes 2 to 5             6 `constantSum` of the outer header
- *   3 largest IP packet that fits          7 -
+ *   3 largest IP packet that fits          7 where its packets are counted
  * ```
  */
 export type NextHops = Int32Array;
@@ -31,6 +31,10 @@ const LARGEST = 3;
 const OUTER_SOURCE = 4;
 const OUTER_DESTINATION = 5;
 const OUTER_SUM = 6;
+const COUNTER = 7;
+
+/** What `largestPacket` says of a row that is no backend's: of one that was removed. */
+export const NO_LONGER_THERE = -1;
 
 export interface NextHop {
   /** Six bytes each: the next hop's, and the sending interface's. */
@@ -43,9 +47,17 @@ export interface NextHop {
   readonly mtu: number;
 }
 
-/** Rows for `count` backends, all without a next hop. */
+/** `count` rows that are no backend's yet. */
 export function createNextHops(count: number): NextHops {
-  return new Int32Array(count * ROW);
+  const hops = new Int32Array(count * ROW);
+  for (let row = 0; row < count; row++) hops[row * ROW + LARGEST] = NO_LONGER_THERE;
+  return hops;
+}
+
+/** Makes `row` a backend's, without a next hop; `counter` is the first of its counter slots (metrics/counters.ts). */
+export function openRow(hops: NextHops, row: number, counter: number): void {
+  hops[row * ROW + LARGEST] = 0;
+  hops[row * ROW + COUNTER] = counter;
 }
 
 export function setNextHop(hops: NextHops, row: number, encap: number, hop: NextHop): void {
@@ -58,9 +70,14 @@ export function setNextHop(hops: NextHops, row: number, encap: number, hop: Next
   hops[at + OUTER_SUM] = ipv4.constantSum(ipv4.PROTOCOL_IPIP, hop.source, hop.destination);
 }
 
-/** Bytes of the largest IP packet that can be sent to the backend of `row`; 0 where it has no next hop. */
+/** Bytes of the largest IP packet that can be sent to the backend of `row`; 0 where it has no next hop, or NO_LONGER_THERE. */
 export function largestPacket(hops: NextHops, row: number): number {
   return hops[row * ROW + LARGEST];
+}
+
+/** The first counter slot of the backend of `row`. */
+export function counterOf(hops: NextHops, row: number): number {
+  return hops[row * ROW + COUNTER];
 }
 
 /** Bytes that an encapsulation adds in front of the IP packet: what clients' MSS or the path's MTU must leave room for. */

@@ -3,11 +3,17 @@
  * forwarding state, and how its connection tables are swept. Called by lb/worker.ts and by whoever drives a forwarder
  * without one (tests, replays, benchmarks).
  */
-import { type Allocate, type ConnectionTable, createConnectionTable, sweep } from '../conntrack/table.ts';
+import {
+  type Allocate,
+  type ConnectionTable,
+  createConnectionTable,
+  setIdleTimeout,
+  sweep,
+} from '../conntrack/table.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
-import { createExpiryRows, createResetQueue, sweepForResets } from './expiry-reset.ts';
+import { createExpiryRows, createResetQueue, renumberResets, sweepForResets } from './expiry-reset.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { ForwardingState, ServiceState } from './forwarding-state.ts';
 
@@ -18,7 +24,7 @@ export function createForwarder(
   state: ForwardingState,
   allocate?: Allocate,
 ): Forwarder {
-  const tables = state.services.map((service) => createTable(service, allocate));
+  const tables = state.services.map((service) => createTable(service, counters, allocate));
   return {
     view,
     batch,
@@ -38,15 +44,50 @@ export function createForwarder(
   };
 }
 
-function createTable({ conntrack }: ServiceState, allocate: Allocate | undefined): ConnectionTable | null {
-  return conntrack === null ? null : createConnectionTable({ ...conntrack, allocate });
+/** A new table counts on from where the service's counters stand: they never go down. */
+function createTable(
+  { conntrack, serviceBase }: ServiceState,
+  counters: Float64Array,
+  allocate: Allocate | undefined,
+): ConnectionTable | null {
+  if (conntrack === null) return null;
+  const table = createConnectionTable({ ...conntrack, allocate });
+  table.expired = counters[serviceBase + SERVICE_EXPIRED];
+  table.evicted = counters[serviceBase + SERVICE_EVICTED];
+  table.refused = counters[serviceBase + SERVICE_REFUSED];
+  return table;
 }
 
 /**
- * Takes over a state made from the same configuration (next hops have changed): tables and their entries stay, because
- * service and backend indexes mean the same in both.
+ * Takes over a new state between two batches. A service that stays keeps its table with all entries and goes on in its
+ * rotation; a new idle timeout counts for the entries that are there, a new capacity only for a table that is made anew. The
+ * memory of a new table comes from JavaScript, which clears it as it is used: nothing waits for it here.
  */
 export function adoptState(forwarder: Forwarder, state: ForwardingState): void {
+  const { counters, tables, expiryRows, cursors } = forwarder;
+  const before = forwarder.state.services;
+  const places = new Map(before.map(({ connections }, i) => [connections, i]));
+  const olds = state.services.map(({ connections }) => places.get(connections) ?? -1);
+
+  forwarder.tables = state.services.map((service, i) => {
+    const table = olds[i] < 0 ? null : tables[olds[i]];
+    if (table === null || service.conntrack === null) return createTable(service, counters, undefined);
+    if (table.idleTimeoutMs !== service.conntrack.idleTimeoutMs) setIdleTimeout(table, service.conntrack.idleTimeoutMs);
+    return table;
+  });
+  forwarder.expiryRows = state.services.map(({ resetsOnExpiry }, i) => {
+    const table = forwarder.tables[i];
+    if (table === null || !resetsOnExpiry) return null;
+    return table === tables[olds[i]] ? (expiryRows[olds[i]] ?? createExpiryRows(table)) : createExpiryRows(table);
+  });
+  forwarder.cursors = Uint32Array.from(state.services, ({ rotation }, i) => {
+    const turn = olds[i] < 0 ? 0 : cursors[olds[i]];
+    return turn < rotation.length ? turn : 0;
+  });
+  for (const [i, { serviceBase }] of state.services.entries()) {
+    if (forwarder.tables[i] === null) counters[serviceBase + SERVICE_ENTRIES] = 0;
+  }
+  renumberResets(forwarder.resets, (old) => olds.indexOf(old));
   forwarder.state = state;
 }
 

@@ -30,6 +30,8 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly code = 'CONFIG_INVALID';
   readonly problems: readonly Problem[];
+  /** One line for each of them, with the file's name. */
+  readonly lines: readonly string[];
 
   /** `source` is the file's name; a single problem makes a single line. */
   constructor(source: string, problems: readonly Problem[]) {
@@ -38,6 +40,7 @@ export class ConfigError extends Error {
       lines.length === 1 ? `${source}: ${lines[0]}` : `${source}: ${lines.length} problems\n  ${lines.join('\n  ')}`,
     );
     this.problems = problems;
+    this.lines = lines.map((line) => `${source}: ${line}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The balancer as a process: puts the parts together in the order in which they need each other, follows the kernel's
- * neighbours, and takes everything down again in reverse. Lives on the main thread; packets never come here.
- * `hushlb run` (cli/run.ts) calls it.
+ * neighbours, takes over new configurations, and takes everything down again in reverse. Lives on the main thread; packets
+ * never come here. `hushlb run` (cli/run.ts) calls it.
  *
  * ```
  *   configuration ─► lookup tables ─┐
@@ -16,43 +16,51 @@ import { type Link, readLink, readLinks } from '../io/links.ts';
 import { attachXdp } from '../io/xdp.ts';
 import { createSteering } from '../io/xdp-steering.ts';
 import { allocateCounters } from '../metrics/counters.ts';
-import { ipv4Bytes, parseIpv4 } from '../wire/address.ts';
-import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { Config } from './config.ts';
+import type { CheckedConfig } from './config-file.ts';
 import { HushlbError } from './errors.ts';
-import { buildForwardingState, buildTable, countersOf } from './forwarding-state.ts';
 import { watchForHints } from './hints.ts';
-import { describe, followNextHops, type NextHopTable } from './next-hops.ts';
+import { followNextHops } from './next-hops.ts';
 import { openObservationPost } from './observe.ts';
+import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
+import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
+import { reload } from './reload.ts';
+import { type ReloadRequests, takeReloadRequests } from './reload-requests.ts';
+import { nextState, publishNext, type Running, steer } from './running.ts';
 import { DEVICE_COUNTERS } from './worker.ts';
-import { startWorkers, type Workers } from './workers.ts';
+import { startWorkers } from './workers.ts';
 
 export interface Daemon {
+  /** Asks for the configuration to be read again and taken over. The log says what came of it; not heard while it stops. */
+  reload(): void;
   /** Takes everything down; resolves when nothing is attached any more. */
   stop(): Promise<void>;
   /** Resolves after `stop`; rejects when the balancer cannot go on (a worker failed, the interface is gone). */
   readonly finished: Promise<void>;
 }
 
-/** How long a start waits for the backends to answer ARP before it goes on without those that don't. */
-const ARP_PATIENCE_MS = 3000;
+export interface DaemonOptions {
+  readonly logger: Logger;
+  /** Reads the configuration again, for a reload. Throws ConfigError. */
+  readConfig(): CheckedConfig;
+}
 
 /**
  * Starts balancing and returns when packets flow. Throws HushlbError, SystemCallError or the metrics server's error, each
  * one line with what to do, and leaves nothing behind then.
  */
-export async function runDaemon(config: Config, options: { logger: Logger }): Promise<Daemon> {
-  const { logger } = options;
+export async function runDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
   const undo: (() => void | Promise<void>)[] = [];
   const takeDown = async (): Promise<void> => {
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
   };
   try {
-    const { failed } = await putUp(config, logger, undo);
+    const { failed, reloads } = await putUp(config, options, undo);
     let stopped: () => void = () => {};
     const finished = Promise.race([new Promise<void>((resolve) => (stopped = resolve)), failed]);
     return {
       finished: finished.finally(takeDown),
+      reload: () => reloads.request(),
       async stop() {
         stopped();
         await takeDown();
@@ -67,52 +75,53 @@ export async function runDaemon(config: Config, options: { logger: Logger }): Pr
 /** Puts the parts up, pushes how each is taken down to `undo`; `failed` rejects when the balancer cannot go on. */
 async function putUp(
   config: Config,
-  logger: Logger,
+  { logger, readConfig }: DaemonOptions,
   undo: (() => void | Promise<void>)[],
-): Promise<{ failed: Promise<never> }> {
+): Promise<{ failed: Promise<never>; reloads: ReloadRequests }> {
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
-  const tables = config.services.map(buildTable);
-  const layout = countersOf(config);
+  const prepared = prepare(config, ROOM_FOR_CHANGES);
 
-  let workers: Workers | undefined;
-  let generation = 1;
-  const stateNow = (hops: NextHopTable) =>
-    buildForwardingState({ config, tables, layout, ownMac: link.mac, hopOf: hops.hopOf, generation });
-
-  const addresses = [...new Set(config.services.flatMap(({ backends }) => backends.map(({ address }) => address)))];
+  let running: Running | undefined;
+  const addresses = backendAddresses(config);
   const hops = followNextHops(link, addresses, (changed) => {
-    if (workers === undefined) return;
-    for (const address of changed) logWay(logger, hops, address);
-    generation++;
-    workers.publish(stateNow(hops));
+    // Those of a configuration that is not in force yet are of no interest to the workers.
+    const inForce = new Set(running === undefined ? [] : backendAddresses(running.prepared.config));
+    const relevant = changed.filter((address) => inForce.has(address));
+    if (running === undefined || relevant.length === 0) return;
+    for (const address of relevant) logWay(logger, hops, address);
+    publishNext(running);
   });
   undo.push(() => hops.close());
-  await waitForBackends(config, hops, addresses);
+  const [noRoute] = withoutRoute(hops, addresses);
+  if (noRoute !== undefined) throw new HushlbError('BACKEND_UNREACHABLE', noRoute);
+  await waitForAnswers(hops, addresses);
+  refuseDeadServices(config, hops);
 
   const steering = createSteering({ queueCount });
   undo.push(() => steering.close());
-  steering.setServices(
-    config.services.map(({ vip, port }) => ({ address: vipBytes(vip), protocol: PROTOCOL_TCP, port })),
-  );
+  steer(steering, config.services);
 
   const queues = Array.from({ length: queueCount });
-  const counters = queues.map(() => allocateCounters(layout));
+  const counters = queues.map(() => allocateCounters(prepared.layout));
   const deviceCounters = queues.map(() => new Float64Array(new SharedArrayBuffer(DEVICE_COUNTERS.length * 8)));
-  const metrics = await openObservationPost({ config, layout, tables, counters, deviceCounters, steering });
+  const preparedNow = () => running?.prepared ?? prepared;
+  const observed = { prepared: preparedNow, counters, deviceCounters, steering };
+  const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
-  const started = await startWorkers({
+  const first = { prepared, generation: 0, ownMac: link.mac, hops };
+  const workers = await startWorkers({
     interfaceIndex: link.index,
     socketMapFd: steering.socketMapFd,
     counters,
     deviceCounters,
-    state: stateNow(hops),
+    state: nextState(first),
   });
-  undo.push(() => started.stop());
-  workers = started;
-  generation++;
-  started.publish(stateNow(hops));
+  undo.push(() => workers.stop());
+  const parts: Running = { ...first, steering, workers, counters };
+  running = parts;
+  publishNext(parts);
   for (const address of addresses) logWay(logger, hops, address);
 
   const attachment = attachXdp({ programFd: steering.programFd, interfaceIndex: link.index, mode: config.xdpMode });
@@ -124,26 +133,32 @@ async function putUp(
     );
   }
 
-  const hints = watchForHints({ layout, counters, logger });
+  const hints = watchForHints({ layout: () => preparedNow().layout, counters, logger });
   undo.push(() => hints.close());
+  const reloads = takeReloadRequests({
+    readConfig,
+    apply: (next, signal) => reload(parts, next, { logger, signal }),
+    logger,
+  });
+  undo.push(() => reloads.close());
 
   logger.info(
     {
       interface: link.name,
       queues: queueCount,
       xdp: attachment.mode,
-      zeroCopy: started.zeroCopy,
+      zeroCopy: workers.zeroCopy,
       mode: config.mode,
       metrics: metrics?.url ?? 'off',
       services: config.services.map(({ name, vip, port }, i) => ({
         name,
         address: `${vip}:${port}`,
-        fingerprint: tables[i].fingerprint,
+        fingerprint: prepared.tables[i].fingerprint,
       })),
     },
     'ready',
   );
-  return { failed: started.failed };
+  return { failed: workers.failed, reloads };
 }
 
 type UsableLink = Link & { readonly mac: Uint8Array };
@@ -162,41 +177,4 @@ function findLink(name: string): UsableLink {
     );
   }
   return { ...link, mac: link.mac };
-}
-
-/**
- * A backend without a route will never work: that is an error in the configuration or on the host. One that doesn't answer
- * ARP may be down: it is waited for, then the balancer starts without it, unless a service has no other.
- */
-async function waitForBackends(config: Config, hops: NextHopTable, addresses: readonly string[]): Promise<void> {
-  for (const address of addresses) {
-    const way = hops.way(address);
-    if (way.kind === 'unreachable') {
-      const hint = `check it with: ip route get ${address}`;
-      throw new HushlbError('BACKEND_UNREACHABLE', `backend ${address} is unreachable: ${way.why}; ${hint}`);
-    }
-  }
-  const deadline = performance.now() + ARP_PATIENCE_MS;
-  while (addresses.some((address) => hops.way(address).kind === 'waiting') && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  for (const service of config.services) {
-    if (service.backends.some(({ address }) => hops.way(address).kind === 'hop')) continue;
-    const whys = service.backends.map(({ name, address }) => `${name} (${describe(hops.way(address))})`);
-    throw new HushlbError(
-      'BACKEND_UNREACHABLE',
-      `service ${service.name} has no reachable backend: ${whys.join(', ')}; start a backend, or check cables and addresses`,
-    );
-  }
-}
-
-function logWay(logger: Logger, hops: NextHopTable, address: string): void {
-  const way = hops.way(address);
-  if (way.kind === 'hop') logger.info({ backend: address, nextHop: describe(way) }, 'backend reachable');
-  else
-    logger.warn({ backend: address, reason: way.why }, 'backend unreachable, its packets are dropped as no-neighbour');
-}
-
-function vipBytes(vip: string): Uint8Array {
-  return ipv4Bytes(parseIpv4(vip) ?? 0);
 }

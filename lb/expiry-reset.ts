@@ -78,6 +78,20 @@ export function createResetQueue(): ResetQueue {
   return { rows: new Int32Array(QUEUE_CAPACITY * QUEUE_ROW), count: 0, swept: new Int32Array(RESETS_A_SWEEP) };
 }
 
+/** For a new state, in which services have other indexes: -1 for one that is gone, whose resets are not sent. */
+export function renumberResets(resets: ResetQueue, indexOf: (serviceIndex: number) => number): void {
+  const { rows } = resets;
+  const waiting = resets.count;
+  resets.count = 0;
+  for (let i = 0; i < waiting; i++) {
+    const index = indexOf(rows[i * QUEUE_ROW + SERVICE]);
+    if (index < 0) continue;
+    const place = resets.count++ * QUEUE_ROW;
+    rows.copyWithin(place, i * QUEUE_ROW, (i + 1) * QUEUE_ROW);
+    rows[place + SERVICE] = index;
+  }
+}
+
 /** Notes what packet `i` tells of its connection, which was just found in the table or, if `isNew`, inserted. */
 export function noteSegment(
   forwarder: Forwarder,

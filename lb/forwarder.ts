@@ -18,15 +18,14 @@
  * function that was instantiated once with its constants' addresses in the code, which halves the cost of a packet.
  */
 // Hot path: no allocation, no throw, no closure, no await.
-import { type ConnectionTable, find, insert, MISS, markClosing, prefetch } from '../conntrack/table.ts';
-import { encapsulate, largestPacket } from '../dsr/encap.ts';
+import { type ConnectionTable, find, forget, insert, MISS, markClosing, prefetch } from '../conntrack/table.ts';
+import { counterOf, encapsulate, largestPacket, NO_LONGER_THERE } from '../dsr/encap.ts';
 import { connectionHash, flowSlot } from '../hashing/flow-hash.ts';
 import { NO_BACKEND } from '../hashing/lookup-table.ts';
 import type { FrameBatch } from '../io/device.ts';
 import {
   BACKEND_BYTES,
   BACKEND_PACKETS,
-  BACKEND_SLOTS,
   SERVICE_EXPIRY_RESETS_SENT,
   SERVICE_HITS,
   SERVICE_NON_SYN_MISSES,
@@ -160,7 +159,7 @@ export function createWalk(forwarder: Forwarder): Walk {
         if (owner.resetsOnExpiry) noteSegment(forwarder, ownerIndex, i, backend, true);
       }
     }
-    return sendTo(owner, backend, i);
+    return sendTo(state, owner, ownerIndex, backend, i, now);
   }
 
   /** The consistent choice, or round-robin's inconsistent one. */
@@ -176,18 +175,35 @@ export function createWalk(forwarder: Forwarder): Walk {
     ];
   }
 
-  function sendTo(owner: ServiceState, backend: number, i: number): number {
+  function sendTo(
+    state: ForwardingState,
+    owner: ServiceState,
+    ownerIndex: number,
+    backend: number,
+    i: number,
+    now: number,
+  ): number {
     const { hops, encap } = owner;
     const bytes = ipLength[i];
     const largest = largestPacket(hops, backend);
-    if (bytes > largest) return largest === 0 ? exits.NO_NEIGHBOUR : exits.TOO_BIG;
+    if (bytes > largest) {
+      if (largest === NO_LONGER_THERE) return leaveAnew(state, owner, ownerIndex, i, now);
+      return largest === 0 ? exits.NO_NEIGHBOUR : exits.TOO_BIG;
+    }
     const grown = encapsulate(view, offset[i], bytes, encap, hops, backend);
     offset[i] -= grown;
     length[i] = ETHERNET_HEADER_LENGTH + bytes + grown;
-    const counter = owner.backendBase + backend * BACKEND_SLOTS;
+    const counter = counterOf(hops, backend);
     counters[counter + BACKEND_PACKETS]++;
     counters[counter + BACKEND_BYTES] += bytes;
     return exits.FORWARDED;
+  }
+
+  /** The table knows the connection, and its backend was removed since: it misses after all. */
+  function leaveAnew(state: ForwardingState, owner: ServiceState, ownerIndex: number, i: number, now: number): number {
+    counters[owner.serviceBase + SERVICE_HITS]--;
+    forget(forwarder.tables[ownerIndex] as ConnectionTable);
+    return leave(state, owner, ownerIndex, i, now);
   }
 
   /** `onMiss: drop` is silent. `reset`: the balancer does TCP of its own and breaks the connection; never RST for RST. */

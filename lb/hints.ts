@@ -12,7 +12,8 @@ const LOOK_EVERY_MS = 1000;
 const UNFINISHED_AT_LEAST = 3;
 
 export interface HintSources {
-  readonly layout: CounterLayout;
+  /** Asked at every look. */
+  layout(): CounterLayout;
   readonly counters: readonly Float64Array[];
   readonly logger: Logger;
 }
@@ -28,7 +29,8 @@ export function watchForHints(sources: HintSources): { close(): void } {
   return { close: () => clearInterval(timer) };
 }
 
-function* hints({ layout, counters }: HintSources): Generator<readonly [key: string, message: string]> {
+function* hints({ layout: layoutNow, counters }: HintSources): Generator<readonly [key: string, message: string]> {
+  const layout = layoutNow();
   for (const [i, { name }] of layout.services.entries()) {
     const ofService = (slot: number) => sumSlots(counters, layout.serviceBase[i] + slot);
     const unfinished = ofService(SERVICE_UNFINISHED_CHECKSUMS);

@@ -20,6 +20,8 @@ export interface NextHopTable {
   way(address: string): Way;
   /** The hop alone, for lb/forwarding-state.ts. */
   hopOf(address: string): Hop | undefined;
+  /** Follows these from now on, and no others; new ones are looked up at once. Throws SystemCallError, then nothing changed. */
+  follow(addresses: readonly string[]): void;
   close(): void;
 }
 
@@ -31,14 +33,15 @@ const RETRY_MS = 1000;
 const REFRESH_MS = 30_000;
 
 /**
- * Looks up all `addresses` through `link` and keeps looking; calls `onChange` with those whose way has changed.
+ * Looks up all `initial` addresses through `link` and keeps looking; calls `onChange` with those whose way has changed.
  * Throws SystemCallError where netlink is refused.
  */
 export function followNextHops(
   link: Link,
-  addresses: readonly string[],
+  initial: readonly string[],
   onChange: (changed: readonly string[]) => void,
 ): NextHopTable {
+  let addresses = initial;
   let ways = new Map<string, Way>();
   let settling: NodeJS.Timeout | undefined;
 
@@ -71,6 +74,18 @@ export function followNextHops(
     hopOf(address) {
       const way = ways.get(address);
       return way?.kind === 'hop' ? way.hop : undefined;
+    },
+    follow(wanted) {
+      const added = wanted.filter((address) => !ways.has(address));
+      const found = added.length === 0 ? new Map<string, Way>() : lookUpWays(link, added);
+      for (const [address, { kind }] of found) if (kind === 'waiting') askFor(address);
+      addresses = wanted;
+      ways = new Map(
+        addresses.flatMap((address) => {
+          const way = found.get(address) ?? ways.get(address);
+          return way === undefined ? [] : [[address, way] as const];
+        }),
+      );
     },
     close() {
       watch.close();

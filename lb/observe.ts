@@ -3,19 +3,17 @@
  * parts, and metrics/, which knows none of them.
  */
 import { readFileSync } from 'node:fs';
-import type { LookupTable } from '../hashing/lookup-table.ts';
 import { shares } from '../hashing/table-facts.ts';
 import type { Steering } from '../io/xdp-steering.ts';
-import type { CounterLayout } from '../metrics/counters.ts';
 import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
-import type { Config } from './config.ts';
+import type { ListenAddress } from './config.ts';
+import type { Prepared } from './prepare.ts';
 import { DEVICE_COUNTERS } from './worker.ts';
 
 export interface Observed {
-  readonly config: Config;
-  readonly layout: CounterLayout;
-  readonly tables: readonly LookupTable[];
+  /** The configuration in force, asked at every scrape. */
+  prepared(): Prepared;
   /** One row of counter slots a worker, and one of `DEVICE_COUNTERS`. */
   readonly counters: readonly Float64Array[];
   readonly deviceCounters: readonly Float64Array[];
@@ -27,24 +25,25 @@ export interface ObservationPost {
   close(): Promise<void>;
 }
 
-/** Listens where the configuration says; undefined where it says `metrics: false`. Throws MetricsListenError. */
-export async function openObservationPost(observed: Observed): Promise<ObservationPost | undefined> {
-  const { config, layout, tables, counters } = observed;
-  if (config.metrics === null) return undefined;
+/** Throws MetricsListenError. */
+export async function openObservationPost(observed: Observed, listen: ListenAddress): Promise<ObservationPost> {
+  const { prepared, counters } = observed;
   const registry = createExposition({
     version: packageVersion(),
-    layout,
+    layout: () => prepared().layout,
     workers: counters,
-    tables: () =>
-      tables.map((table, i) => ({
+    tables() {
+      const { config, tables } = prepared();
+      return tables.map((table, i) => ({
         service: config.services[i].name,
         fingerprint: table.fingerprint,
         tableSize: table.tableSize,
         slots: shares(table).map(({ backend, slots }) => ({ backend, count: slots })),
-      })),
+      }));
+    },
     deviceCounters: () => deviceCounters(observed),
   });
-  const server = await startMetricsServer(registry, config.metrics.listen);
+  const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
   return { url: `http://${host}:${server.port}/metrics`, close: () => server.close() };
 }

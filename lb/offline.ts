@@ -4,28 +4,44 @@
  * that doesn't carry them.
  */
 import type { PacketDevice } from '../io/device.ts';
-import { allocateCounters, type CounterLayout } from '../metrics/counters.ts';
-import { createForwarder } from './adopt.ts';
+import { allocateCounters, type CounterLayout, type CounterRoom, clearNewCounters } from '../metrics/counters.ts';
+import { adoptState, createForwarder } from './adopt.ts';
 import type { Config } from './config.ts';
 import type { Forwarder } from './forwarder.ts';
-import { buildForwardingState, buildTable, countersOf, type Hop } from './forwarding-state.ts';
+import { buildForwardingState, type Hop } from './forwarding-state.ts';
+import { prepare, prepareNext } from './prepare.ts';
 
 export interface OfflineBalancer {
   readonly forwarder: Forwarder;
-  readonly layout: CounterLayout;
+  /** Of the configuration in force. */
+  layout(): CounterLayout;
+  /** Takes over another configuration, between two batches. Throws HushlbError where there is no room for it. */
+  takeOver(config: Config, nowMs: number): void;
 }
 
 export interface OfflineOptions {
   readonly config: Config;
   readonly device: Pick<PacketDevice, 'view' | 'batch'>;
   readonly ownMac: Uint8Array;
+  /** For configurations to come; exactly enough for `config` by default. */
+  readonly room?: CounterRoom;
   /** Undefined: the backend has no neighbour. */
   hopOf(address: string): Hop | undefined;
 }
 
-export function createOfflineBalancer({ config, device, ownMac, hopOf }: OfflineOptions): OfflineBalancer {
-  const layout = countersOf(config);
-  const tables = config.services.map(buildTable);
-  const state = buildForwardingState({ config, tables, layout, ownMac, hopOf, generation: 1 });
-  return { forwarder: createForwarder(device, allocateCounters(layout), state), layout };
+export function createOfflineBalancer({ config, device, ownMac, room, hopOf }: OfflineOptions): OfflineBalancer {
+  let prepared = prepare(config, room);
+  const counters = allocateCounters(prepared.layout);
+  const stateOf = (generation: number) => buildForwardingState({ prepared, ownMac, hopOf, generation });
+  const forwarder = createForwarder(device, counters, stateOf(1));
+  return {
+    forwarder,
+    layout: () => prepared.layout,
+    takeOver(next, nowMs) {
+      const before = prepared;
+      prepared = prepareNext(next, before, nowMs);
+      clearNewCounters(before.layout, prepared.layout, [counters]);
+      adoptState(forwarder, stateOf(forwarder.state.generation + 1));
+    },
+  };
 }

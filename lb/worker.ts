@@ -7,7 +7,7 @@ import type { Allocate } from '../conntrack/table.ts';
 import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
 import { mapHuge } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
-import { announcedGeneration, type Control, stopRequested } from './control.ts';
+import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
@@ -43,7 +43,7 @@ function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput):
   while (!stopRequested(input.control)) {
     const count = device.receive(RECEIVE_TIMEOUT_MS);
     const now = Math.trunc(performance.now());
-    if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder);
+    if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder, input.control);
     if (count > 0) {
       walk(now);
       device.send();
@@ -58,13 +58,17 @@ function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput):
 }
 
 /** The last of the states that wait: those before it are out of date already. */
-function takeOver(forwarder: Forwarder): void {
+function takeOver(forwarder: Forwarder, control: Control): void {
   if (parentPort === null) return;
-  let received = receiveMessageOnPort(parentPort);
-  while (received !== undefined) {
-    adoptState(forwarder, received.message as ForwardingState);
-    received = receiveMessageOnPort(parentPort);
+  let last: ForwardingState | undefined;
+  for (;;) {
+    const received = receiveMessageOnPort(parentPort);
+    if (received === undefined) break;
+    last = received.message as ForwardingState;
   }
+  if (last === undefined) return;
+  adoptState(forwarder, last);
+  acknowledgeGeneration(control, last.generation);
 }
 
 function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { announceGeneration, type Control, createControl, requestStop } from './control.ts';
+import { announceGeneration, type Control, createControl, requestStop, runningGeneration } from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
@@ -15,6 +15,8 @@ export interface Workers {
   /** Rejects as soon as one worker fails; never resolves. */
   readonly failed: Promise<never>;
   publish(state: ForwardingState): void;
+  /** The queues whose worker walks its packets by a generation before this one. */
+  behind(generation: number): number[];
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
 }
@@ -73,6 +75,8 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
         for (const { worker } of running) worker.postMessage(state);
         announceTo(running, state);
       },
+      behind: (generation) =>
+        running.flatMap(({ control }, queue) => (runningGeneration(control) < generation ? [queue] : [])),
       stop,
     };
   } catch (error) {

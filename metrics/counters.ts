@@ -3,13 +3,17 @@
  *
  * ```
  *   slot 0                                                                                       slotCount
- *   │ exits of service 0 │ … │ exits of no service │ block of service 0 │ … │ backends of service 0 │ … │
- *     one per exit             (index services.length)  SERVICE_… below        2 per backend: BACKEND_…
+ *   │ exits of no service │ service place 0 │ service place 1 │ … │ backend place 0 │ backend place 1 │ … │
+ *     one per exit          one per exit, then SERVICE_… below      BACKEND_…
  * ```
+ *
+ * An array lives as long as its worker and has room for more services and backends than there are: whoever stays over a
+ * change of the configuration keeps its place, and so its counts (lb/places.ts). Memory that nobody counts in is not
+ * resident.
  *
  * A worker is the only writer of its array, so `slots[base + n]++` needs no atomics; the main thread adds the workers'
  * arrays up when metrics are read. A double counts exactly up to 2^53 and an aligned one is read whole on 64-bit
- * machines. The layout is plain data: it travels to workers by `postMessage`.
+ * machines. The layout is plain data.
  */
 
 /** Slots of a service's block, from `serviceBase[service]`. */
@@ -31,7 +35,7 @@ export const SERVICE_UNFINISHED_CHECKSUMS = 8;
 export const SERVICE_EXPIRY_RESETS_SENT = 9;
 export const SERVICE_SLOTS = 10;
 
-/** Slots of a backend, from `backendBase[service] + backend * BACKEND_SLOTS`. */
+/** Slots of a backend, from `backendBase[service][backend]`. */
 export const BACKEND_PACKETS = 0;
 export const BACKEND_BYTES = 1;
 export const BACKEND_SLOTS = 2;
@@ -43,40 +47,74 @@ export interface ExitName {
   readonly ofService?: boolean;
 }
 
+/** How many places there are. */
+export interface CounterRoom {
+  readonly services: number;
+  readonly backends: number;
+}
+
+/** Who counts where: places from 0 on, no two services and no two backends in the same. */
+export interface CounterPlaces {
+  readonly name: string;
+  readonly place: number;
+  readonly backends: readonly { readonly name: string; readonly place: number }[];
+}
+
 export interface CounterLayout {
   readonly exits: readonly ExitName[];
   readonly services: readonly { readonly name: string; readonly backends: readonly string[] }[];
   /** First exit slot by service index; one more, at `services.length`, for packets that belong to no service. */
   readonly exitBase: readonly number[];
   readonly serviceBase: readonly number[];
-  readonly backendBase: readonly number[];
+  /** By service index and place in its list of backends. */
+  readonly backendBase: readonly (readonly number[])[];
   readonly slotCount: number;
 }
 
-/** Where every counter lies: decided by the arguments' order alone. `services` may be those of a configuration. */
+/** Where every counter lies. Layouts of the same exits and the same room agree on every place. */
 export function createCounterLayout(names: {
   readonly exits: readonly ExitName[];
-  readonly services: readonly { readonly name: string; readonly backends: readonly { readonly name: string }[] }[];
+  readonly room: CounterRoom;
+  readonly services: readonly CounterPlaces[];
 }): CounterLayout {
+  const { room, services } = names;
   const exits = names.exits.map((exit) => ({ ...exit }));
-  const services = names.services.map(({ name, backends }) => ({
-    name,
-    backends: backends.map((backend) => backend.name),
-  }));
-  let slotCount = 0;
-  const take = (length: number) => {
-    slotCount += length;
-    return slotCount - length;
+  const block = exits.length + SERVICE_SLOTS;
+  const blocks = exits.length;
+  const backendBlocks = blocks + room.services * block;
+  const exitBase = services.map(({ place }) => blocks + place * block);
+  return {
+    exits,
+    services: services.map(({ name, backends }) => ({ name, backends: backends.map((backend) => backend.name) })),
+    exitBase: [...exitBase, 0],
+    serviceBase: exitBase.map((base) => base + exits.length),
+    backendBase: services.map(({ backends }) => backends.map(({ place }) => backendBlocks + place * BACKEND_SLOTS)),
+    slotCount: backendBlocks + room.backends * BACKEND_SLOTS,
   };
-  const exitBase = Array.from({ length: services.length + 1 }, () => take(exits.length));
-  const serviceBase = services.map(() => take(SERVICE_SLOTS));
-  const backendBase = services.map(({ backends }) => take(backends.length * BACKEND_SLOTS));
-  return { exits, services, exitBase, serviceBase, backendBase, slotCount };
 }
 
 /** One worker's counters, all 0, on memory that the main thread reads while the worker counts. */
 export function allocateCounters(layout: CounterLayout): Float64Array<SharedArrayBuffer> {
   return new Float64Array(new SharedArrayBuffer(layout.slotCount * Float64Array.BYTES_PER_ELEMENT));
+}
+
+/** Sets the counters to 0 that `after` has and `before` has not. The caller knows that no worker counts there now. */
+export function clearNewCounters(before: CounterLayout, after: CounterLayout, workers: readonly Float64Array[]): void {
+  clearNew(before.exitBase, after.exitBase, after.exits.length, workers);
+  clearNew(before.serviceBase, after.serviceBase, SERVICE_SLOTS, workers);
+  clearNew(before.backendBase.flat(), after.backendBase.flat(), BACKEND_SLOTS, workers);
+}
+
+function clearNew(
+  before: readonly number[],
+  after: readonly number[],
+  length: number,
+  workers: readonly Float64Array[],
+): void {
+  const known = new Set(before);
+  for (const base of after) {
+    if (!known.has(base)) for (const slots of workers) slots.fill(0, base, base + length);
+  }
 }
 
 /** A counter's value: the sum over all workers. */

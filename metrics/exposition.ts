@@ -9,7 +9,6 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import {
   BACKEND_BYTES,
   BACKEND_PACKETS,
-  BACKEND_SLOTS,
   type CounterLayout,
   SERVICE_ENTRIES,
   SERVICE_EVICTED,
@@ -42,10 +41,10 @@ export interface DeviceCounter {
 
 export interface ExpositionSources {
   readonly version: string;
-  readonly layout: CounterLayout;
+  /** Asked at every scrape, as all that follows: whoever is in it has its series, and whoever is not has none. */
+  layout(): CounterLayout;
   /** One array a worker (`allocateCounters`). */
   readonly workers: readonly Float64Array[];
-  /** Asked at every scrape. */
   tables(): readonly TableStatus[];
   deviceCounters(): readonly DeviceCounter[];
 }
@@ -55,7 +54,7 @@ type Samples = () => Iterable<readonly [Labels, number]>;
 
 /** A registry of its own: nothing is shared with other registries in the process. */
 export function createExposition(sources: ExpositionSources): Registry {
-  const { layout, workers } = sources;
+  const { workers } = sources;
   const registry = new Registry();
 
   const define = (
@@ -83,6 +82,7 @@ export function createExposition(sources: ExpositionSources): Registry {
     'Packets by what became of them; service is empty for packets that belong to none.',
     ['service', 'verdict', 'reason'],
     function* () {
+      const layout = sources.layout();
       for (const [service, base] of layout.exitBase.entries()) {
         const name = layout.services[service]?.name ?? '';
         for (const [exit, { verdict, reason, ofService }] of layout.exits.entries()) {
@@ -96,9 +96,10 @@ export function createExposition(sources: ExpositionSources): Registry {
 
   const perBackend = (slot: number): Samples =>
     function* () {
-      for (const [i, { name, backends }] of layout.services.entries()) {
+      const { services, backendBase } = sources.layout();
+      for (const [i, { name, backends }] of services.entries()) {
         for (const [j, backend] of backends.entries()) {
-          yield [{ service: name, backend }, sumSlots(workers, layout.backendBase[i] + j * BACKEND_SLOTS + slot)];
+          yield [{ service: name, backend }, sumSlots(workers, backendBase[i][j] + slot)];
         }
       }
     };
@@ -114,9 +115,10 @@ export function createExposition(sources: ExpositionSources): Registry {
 
   const perService = (...slots: { slot: number; labels?: Labels }[]): Samples =>
     function* () {
-      for (const [i, { name }] of layout.services.entries()) {
+      const { services, serviceBase } = sources.layout();
+      for (const [i, { name }] of services.entries()) {
         for (const { slot, labels } of slots) {
-          yield [{ service: name, ...labels }, sumSlots(workers, layout.serviceBase[i] + slot)];
+          yield [{ service: name, ...labels }, sumSlots(workers, serviceBase[i] + slot)];
         }
       }
     };

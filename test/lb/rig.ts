@@ -3,12 +3,14 @@
  */
 import { createMemoryDevice } from '../../io/memory-device.ts';
 import { sweepTables } from '../../lb/adopt.ts';
+import type { Config } from '../../lb/config.ts';
 import { parseConfig } from '../../lb/config-file.ts';
 import { EXITS } from '../../lb/exits.ts';
 import { sendResets } from '../../lb/expiry-reset.ts';
 import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer } from '../../lb/offline.ts';
+import type { CounterLayout } from '../../metrics/counters.ts';
 import { bytesOfIp, bytesOfMac, OWN_MAC } from '../packets.ts';
 
 export const BACKENDS: Record<string, { address: string; mac: string }> = {
@@ -16,6 +18,12 @@ export const BACKENDS: Record<string, { address: string; mac: string }> = {
   b2: { address: '198.18.2.2', mac: '02:00:00:00:02:02' },
   b3: { address: '198.18.2.3', mac: '02:00:00:00:02:03' },
 };
+/** For configurations that are taken over later. */
+const MORE_BACKENDS: typeof BACKENDS = {
+  b4: { address: '198.18.2.4', mac: '02:00:00:00:02:04' },
+  b5: { address: '198.18.2.5', mac: '02:00:00:00:02:05' },
+};
+const ALL_BACKENDS = { ...BACKENDS, ...MORE_BACKENDS };
 export const BALANCER_ADDRESS = '198.18.2.10';
 
 export interface Outcome {
@@ -27,6 +35,9 @@ export interface Outcome {
 
 export interface Rig {
   readonly forwarder: Forwarder;
+  /** Takes over a configuration of the same kind, with other lines or backends. */
+  takeOver(options: RigConfig, nowMs?: number): void;
+  layout(): CounterLayout;
   /** Walks one frame at time `now` (ms). */
   walk(frame: Uint8Array, now?: number): Outcome;
   sweep(now: number, elapsedMs: number): void;
@@ -38,46 +49,45 @@ export interface Rig {
   backendOf(outcome: Outcome): string | undefined;
 }
 
-/** A service `web` on 198.18.10.1:80 with three backends; `overrides` are lines of YAML for the top level and the service. */
+export interface RigConfig {
+  /** Lines of YAML for the top level and the service. */
+  top?: string;
+  service?: string;
+  vip?: string;
+  /** YAML by backend; b1, b2 and b3 by default. */
+  backends?: readonly string[];
+  /** Whole services, as YAML, after `web`. */
+  more?: readonly string[];
+}
+
+/** A backend as YAML. */
+export function backendYaml(name: string, settings = ''): string {
+  return `{ name: ${name}, address: ${ALL_BACKENDS[name].address}${settings === '' ? '' : `, ${settings}`} }`;
+}
+
+/** A service `web` on 198.18.10.1:80, with three backends unless others are given. */
 export function createRig(
-  options: {
-    top?: string;
-    service?: string;
+  options: RigConfig & {
     hopOf?: (address: string) => Partial<Hop> | null;
     frameSize?: number;
     batchSize?: number;
     frameCount?: number;
   } = {},
 ): Rig {
-  const { config } = parseConfig(
-    `
-interface: eth0
-${options.top ?? ''}
-services:
-  - name: web
-    vip: 198.18.10.1
-    port: 80
-    ${options.service ?? ''}
-    backends:
-${Object.entries(BACKENDS)
-  .map(([name, { address }]) => `      - { name: ${name}, address: ${address} }`)
-  .join('\n')}
-`,
-    'rig',
-  );
   const device = createMemoryDevice({
     frameCount: options.frameCount ?? 128,
     frameSize: options.frameSize ?? 4096,
     batchSize: options.batchSize ?? 64,
   });
-  const { forwarder } = createOfflineBalancer({
-    config,
+  const { forwarder, layout, takeOver } = createOfflineBalancer({
+    config: configOf(options),
+    room: { services: 8, backends: 64 },
     device,
     ownMac: Uint8Array.from(bytesOfMac(OWN_MAC)),
     hopOf(address) {
       const overridden = options.hopOf?.(address);
       if (overridden === null) return undefined;
-      const backend = Object.values(BACKENDS).find((candidate) => candidate.address === address);
+      const backend = Object.values(ALL_BACKENDS).find((candidate) => candidate.address === address);
       const mac = Uint8Array.from(bytesOfMac(backend?.mac ?? '02:00:00:00:ff:ff'));
       return { mac, source: Uint8Array.from(bytesOfIp(BALANCER_ADDRESS)), mtu: 1500, ...overridden };
     },
@@ -86,6 +96,8 @@ ${Object.entries(BACKENDS)
   const walkBatch = createWalk(forwarder);
   return {
     forwarder,
+    takeOver: (next, nowMs = 0) => takeOver(configOf(next), nowMs),
+    layout,
     walk(frame, now = 0) {
       device.inject(frame);
       device.receive(0);
@@ -105,7 +117,23 @@ ${Object.entries(BACKENDS)
     backendOf({ frame }) {
       if (frame === undefined) return undefined;
       const mac = [...frame.subarray(0, 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
-      return Object.keys(BACKENDS).find((name) => BACKENDS[name].mac === mac);
+      return Object.keys(ALL_BACKENDS).find((name) => ALL_BACKENDS[name].mac === mac);
     },
   };
+}
+
+function configOf({ top = '', service = '', vip = '198.18.10.1', backends, more = [] }: RigConfig): Config {
+  const listed = backends ?? Object.keys(BACKENDS).map((name) => backendYaml(name));
+  const text = `
+interface: eth0
+${top}
+services:
+  - name: web
+    vip: ${vip}
+    port: 80
+    ${service}
+    backends: [${listed.join(', ')}]
+${more.map((yaml) => `  - ${yaml}`).join('\n')}
+`;
+  return parseConfig(text, 'rig').config;
 }

@@ -5,7 +5,6 @@ import {
   allocateCounters,
   BACKEND_BYTES,
   BACKEND_PACKETS,
-  BACKEND_SLOTS,
   createCounterLayout,
   SERVICE_ENTRIES,
   SERVICE_EVICTED,
@@ -19,6 +18,7 @@ import {
   SERVICE_UNFINISHED_CHECKSUMS,
 } from '../../metrics/counters.ts';
 import { createExposition, type DeviceCounter, type TableStatus } from '../../metrics/exposition.ts';
+import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
 const layout = createCounterLayout({
@@ -26,17 +26,17 @@ const layout = createCounterLayout({
     { verdict: 'forward', reason: 'forwarded' },
     { verdict: 'pass', reason: 'not-vip' },
   ],
-  services: [
+  ...numbered([
     { name: 'web', backends: [{ name: 'b1' }, { name: 'b2' }] },
     { name: 'api', backends: [{ name: 'b1' }] },
-  ],
+  ]),
 });
 
 function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[] } = {}) {
   const workers = [allocateCounters(layout), allocateCounters(layout)];
   const registry = createExposition({
     version: '1.2.3',
-    layout,
+    layout: () => layout,
     workers,
     tables: () => sources.tables ?? [],
     deviceCounters: () => sources.devices ?? [],
@@ -79,9 +79,15 @@ test('an exit shows only where it can occur: with a service, or without', async 
     { verdict: 'forward', reason: 'forwarded', ofService: true },
     { verdict: 'pass', reason: 'not-vip', ofService: false },
   ];
-  const layout = createCounterLayout({ exits, services: [{ name: 'web', backends: [] }] });
+  const layout = createCounterLayout({ exits, ...numbered([{ name: 'web', backends: [] }]) });
   const workers = [allocateCounters(layout)];
-  const registry = createExposition({ version: '1', layout, workers, tables: () => [], deviceCounters: () => [] });
+  const registry = createExposition({
+    version: '1',
+    layout: () => layout,
+    workers,
+    tables: () => [],
+    deviceCounters: () => [],
+  });
   const { samples } = parseExposition(await registry.metrics());
   assert.deepEqual(
     [...samples.keys()].filter((name) => name.startsWith('hushlb_packets_total')),
@@ -111,12 +117,9 @@ test('each slot shows under its own name, summed over the workers', async () => 
     [layout.serviceBase[api] + SERVICE_RESETS_SENT, 'hushlb_resets_sent_total{service="api"}'],
     [layout.serviceBase[api] + SERVICE_EXPIRY_RESETS_SENT, 'hushlb_expiry_resets_sent_total{service="api"}'],
     [layout.serviceBase[api] + SERVICE_UNFINISHED_CHECKSUMS, 'hushlb_unfinished_checksums_total{service="api"}'],
-    [
-      layout.backendBase[web] + BACKEND_SLOTS + BACKEND_PACKETS,
-      'hushlb_backend_packets_total{backend="b2",service="web"}',
-    ],
-    [layout.backendBase[web] + BACKEND_SLOTS + BACKEND_BYTES, 'hushlb_backend_bytes_total{backend="b2",service="web"}'],
-    [layout.backendBase[api] + BACKEND_PACKETS, 'hushlb_backend_packets_total{backend="b1",service="api"}'],
+    [layout.backendBase[web][1] + BACKEND_PACKETS, 'hushlb_backend_packets_total{backend="b2",service="web"}'],
+    [layout.backendBase[web][1] + BACKEND_BYTES, 'hushlb_backend_bytes_total{backend="b2",service="web"}'],
+    [layout.backendBase[api][0] + BACKEND_PACKETS, 'hushlb_backend_packets_total{backend="b1",service="api"}'],
   ];
   for (const [i, [slot]] of slots.entries()) {
     workers[0][slot] = 1000 + i;

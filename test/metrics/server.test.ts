@@ -9,16 +9,23 @@ import { promisify } from 'node:util';
 import { allocateCounters, createCounterLayout } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
 import { MetricsListenError, startMetricsServer } from '../../metrics/server.ts';
+import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
 const layout = createCounterLayout({
   exits: [{ verdict: 'drop', reason: 'truncated' }],
-  services: [{ name: 'web', backends: [{ name: 'b1' }] }],
+  ...numbered([{ name: 'web', backends: [{ name: 'b1' }] }]),
 });
 
 function exposition(tables: () => [] = () => []) {
   const slots = allocateCounters(layout);
-  const registry = createExposition({ version: '0', layout, workers: [slots], tables, deviceCounters: () => [] });
+  const registry = createExposition({
+    version: '0',
+    layout: () => layout,
+    workers: [slots],
+    tables,
+    deviceCounters: () => [],
+  });
   return { slots, registry };
 }
 

@@ -1,0 +1,57 @@
+/**
+ * Whether the backends of a configuration can be reached, at a start and at a reload (lb/daemon.ts, lb/reload.ts). A backend
+ * without a route will never work: that is an error in the configuration or on the host. One that doesn't answer ARP may be
+ * down for an hour: it is waited for, and then gone on without (docs/decisions/0004-unreachable-backends.md).
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { Config } from './config.ts';
+import { HushlbError } from './errors.ts';
+import { describe, type NextHopTable } from './next-hops.ts';
+
+const ARP_PATIENCE_MS = 3000;
+const LOOK_EVERY_MS = 20;
+
+export function backendAddresses({ services }: Config): string[] {
+  return [...new Set(services.flatMap(({ backends }) => backends.map(({ address }) => address)))];
+}
+
+/** One line for each backend that no route leads to. */
+export function withoutRoute(hops: NextHopTable, addresses: readonly string[]): string[] {
+  return addresses.flatMap((address) => {
+    const way = hops.way(address);
+    if (way.kind !== 'unreachable') return [];
+    return `backend ${address} is unreachable: ${way.why}; check it with: ip route get ${address}`;
+  });
+}
+
+/** Returns when all have answered ARP, or after 3 seconds. Rejects with the signal's reason. */
+export async function waitForAnswers(
+  hops: NextHopTable,
+  addresses: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const deadline = performance.now() + ARP_PATIENCE_MS;
+  while (addresses.some((address) => hops.way(address).kind === 'waiting') && performance.now() < deadline) {
+    await pause(LOOK_EVERY_MS, undefined, { signal });
+  }
+}
+
+/** Throws HushlbError where no backend of a service can be reached. */
+export function refuseDeadServices(config: Config, hops: NextHopTable): void {
+  for (const { name: service, backends } of config.services) {
+    if (backends.some(({ address }) => hops.way(address).kind === 'hop')) continue;
+    const whys = backends.map(({ name, address }) => `${name} (${describe(hops.way(address))})`);
+    throw new HushlbError(
+      'BACKEND_UNREACHABLE',
+      `service ${service} has no reachable backend: ${whys.join(', ')}; start a backend, or check cables and addresses`,
+    );
+  }
+}
+
+export function logWay(logger: Logger, hops: NextHopTable, address: string): void {
+  const way = hops.way(address);
+  if (way.kind === 'hop') logger.info({ backend: address, nextHop: describe(way) }, 'backend reachable');
+  else
+    logger.warn({ backend: address, reason: way.why }, 'backend unreachable, its packets are dropped as no-neighbour');
+}
