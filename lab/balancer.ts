@@ -69,8 +69,11 @@ export async function reloadBalancer(
   renameSync(`${file}.new`, file);
   balancer.hangUp();
   const isAnswer = (line: string): boolean => /^reload(ed|.* refused)/.test(logMessage(line) ?? '');
-  const answer = logMessage(await balancer.waitForLine(isAnswer, READY_PATIENCE_MS, signal));
-  if (answer !== 'reloaded') throw new LabError('LAB_PROCESS', `${balancer.name} did not reload: ${answer}`);
+  const answer = await balancer.waitForLine(isAnswer, READY_PATIENCE_MS, signal);
+  if (logMessage(answer) === 'reloaded') return;
+  const { msg, problem } = JSON.parse(answer) as { msg: string; problem?: string };
+  const why = problem === undefined ? '' : `: ${problem}`;
+  throw new LabError('LAB_PROCESS', `${balancer.name} did not reload: ${msg}${why}`);
 }
 
 export type ReloadOptions = Pick<BalancerOptions, 'name' | 'directory' | 'settings' | 'backends'>;

@@ -73,7 +73,7 @@ export function percentText(share: number): string {
 
 /** What is to be expected of some connections or slots, and what came of them. */
 export interface Prediction {
-  /** Whose connections these are: 'b3', 'the other backends'; null for everyone's. */
+  /** Whose connections these are: 'b3', 'the others'; null for everyone's. */
   readonly of: string | null;
   readonly connections: number;
   /** The share, 0 to 1, that would break if packets went by the lookup tables alone: of the slots, those that changed. */
@@ -109,7 +109,7 @@ export function predictionsOf(findings: Findings, withTable: boolean): Predictio
   };
   if (change.change === 'added') return [predict(null, names)];
   const others = names.filter((name) => name !== backend);
-  return [predict(backend, [backend]), predict('the other backends', others)];
+  return [predict(backend, [backend]), predict('the others', others)];
 }
 
 /** How many of the new connections met the changed backend, beside its share of the lookup table after the change. */

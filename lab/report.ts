@@ -152,10 +152,10 @@ function changeLines(result: RunResult, { width }: Look): string[] {
   const newcomers = newcomersOf(result);
   return [
     ...predictionsOf(result, withTable).map((prediction) =>
-      line(prediction.of === null ? 'broken' : `broken, of ${prediction.of}`, prediction),
+      line(prediction.of === null ? 'broken' : `broken of ${prediction.of}`, prediction),
     ),
     ...(newcomers === undefined ? [] : [line(`new connections at ${newcomers.of}`, newcomers)]),
-  ].flatMap((text) => wrap(text, width - 2).map((each) => `  ${each}`));
+  ].flatMap((text) => wrap(text, width - 4).map((each, i) => `${i === 0 ? '  ' : '    '}${each}`));
 }
 
 function balancerLines({ balancer }: RunResult, { width, paint }: Look): string[] {

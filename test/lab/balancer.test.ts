@@ -47,11 +47,15 @@ describe('balancerConfiguration', () => {
 
 describe('reloadBalancer', () => {
   /** Logs `message` when it is told to read its configuration again. */
-  async function standIn(message: string): Promise<HostProcess> {
+  async function standIn(message: string, problem = ''): Promise<HostProcess> {
     const started = startProcess({
       name: 'the balancer',
       namespace: NAMESPACE,
-      command: ['sh', '-c', `trap 'echo "{\\"msg\\":\\"${message}\\"}"' HUP; echo up; while :; do sleep 0.05; done`],
+      command: [
+        'sh',
+        '-c',
+        `trap 'echo "{\\"problem\\":\\"${problem}\\",\\"msg\\":\\"${message}\\"}"' HUP; echo up; while :; do sleep 0.05; done`,
+      ],
       onUnexpectedEnd: (error) => assert.fail(error.message),
     });
     processes.push(started);
@@ -69,10 +73,10 @@ describe('reloadBalancer', () => {
   });
 
   it('passes a refusal on in one line, and an interruption', async () => {
-    const balancer = await standIn('reload refused, nothing changed');
+    const balancer = await standIn('reload refused, nothing changed', 'interface: restart hushlb to change it');
     await assert.rejects(reloadBalancer(balancer, options, never), {
       code: 'LAB_PROCESS',
-      message: 'the balancer did not reload: reload refused, nothing changed',
+      message: 'the balancer did not reload: reload refused, nothing changed: interface: restart hushlb to change it',
     });
     const silent = await standIn('something else');
     const interrupted = AbortSignal.timeout(100);

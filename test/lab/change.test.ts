@@ -285,8 +285,8 @@ describe('the report of a change', () => {
     assert.match(text(without, RIGHT[without]), /new connections at b4: predicted 25 %, seen 25 % \(15 of 60\)/);
     assert.match(text(without, RIGHT[without]), /it has no table/);
     const removed = text('backend-removed', RIGHT['backend-removed']);
-    assert.match(removed, /broken, of b3: predicted 100 %, seen 100 % \(20 of 20\)/);
-    assert.match(removed, /of the other backends: predicted 0 % \(3\.0 % without a table\), seen 0 % \(0 of 40\)/);
+    assert.match(removed, /broken of b3: predicted 100 %, seen 100 % \(20 of 20\)/);
+    assert.match(removed, /broken of the others: predicted 0 % \(3\.0 % without a table\), seen 0 % \(0 of 40\)/);
   });
 
   it('says of a balancer without a table that it has none', () => {
