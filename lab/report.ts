@@ -183,7 +183,10 @@ function promise({ promise: { held, claims } }: RunResult, { width, paint }: Loo
   return [held ? paint('good', 'Promise held:') : paint('bad', 'Promise broken:'), ...lines];
 }
 
-/** One row a scenario; as lines where the terminal is too narrow for a table. */
+/**
+ * One row a scenario. Where the terminal is too narrow for that, without the columns that say nothing but 0, and where that
+ * is not enough, as lines.
+ */
 export function summarise(results: readonly RunResult[], { width, paint }: Look): string[] {
   const rows = results.map((result, i) => ({
     scenario: shortTitle(result, results[i - 1]),
@@ -205,15 +208,18 @@ export function summarise(results: readonly RunResult[], { width, paint }: Look)
     resets: 'balancer\nRSTs',
     promise: 'promise',
   };
-  const columns = Object.keys(head) as (keyof typeof head)[];
-  const table = new Table({
-    head: Object.values(head),
-    style: { head: [], border: [], compact: true },
-    colAligns: columns.map((column) => (column === 'scenario' || column === 'promise' ? 'left' : 'right')),
-  });
-  table.push(...rows.map((row) => columns.map((column) => row[column])));
-  const lines = table.toString().split('\n');
-  if (stripVTControlCharacters(lines[0]).length <= width) return lines;
+  const all = Object.keys(head) as (keyof typeof head)[];
+  const telling = all.filter((column) => rows.some((row) => row[column] !== '0' && row[column] !== ''));
+  for (const columns of [all, telling]) {
+    const table = new Table({
+      head: columns.map((column) => head[column] ?? ''),
+      style: { head: [], border: [], compact: true },
+      colAligns: columns.map((column) => (column === 'scenario' || column === 'promise' ? 'left' : 'right')),
+    });
+    table.push(...rows.map((row) => columns.map((column) => row[column])));
+    const lines = table.toString().split('\n');
+    if (stripVTControlCharacters(lines[0]).length <= width) return lines;
+  }
   return results.flatMap((result, i) => {
     const counts = OUTCOMES.filter((outcome) => tally(result, outcome) > 0).map(
       (outcome) => `${tally(result, outcome)} ${OUTCOME_LABELS[outcome]}`,
