@@ -31,8 +31,8 @@ export interface BalancerOptions {
   /** Of its host: 'lb'. */
   readonly name: string;
   readonly namespace: string;
-  readonly settings: BalancerSettings;
-  readonly backends: readonly ConfiguredBackend[];
+  /** Its file, as `balancerConfiguration` writes it. */
+  readonly configuration: string;
   readonly directory: string;
   readonly onUnexpectedEnd: (error: LabError) => void;
 }
@@ -41,7 +41,7 @@ const READY_PATIENCE_MS = 10_000;
 
 export function startBalancer(options: BalancerOptions): HostProcess {
   const file = balancerFile(options);
-  writeFileSync(file, balancerConfiguration(options.settings, options.backends));
+  writeFileSync(file, options.configuration);
   return startProcess({
     name: options.name === 'lb' ? 'the balancer' : `the balancer ${options.name}`,
     namespace: options.namespace,
@@ -56,8 +56,8 @@ export async function balancerReady(balancer: HostProcess, signal: AbortSignal):
 }
 
 /**
- * Gives a running one other backends: its file replaced as a whole, then SIGHUP. Resolves when its workers have taken them
- * over. Rejects with a LabError where it refuses, or the signal's reason.
+ * Gives a running one another configuration: its file replaced as a whole, then SIGHUP. Resolves when its workers have taken
+ * it over. Rejects with a LabError where it refuses, or the signal's reason.
  */
 export async function reloadBalancer(
   balancer: HostProcess,
@@ -65,7 +65,7 @@ export async function reloadBalancer(
   signal: AbortSignal,
 ): Promise<void> {
   const file = balancerFile(options);
-  writeFileSync(`${file}.new`, balancerConfiguration(options.settings, options.backends));
+  writeFileSync(`${file}.new`, options.configuration);
   renameSync(`${file}.new`, file);
   balancer.hangUp();
   const isAnswer = (line: string): boolean => /^reload(ed|.* refused)/.test(logMessage(line) ?? '');
@@ -76,7 +76,7 @@ export async function reloadBalancer(
   throw new LabError('LAB_PROCESS', `${balancer.name} did not reload: ${msg}${why}`);
 }
 
-export type ReloadOptions = Pick<BalancerOptions, 'name' | 'directory' | 'settings' | 'backends'>;
+type ReloadOptions = Pick<BalancerOptions, 'name' | 'directory' | 'configuration'>;
 
 function balancerFile({ directory, name }: Pick<BalancerOptions, 'directory' | 'name'>): string {
   return `${directory}/${name}.yaml`;

@@ -27,7 +27,8 @@ export async function performChange(stage: Stage, change: BackendChange): Promis
   await allRemembered(stage);
   progress(describeChange({ backend, change }));
   const [name] = stage.balancers;
-  await reloadBalancer(balancers[0], { name, directory, settings: balancerSettings(stage), backends: after }, signal);
+  const configuration = balancerConfiguration(balancerSettings(stage), after);
+  await reloadBalancer(balancers[0], { name, directory, configuration }, signal);
   const evidence: ChangeEvidence = { change, backend, timeMs: Date.now(), slots };
   progress(`opening ${connections} new connections, then sending again on the old ones`);
   return { ...(await secondRound(stage, client)), change: evidence };

@@ -5,6 +5,7 @@
 import { startBackend, webServerKind } from './backends.ts';
 import {
   type BalancerSettings,
+  balancerConfiguration,
   balancerReady,
   type ConfiguredBackend,
   METRICS_ADDRESS,
@@ -77,8 +78,7 @@ export async function startOneBalancer(
   const balancer = startBalancer({
     name,
     namespace: network.namespace(name),
-    settings: balancerSettings(stage),
-    backends,
+    configuration: balancerConfiguration(balancerSettings(stage), backends),
     directory,
     onUnexpectedEnd,
   });

@@ -63,12 +63,13 @@ describe('reloadBalancer', () => {
     return started;
   }
 
-  const options = { name: 'lb', directory, settings: SETTINGS, backends: [{ name: 'b1' }] };
+  const configuration = balancerConfiguration(SETTINGS, [{ name: 'b1' }]);
+  const options = { name: 'lb', directory, configuration };
 
   it('replaces the file, and returns when the balancer says so', async () => {
     const balancer = await standIn('reloaded');
     await reloadBalancer(balancer, options, never);
-    assert.equal(readFileSync(join(directory, 'lb.yaml'), 'utf8'), balancerConfiguration(SETTINGS, options.backends));
+    assert.equal(readFileSync(join(directory, 'lb.yaml'), 'utf8'), configuration);
     assert.ok(!existsSync(join(directory, 'lb.yaml.new')));
   });
 
