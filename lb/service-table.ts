@@ -40,10 +40,13 @@ export function tableKey(service: ServiceConfig): string {
   return [service.tableSize, ...backends.sort()].join('\n');
 }
 
+/** One for all: a thousand of them would travel to every worker. */
+const NO_ROTATION = new Uint16Array(0);
+
 /** Round-robin only, else empty. Rounds over the active backends: in round r stand those whose weight is at least r. */
 export function rotationOf(service: ServiceConfig, places: readonly BackendPlace[]): Uint16Array {
   const rotation: number[] = [];
-  if (service.scheduler !== 'round-robin') return new Uint16Array(0);
+  if (service.scheduler !== 'round-robin') return NO_ROTATION;
   const heaviest = Math.max(...service.backends.map((backend) => backend.weight));
   for (let round = 1; round <= heaviest; round++) {
     service.backends.forEach((backend, i) => {

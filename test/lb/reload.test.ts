@@ -1,7 +1,7 @@
 /** A running balancer takes over another configuration: `hushlb run` in the lab's namespaces, real kernels and HTTP. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -147,5 +147,142 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
     const third = await reloaded(pid);
     assert.equal(third.msg, 'reloaded');
     assert.deepEqual([third.added, third.removed, third.changed, third.moved], [[], [], [], {}]);
+  });
+
+  test('services come and go, and the steering with them', async () => {
+    write([yaml('b1')]);
+    const pid = await ready(await start());
+    const other = (port: number) => `  - { name: other, vip: ${VIP}, port: ${port}, backends: [${yaml('b2')}] }\n`;
+    write([yaml('b1')], { service: 'tableSize: 251', more: other(8080) });
+    const { added, changed } = await reloaded(pid);
+    assert.deepEqual([added, changed], [['other'], ['web']]);
+
+    writeFileSync(file, `interface: eth0\nservices:\n${other(80)}`);
+    const { removed } = await reloaded(pid);
+    assert.deepEqual(removed, ['web']);
+    assert.deepEqual(answering(), new Set(['b2']), 'another service has the VIP and port now');
+
+    writeFileSync(file, `interface: eth0\nservices:\n${other(8080)}`);
+    await reloaded(pid);
+    assert.match(get('client', `http://${VIP}/`)[0], /^failed: /, "a VIP and port of nobody are the kernel's");
+  });
+
+  test('metrics show the configuration in force, and counters of who stays go on', async () => {
+    write([yaml('b1'), yaml('b2')]);
+    const pid = await ready(await start());
+    answering();
+    const metrics = () =>
+      new Map(
+        get('lb', 'http://127.0.0.1:9108/metrics')
+          .filter((line) => line.startsWith('hushlb_'))
+          .map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))] as const),
+      );
+    const packets = (name: string) => `hushlb_backend_packets_total{service="web",backend="${name}"}`;
+    const before = metrics();
+    write([yaml('b3'), yaml('b1')]);
+    await reloaded(pid);
+    const after = metrics();
+    assert.ok((after.get(packets('b1')) ?? 0) >= (before.get(packets('b1')) ?? Number.NaN));
+    assert.equal(after.get(packets('b3')), 0);
+    assert.equal(after.has(packets('b2')), false);
+    assert.deepEqual(
+      [...after.keys()].filter((name) => name.startsWith('hushlb_backend_slots')).length,
+      2,
+      'the table in force',
+    );
+  });
+
+  test('a bad file changes nothing and gets a line for each problem, as check prints them', async () => {
+    write([yaml('b1')]);
+    const pid = await ready(await start());
+    write([yaml('b2', ', weight: 0'), yaml('b2')], { service: 'tableSize: 8' });
+    await reloaded(pid);
+    const check = spawnSync(process.execPath, [HUSHLB, 'check', '-c', file], { encoding: 'utf8' }).stderr;
+    const problems = log.flatMap(({ problem }) => problem ?? []);
+    assert.equal(problems.length, 4);
+    for (const problem of problems) assert.ok(check.includes(problem.replace(`${file}: `, '')), `${problem}\n${check}`);
+
+    rmSync(file);
+    assert.match((await reloaded(pid)).problem ?? '', /no such file$/);
+    assert.deepEqual(answering(), new Set(['b1']));
+    write([yaml('b2')]);
+    assert.equal((await reloaded(pid)).msg, 'reloaded');
+    assert.deepEqual(answering(), new Set(['b2']));
+  });
+
+  test('what a running process cannot change is refused as a whole, by its key', async () => {
+    write([yaml('b1')]);
+    const pid = await ready(await start());
+    const keys: Record<string, string> = {
+      xdpMode: 'xdpMode: generic',
+      hashSeed: 'hashSeed: 7',
+      'metrics.listen': 'metrics: false',
+    };
+    for (const [key, top] of Object.entries(keys)) {
+      write([yaml('b2')], { top });
+      assert.match((await reloaded(pid)).problem ?? '', new RegExp(`^${key}: .* restart hushlb to change it$`));
+    }
+    write([yaml('b2')]);
+    writeFileSync(file, readFileSync(file, 'utf8').replace('eth0', 'eth1'));
+    assert.equal(
+      (await reloaded(pid)).problem,
+      'interface: eth0 runs, the file says eth1: restart hushlb to change it',
+    );
+    assert.deepEqual(answering(), new Set(['b1']));
+  });
+
+  test('a new backend without a route is refused, a silent one is waited for and taken', async () => {
+    write([yaml('b1')]);
+    const pid = await ready(await start());
+    write([yaml('b1'), '{ name: self, address: 198.18.2.10 }']);
+    assert.match(
+      (await reloaded(pid)).problem ?? '',
+      /^backend 198\.18\.2\.10 is unreachable: it is an address of this host/,
+    );
+
+    write([yaml('b1'), '{ name: silent, address: 198.18.2.77 }']);
+    const { msg, added } = await reloaded(pid);
+    assert.deepEqual([msg, added], ['reloaded', ['web/silent']]);
+    assert.ok(log.some((line) => line.backend === '198.18.2.77' && /unreachable/.test(line.msg)));
+    const answers = get('client', `http://${VIP}/`, 1);
+    assert.ok(
+      answers.every((answer) => answer === 'b1' || answer.startsWith('failed')),
+      answers.join(),
+    );
+  });
+
+  test('SIGHUP during the start is remembered; several at once are one or two reloads', async () => {
+    write([yaml('b1'), '{ name: silent, address: 198.18.2.78 }'], { service: 'onMiss: drop' });
+    const balancer = await start();
+    // The first thing that it says, before it waits for its backends.
+    const line = await balancer.waitForLine((text) => text.includes('broken on purpose'), PATIENCE_MS, never);
+    const pid = Number(JSON.parse(line).pid);
+    write([yaml('b2')], { service: 'onMiss: drop' });
+    process.kill(pid, 'SIGHUP');
+    await ready(balancer);
+    await balancer.waitForLine((text) => logMessage(text) === 'reloaded', PATIENCE_MS, never);
+    assert.deepEqual(answering(), new Set(['b2']));
+
+    for (let i = 0; i < 20; i++) process.kill(pid, 'SIGHUP');
+    await reloaded(pid);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const count = log.filter(({ msg }) => msg === 'reloaded').length;
+    assert.ok(count >= 2 && count < 20, `${count} reloads`);
+  });
+
+  test('SIGTERM while a reload waits for a backend: exit code 0, nothing attached', async () => {
+    write([yaml('b1')]);
+    const balancer = await start();
+    const pid = await ready(balancer);
+    write([yaml('b1'), '{ name: silent, address: 198.18.2.79 }']);
+    process.kill(pid, 'SIGHUP');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    process.kill(pid, 'SIGTERM');
+    assert.equal(await balancer.ended, 0);
+    assert.deepEqual(
+      log.map(({ msg }) => msg).filter((msg) => msg !== 'backend reachable'),
+      ['ready', 'stopping', 'stopped'],
+    );
+    assert.ok(!/\bxdp\b|prog\/xdp/.test(inHost('lb', 'ip', '-d', 'link', 'show', 'eth0')));
   });
 });
