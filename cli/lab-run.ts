@@ -79,7 +79,8 @@ export const labRunCommand: CommandModule<object, RunArguments> = {
         type: 'number',
         requiresArg: true,
         defaultDescription: String(DEFAULT_SCALE),
-        describe: 'Of the idle timeouts: 1 is client 60 s, balancer 10 s, server 60 s',
+        describe:
+          'Of the idle timeouts: 1 is client 60 s, balancer 10 s, server 60 s. direct-race and l7-idle run at 1',
       })
       .option('client-idle', { ...TIMEOUT, describe: "The client's idle timeout, such as 60s" })
       .option('lb-idle', { ...TIMEOUT, describe: "The balancer's" })
@@ -113,8 +114,9 @@ async function run(given: RunArguments): Promise<void> {
   expectWhole('backends', backends, BACKENDS.least, BACKENDS.most);
   expectWhole('seed', seed, 0, 2 ** 32 - 1);
   const scenarios = adjusted(chosen(given), given);
-  for (const { name, mostConnections = CONNECTIONS.most } of scenarios) {
+  for (const { name, mostConnections = CONNECTIONS.most, mostBackends = BACKENDS.most } of scenarios) {
     if (connections > mostConnections) throw new UsageError(`--connections: ${name} takes up to ${mostConnections}`);
+    if (backends > mostBackends) throw new UsageError(`--backends: ${name} takes up to ${mostBackends}, and adds one`);
   }
 
   // Loaded here: `lab list` works on machines where the native parts below do not load.

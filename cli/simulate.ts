@@ -7,7 +7,7 @@ import type { Mode } from '../lb/behaviour.ts';
 import type { Scheduler } from '../lb/config.ts';
 import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from '../lb/profiles.ts';
 import { KEEPALIVE_INTERVAL_MS } from '../simulate/linux-timers.ts';
-import { MAX_BACKENDS, MAX_CONNECTIONS, type Settings } from '../simulate/settings.ts';
+import { type Change, MAX_BACKENDS, MAX_CONNECTIONS, type Settings } from '../simulate/settings.ts';
 import { durationOf } from './duration-option.ts';
 import { UsageError } from './errors.ts';
 import { terminalWidth } from './terminal.ts';
@@ -25,6 +25,7 @@ interface SimulateArguments {
   readonly keepalive: string | undefined;
   readonly 'server-keepalive': string | undefined;
   readonly 'keepalive-interval': string | undefined;
+  readonly change: Change | undefined;
   readonly connections: number;
   readonly backends: number;
   readonly seed: number;
@@ -114,6 +115,11 @@ export const simulateCommand: CommandModule<object, SimulateArguments> = {
         defaultDescription: "the profile's, else the mode's",
       })
       .option('no-conntrack', { type: 'boolean', default: false, describe: 'Forward by hash alone, without a table' })
+      .option('change', {
+        choices: ['added', 'removed', 'drained'] as const,
+        requiresArg: true,
+        describe: 'What becomes of a backend while the connections idle',
+      })
       .option('connections', {
         type: 'number',
         default: 6,
@@ -136,6 +142,7 @@ export const simulateCommand: CommandModule<object, SimulateArguments> = {
       .example('$0 simulate --profile aws-nlb --client-idle 400s', 'what breaks, when and why')
       .example('$0 simulate --profile aws-nlb --client-idle 400s --keepalive 300s', 'and one of the cures')
       .example('$0 simulate --mode stateful --lb-idle 5d --client-idle 6d', 'five days in a moment')
+      .example('$0 simulate --change added --client-idle 90s', 'a backend joins, and the table has forgotten')
       .example('$0 simulate --matrix', 'everything at a glance'),
   handler: run,
 };
@@ -153,9 +160,12 @@ async function runOne(given: SimulateArguments): Promise<string> {
   if (given.profile !== undefined && given.mode !== undefined) {
     throw new UsageError('--mode: a profile says itself what happens on a miss; give one of the two');
   }
+  const { change } = given;
+  if (change !== undefined && change !== 'added') whole('backends', given.backends, 2, MAX_BACKENDS);
   const { simulate } = await import('../simulate/run.ts');
   const result = simulate({
     ...shared(given),
+    ...(change === undefined ? {} : { change }),
     profile: given.profile ?? null,
     mode: given.mode ?? 'stateless',
     scheduler: given.scheduler ?? 'maglev',
@@ -170,7 +180,16 @@ async function runOne(given: SimulateArguments): Promise<string> {
   return given.json ? `${JSON.stringify(jsonOf(result), null, 2)}\n` : reportText(result, terminalWidth());
 }
 
-const OF_ONE = ['profile', 'mode', 'scheduler', 'on-miss', 'on-expiry', 'client-idle', 'server-idle'] as const;
+const OF_ONE = [
+  'profile',
+  'mode',
+  'scheduler',
+  'change',
+  'on-miss',
+  'on-expiry',
+  'client-idle',
+  'server-idle',
+] as const;
 
 async function runMatrix(given: SimulateArguments): Promise<string> {
   const surplus = OF_ONE.find((option) => given[option] !== undefined) ?? (given['no-conntrack'] && 'no-conntrack');

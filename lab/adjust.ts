@@ -3,13 +3,19 @@
  * pointless, said in one line before anything is built. cli/lab.ts calls it.
  */
 import type { BalancerSettings } from './balancer.ts';
-import { type Adjustable, type Scenario, silenceMs, type Timeouts, titleOf } from './scenario.ts';
+import { type Adjustable, answerMs, type Scenario, silenceMs, type Timeouts, titleOf } from './scenario.ts';
 
 /** The times of lab/scenarios.ts are real ones times this: 60 s become 12 s, 10 s become 2 s. */
 export const DEFAULT_SCALE = 0.2;
 const MAX_TIMEOUT_MS = 30 * 24 * 3600 * 1000;
+/** What is longer than that is for virtual time. */
+const LONGEST_MS = 2 * 3600 * 1000;
 /** Connections are opened over 300 ms; a balancer that forgets sooner than this would forget the first meanwhile. */
 const LEAST_TIMEOUT_MS = 1000;
+/** A change comes, and all connections are used again, well before anyone's patience ends. */
+const LEAST_FOR_CHANGE_MS = 5000;
+/** Less, and sessions would wait for no longer than they take to ask and be answered. */
+const LEAST_WAIT_MS = 200;
 
 export interface Adjustments {
   readonly scale?: number | undefined;
@@ -19,7 +25,7 @@ export interface Adjustments {
 }
 
 export function adjustScenario(scenario: Scenario, { scale, timeouts, mode, scheduler }: Adjustments): Scenario {
-  const factor = scenario.scaled && scale !== undefined ? scale / DEFAULT_SCALE : 1;
+  const factor = scale === undefined ? 1 : scale / (scenario.scaled ? DEFAULT_SCALE : 1);
   const { client, balancer, server } = scenario.timeouts;
   const scaled = { client: client * factor, balancer: balancer * factor, server: server * factor };
   return {
@@ -64,6 +70,15 @@ export function findPointless(scenario: Scenario): string | undefined {
       `the last are opened: use at least ${seconds(LEAST_TIMEOUT_MS)}`
     );
   }
+  const length = lengthMs(scenario);
+  if (length > LONGEST_MS) {
+    return (
+      `${name}: would take ${seconds(length)}, and runs are bounded to ${LONGEST_MS / 3_600_000} hours: use shorter timeouts, ` +
+      'or hushlb simulate, which runs real ones in a moment'
+    );
+  }
+  if (plot.kind === 'change') return findTooShort(name, timeouts);
+  if (plot.kind === 'sessions') return findTooFast(name, plot.pace.aroundMs(timeouts));
   if (plot.kind !== 'idle') return undefined;
   const silence = silenceMs(timeouts);
   for (const who of ['client', 'server'] as const) {
@@ -75,6 +90,38 @@ export function findPointless(scenario: Scenario): string | undefined {
     );
   }
   return undefined;
+}
+
+/** About how long connections stay open. */
+function lengthMs(scenario: Scenario): number {
+  const { plot, timeouts } = scenario;
+  switch (plot.kind) {
+    case 'idle':
+      return silenceMs(timeouts);
+    case 'transfer':
+      return answerMs(scenario);
+    case 'sessions':
+      return plot.pace.aroundMs(timeouts) * plot.pace.requests;
+    case 'change':
+      return 0; // as short as it can be, whatever the timeouts are
+  }
+}
+
+function findTooShort(name: string, timeouts: Timeouts): string | undefined {
+  const [who, milliseconds] = Object.entries(timeouts).sort(([, a], [, b]) => a - b)[0];
+  if (milliseconds >= LEAST_FOR_CHANGE_MS) return undefined;
+  return (
+    `${name}: pointless, the ${who}'s idle timeout would be ${seconds(milliseconds)}, and might end what the change is to ` +
+    `be seen on: use at least ${seconds(LEAST_FOR_CHANGE_MS)}, by a larger --scale`
+  );
+}
+
+function findTooFast(name: string, waitMs: number): string | undefined {
+  if (waitMs >= LEAST_WAIT_MS) return undefined;
+  return (
+    `${name}: sessions would send every ${seconds(waitMs)}, too fast for a race with the server's FIN: ` +
+    `use at least ${seconds(LEAST_WAIT_MS)}, by a larger --scale`
+  );
 }
 
 function seconds(milliseconds: number): string {

@@ -1,9 +1,10 @@
 /**
- * The balancer as a user would run it: a YAML file and `hushlb run -c FILE` in the balancer's namespace.
+ * The balancer as a user would run it: a YAML file and `hushlb run -c FILE` in the balancer's namespace, and SIGHUP when
+ * the file has changed.
  */
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
-import type { LabError } from './errors.ts';
+import { LabError } from './errors.ts';
 import { type HostProcess, HUSHLB, logMessage, startProcess } from './processes.ts';
 import { backendAddress, VIP, VIP_PORT } from './topology.ts';
 
@@ -15,15 +16,23 @@ export interface BalancerSettings {
   readonly scheduler: 'maglev' | 'round-robin';
   /** Unless as the mode has it. */
   readonly onMiss?: 'drop';
+  /** False: without a connection table. */
+  readonly conntrack?: false;
   readonly idleTimeoutMs: number;
+}
+
+export interface ConfiguredBackend {
+  readonly name: string;
+  /** Unless it is active. */
+  readonly state?: 'draining';
 }
 
 export interface BalancerOptions {
   /** Of its host: 'lb'. */
   readonly name: string;
   readonly namespace: string;
-  readonly settings: BalancerSettings;
-  readonly backends: readonly string[];
+  /** Its file, as `balancerConfiguration` writes it. */
+  readonly configuration: string;
   readonly directory: string;
   readonly onUnexpectedEnd: (error: LabError) => void;
 }
@@ -31,8 +40,8 @@ export interface BalancerOptions {
 const READY_PATIENCE_MS = 10_000;
 
 export function startBalancer(options: BalancerOptions): HostProcess {
-  const file = `${options.directory}/${options.name}.yaml`;
-  writeFileSync(file, balancerConfiguration(options.settings, options.backends));
+  const file = balancerFile(options);
+  writeFileSync(file, options.configuration);
   return startProcess({
     name: options.name === 'lb' ? 'the balancer' : `the balancer ${options.name}`,
     namespace: options.namespace,
@@ -46,8 +55,35 @@ export async function balancerReady(balancer: HostProcess, signal: AbortSignal):
   await balancer.waitForLine((line) => logMessage(line) === 'ready', READY_PATIENCE_MS, signal);
 }
 
+/**
+ * Gives a running one another configuration: its file replaced as a whole, then SIGHUP. Resolves when its workers have taken
+ * it over. Rejects with a LabError where it refuses, or the signal's reason.
+ */
+export async function reloadBalancer(
+  balancer: HostProcess,
+  options: ReloadOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const file = balancerFile(options);
+  writeFileSync(`${file}.new`, options.configuration);
+  renameSync(`${file}.new`, file);
+  balancer.hangUp();
+  const isAnswer = (line: string): boolean => /^reload(ed|.* refused)/.test(logMessage(line) ?? '');
+  const answer = await balancer.waitForLine(isAnswer, READY_PATIENCE_MS, signal);
+  if (logMessage(answer) === 'reloaded') return;
+  const { msg, problem } = JSON.parse(answer) as { msg: string; problem?: string };
+  const why = problem === undefined ? '' : `: ${problem}`;
+  throw new LabError('LAB_PROCESS', `${balancer.name} did not reload: ${msg}${why}`);
+}
+
+type ReloadOptions = Pick<BalancerOptions, 'name' | 'directory' | 'configuration'>;
+
+function balancerFile({ directory, name }: Pick<BalancerOptions, 'directory' | 'name'>): string {
+  return `${directory}/${name}.yaml`;
+}
+
 /** The configuration file of a scenario's balancer. */
-export function balancerConfiguration(settings: BalancerSettings, backends: readonly string[]): string {
+export function balancerConfiguration(settings: BalancerSettings, backends: readonly ConfiguredBackend[]): string {
   return stringify({
     interface: 'eth0',
     mode: settings.mode,
@@ -59,9 +95,9 @@ export function balancerConfiguration(settings: BalancerSettings, backends: read
         port: VIP_PORT,
         scheduler: settings.scheduler,
         ...(settings.onMiss === undefined ? {} : { onMiss: settings.onMiss }),
-        conntrack: { idleTimeout: `${settings.idleTimeoutMs}ms` },
+        conntrack: settings.conntrack === false ? { enabled: false } : { idleTimeout: `${settings.idleTimeoutMs}ms` },
         encap: 'ipip',
-        backends: backends.map((name) => ({ name, address: backendAddress(name) })),
+        backends: backends.map((backend) => ({ ...backend, address: backendAddress(backend.name) })),
       },
     ],
   });

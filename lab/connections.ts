@@ -82,10 +82,7 @@ function judge(
   const error = first.error ?? second?.error ?? null;
   const reset = error === null ? null : findReset(packets, roles);
   const secondStart = second?.sentAtMs ?? Number.POSITIVE_INFINITY;
-  const requests = packets.filter(
-    ({ host, direction, payloadLength }) =>
-      host !== roles.client && !isBalancer(host, roles) && direction === 'in' && payloadLength > 0,
-  );
+  const requests = requestsAtBackends(packets, roles);
   return {
     id: first.connection,
     clientPort: first.localPort,
@@ -98,6 +95,14 @@ function judge(
     secondEndMs: second?.endedAtMs ?? null,
     reset,
   };
+}
+
+/** Of packets of one connection, those with a request, where they arrived. */
+export function requestsAtBackends(packets: readonly Packet[], roles: Roles): Packet[] {
+  return packets.filter(
+    ({ host, direction, payloadLength }) =>
+      host !== roles.client && !isBalancer(host, roles) && direction === 'in' && payloadLength > 0,
+  );
 }
 
 const BAD_GATEWAY = 502;

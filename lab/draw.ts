@@ -140,12 +140,14 @@ function idleText(idleMs: number): string {
 }
 
 function tableText(row: TableRow): string {
+  if (row.tableless) return row.event ?? 'no table';
   const goodbyes = row.balancerGoodbyes === 0 ? 'silently' : `with ${row.balancerGoodbyes} RST or FIN`;
   const remarks = [
     ...(row.expired > 0 ? [`${row.expired} expired ${goodbyes}`] : []),
     ...(row.nonSynMisses > 0 ? [`${row.nonSynMisses} non-SYN ${row.nonSynMisses === 1 ? 'miss' : 'misses'}`] : []),
   ];
-  const entries = `table: ${row.entries} ${row.entries === 1 ? 'entry' : 'entries'}`;
+  const happened = row.event === undefined ? '' : `${row.event}, `;
+  const entries = `${happened}table: ${row.entries} ${row.entries === 1 ? 'entry' : 'entries'}`;
   return remarks.length === 0 ? entries : `${entries} (${remarks.join(', ')})`;
 }
 

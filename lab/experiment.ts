@@ -4,6 +4,8 @@
  */
 import { webServerKind } from './backends.ts';
 import { type CapturePoint, startCaptures } from './captures.ts';
+import { hostsOf } from './change.ts';
+import { performChange } from './change-plot.ts';
 import type { Roles } from './connections.ts';
 import type { Evidence } from './findings.ts';
 import { buildNetwork, type Network } from './network.ts';
@@ -12,7 +14,7 @@ import { type HostProcess, pause } from './processes.ts';
 import { openRun, removeRun, runDirectory } from './runs.ts';
 import type { Scenario } from './scenario.ts';
 import { performSessions } from './sessions.ts';
-import type { Stage } from './stage.ts';
+import { balancerSettings, type Stage } from './stage.ts';
 import { backendNames, CLIENT_ADDRESS, sharedLan } from './topology.ts';
 
 export interface ExperimentOptions {
@@ -39,7 +41,7 @@ export async function runExperiment(scenario: Scenario, options: ExperimentOptio
   process.once('exit', onExit);
   const processes: HostProcess[] = [];
   const { connections, seed, progress } = options;
-  const backends = backendNames(scenario.backends ?? options.backends);
+  const backends = backendNames(hostsOf(scenario.plot, scenario.backends ?? options.backends));
   const balancers = balancersOf(scenario);
   try {
     signal.throwIfAborted();
@@ -91,7 +93,7 @@ async function perform(stage: Stage): Promise<Evidence> {
       roles,
       backends,
       connectionsAsked: stage.connections,
-      settings: scenario.balancer && { ...scenario.balancer, idleTimeoutMs: scenario.timeouts.balancer },
+      settings: scenario.balancer && balancerSettings(stage),
       webServer: scenario.webServer ?? webServerKind(),
       reports: stage.reports,
       samples: stage.samples,
@@ -113,6 +115,8 @@ function act(stage: Stage): Promise<Performance> {
       return performTransfer(stage, plot);
     case 'sessions':
       return performSessions(stage, plot);
+    case 'change':
+      return performChange(stage, plot.change);
   }
 }
 

@@ -6,6 +6,7 @@ import { FIN, RST } from '../wire/tcp.ts';
 import type { WebServer } from './backends.ts';
 import type { BalancerSettings } from './balancer.ts';
 import type { CapturedFrame } from './captures.ts';
+import { type ChangeEvidence, type ChangeFindings, describeChange } from './change.ts';
 import {
   type Connection,
   countOwnResets,
@@ -13,6 +14,7 @@ import {
   judgeConnections,
   type Outcome,
   type Roles,
+  requestsAtBackends,
 } from './connections.ts';
 import type { ExchangeReport } from './keepalive-client.ts';
 import { buildLadder, type Ladder } from './ladder.ts';
@@ -36,6 +38,8 @@ export interface Evidence {
   readonly secondRoundMs: number;
   /** Requests that sessions sent in all; 0 for other plots, which send two a connection. */
   readonly requests: number;
+  /** Where the balancer's configuration changed. */
+  readonly change?: ChangeEvidence;
 }
 
 export interface BalancerFindings extends BalancerSettings {
@@ -71,19 +75,21 @@ export interface Findings {
   readonly attemptGapsMs: readonly number[];
   readonly framesCaptured: number;
   readonly framesLost: number;
+  /** Where the balancer's configuration changed. */
+  readonly change?: ChangeFindings;
   /** Of one connection, which tells the story; null where nothing was captured. */
   readonly ladder: Ladder | null;
 }
 
 /** `shows` is how the connection ended that the ladder prefers. */
 export function examine(evidence: Evidence, shows: Outcome): Findings {
-  const { roles, samples, secondRoundMs } = evidence;
+  const { roles, samples, secondRoundMs, change } = evidence;
   const captured = parsePackets(evidence.frames);
   // A layer-7 balancer has connections of its own to the backends, whose ports may be the same.
   const packets = captured.filter(({ source, destination }) => [source, destination].includes(roles.clientAddress));
   const connections = judgeConnections(evidence.reports, packets, roles);
   const byPort = groupByClientPort(packets, roles.clientAddress);
-  const shown = chooseShown(connections, byPort, shows);
+  const shown = chooseShown(connections, byPort, shows, change?.backend);
   const attempts = connections.map((connection) => attemptTimes(connection, byPort, roles));
   const shownAttempts = shown === undefined ? [] : attemptTimes(shown, byPort, roles);
   const beforeSecond = samples.findLast(({ timeMs }) => timeMs <= secondRoundMs);
@@ -117,17 +123,43 @@ export function examine(evidence: Evidence, shows: Outcome): Findings {
     attemptGapsMs: shownAttempts.slice(1).map((timeMs, i) => Math.round(timeMs - shownAttempts[i])),
     framesCaptured: evidence.frames.length,
     framesLost: evidence.framesLost,
-    ladder: shown === undefined ? null : buildLadder({ packets, samples, roles, clientPort: shown.clientPort }),
+    ...(change === undefined ? {} : { change: { ...change, newConnections: newConnections(evidence, byPort) } }),
+    ladder:
+      shown === undefined
+        ? null
+        : buildLadder({
+            packets,
+            samples,
+            roles,
+            clientPort: shown.clientPort,
+            ...(evidence.settings?.conntrack === false ? { tableless: true } : {}),
+            ...(change === undefined ? {} : { event: { timeMs: change.timeMs, text: describeChange(change) } }),
+          }),
   };
+}
+
+/** Those that were opened after the change. */
+function newConnections({ reports, roles }: Evidence, byPort: Groups): ChangeFindings['newConnections'] {
+  return reports
+    .filter(({ round }) => round === 'new')
+    .map(({ localPort: clientPort, error }) => {
+      const [request] = requestsAtBackends(byPort.get(clientPort) ?? [], roles);
+      return { clientPort, backend: request?.host ?? null, error };
+    });
 }
 
 type Groups = ReadonlyMap<number, readonly Packet[]>;
 
-/** The one with the fewest packets of those that ended so: short, and without accidents. */
-function chooseShown(connections: readonly Connection[], byPort: Groups, shows: Outcome): Connection | undefined {
+/** The one with the fewest packets of those that ended so, of `backend` if it has any: short, and without accidents. */
+function chooseShown(
+  connections: readonly Connection[],
+  byPort: Groups,
+  shows: Outcome,
+  backend: string | undefined,
+): Connection | undefined {
   const length = ({ clientPort }: Connection): number => byPort.get(clientPort)?.length ?? 0;
-  const [shortest] = connections.filter(({ outcome }) => outcome === shows).sort((a, b) => length(a) - length(b));
-  return shortest ?? connections[0];
+  const shortest = connections.filter(({ outcome }) => outcome === shows).sort((a, b) => length(a) - length(b));
+  return shortest.find(({ backendBefore }) => backendBefore === backend) ?? shortest[0] ?? connections[0];
 }
 
 function backendsMet(packets: readonly Packet[], backends: readonly string[]): Set<string> {

@@ -1,10 +1,10 @@
 /**
  * A program of the lab, run in the client's namespace: opens many keep-alive HTTP connections, sends one request on each,
- * holds them all open and idle, sends once more on each when it reads a line on stdin, and stays until it is stopped. Reports
- * each exchange as a line of JSON (`ClientReport`). Plain sockets and no pool, so that a connection lives or dies in plain sight.
+ * holds them all open and idle, sends once more on each when it reads a line on stdin, and stays until it is stopped. With
+ * `--new N` it opens N more before that, while it holds the old ones: no port is used twice. Reports each exchange as a line of JSON (`ClientReport`). Plain sockets and no pool, so that a connection lives or dies in plain sight.
  *
  *     node keepalive-client.js --host 198.18.10.1 --port 80 --connections 60 --seed 1 --patience 3000 \
- *         --idle 12000 --path /
+ *         --idle 12000 --path / --new 0
  */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,8 +12,8 @@ import { parseArgs } from 'node:util';
 
 export interface ExchangeReport {
   readonly event: 'exchange';
-  readonly round: 'first' | 'second';
-  /** 0 to connections - 1, in the order of opening. */
+  readonly round: 'first' | 'new' | 'second';
+  /** From 0, in the order of opening; new ones are numbered on. */
   readonly connection: number;
   readonly localPort: number;
   /** Wall clock, milliseconds since 1970. */
@@ -60,6 +60,7 @@ const { values } = parseArgs({
     idle: { type: 'string', default: 'Infinity' },
     /** What the second round asks for. */
     path: { type: 'string', default: '/' },
+    new: { type: 'string', default: '0' },
   },
 });
 const patienceMs = Number(values.patience);
@@ -125,7 +126,7 @@ async function converse(round: ExchangeReport['round'], id: number): Promise<voi
   connections[id] ??= open();
   const connection = connections[id];
   const sentAtMs = Date.now();
-  const answer = await exchange(connection, round === 'first' ? '/' : values.path);
+  const answer = await exchange(connection, round === 'second' ? values.path : '/');
   // A socket that was reset has forgotten its port.
   localPorts[id] = connection.socket.localPort ?? localPorts[id] ?? 0;
   report({
@@ -168,6 +169,10 @@ const inOrder = Array.from({ length: Number(values.connections) }, (_, id) => id
 await runRound('first', inOrder);
 report({ event: 'idle' });
 await new Promise((resolve) => process.stdin.once('data', resolve).once('end', resolve));
+await runRound(
+  'new',
+  Array.from({ length: Number(values.new) }, (_, i) => inOrder.length + i),
+);
 // Not in the order of opening: round-robin gives the k-th new entry to backend k mod N, and wherever N divides the number
 // of connections the same order would hand each its old backend back, by arithmetic and not by merit.
 await runRound('second', shuffled(inOrder, Number(values.seed)));

@@ -28,6 +28,10 @@ export interface PacketRow {
 export interface TableRow {
   readonly kind: 'table';
   readonly timeMs: number;
+  /** What happened to the balancer at this moment, where something did. */
+  readonly event?: string;
+  /** The balancer has no table: the row says what happened, and nothing else. */
+  readonly tableless?: true;
   readonly entries: number;
   readonly expired: number;
   readonly nonSynMisses: number;
@@ -54,6 +58,10 @@ export interface LadderInput {
   readonly samples: readonly TableSample[];
   readonly roles: Roles;
   readonly clientPort: number;
+  /** Something that happened to the balancer, such as 'b4 is added'. */
+  readonly event?: { readonly timeMs: number; readonly text: string };
+  /** Where the balancer has no table to tell of. */
+  readonly tableless?: true;
 }
 
 /** A pause in the connection long enough to look at the table. */
@@ -61,19 +69,21 @@ const SILENCE_MS = 500;
 /** Legs of one walk follow each other at once; a retransmission comes 200 ms later or more (RFC 6298, Linux' minimum). */
 const SAME_WALK_MS = 100;
 
-export function buildLadder({ packets, samples, roles, clientPort }: LadderInput): Ladder {
+export function buildLadder({ packets, samples, roles, clientPort, event, tableless }: LadderInput): Ladder {
   const own = packets.filter(({ sourcePort, destinationPort }) => [sourcePort, destinationPort].includes(clientPort));
   const walks = findWalks(own);
   const drawn = withoutBareAcks(walks, roles);
   const startMs = drawn[0]?.startMs ?? 0;
   const rows: LadderRow[] = [];
   let told: TableSample | undefined;
-  const tellTable = (sample: TableSample, idleMs: number | null): void => {
+  const tellTable = (sample: TableSample, idleMs: number | null, happened?: typeof event): void => {
     const since = told ?? sample;
     told = sample;
     rows.push({
       kind: 'table',
-      timeMs: microseconds(sample.timeMs - startMs),
+      timeMs: microseconds((happened ?? sample).timeMs - startMs),
+      ...(happened === undefined ? {} : { event: happened.text }),
+      ...(tableless === undefined ? {} : { tableless }),
       entries: sample.entries,
       expired: sample.expired - since.expired,
       nonSynMisses: sample.nonSynMisses - since.nonSynMisses,
@@ -94,6 +104,12 @@ export function buildLadder({ packets, samples, roles, clientPort }: LadderInput
       hops: walk.hops,
     });
     const nextMs = drawn[i + 1]?.startMs ?? Number.POSITIVE_INFINITY;
+    if (event !== undefined && event.timeMs > walk.startMs && event.timeMs < nextMs) {
+      const sample = samples.findLast(({ timeMs }) => timeMs <= event.timeMs);
+      if (sample !== undefined) tellTable(sample, null, event);
+      continue;
+    }
+    if (tableless) continue;
     const silence = nextMs - walk.startMs > SILENCE_MS;
     const between = silence ? samples.filter(({ timeMs }) => timeMs > walk.startMs && timeMs < nextMs) : [];
     const last = between.at(-1);

@@ -2,10 +2,14 @@
  * What happens in a scenario, one function a plot: starts the parts, lets time pass, strikes, and returns when the last
  * answer is in. lab/experiment.ts calls them; what was seen is in the stage's captures, samples and reports.
  */
+import type { ConfiguredBackend } from './balancer.ts';
+import type { ChangeEvidence } from './change.ts';
 import { replaceRoute } from './network.ts';
 import { type HostProcess, pause } from './processes.ts';
 import { type Scenario, silenceMs } from './scenario.ts';
 import {
+  type ClientErrand,
+  clientPatienceMs,
   isEvent,
   PROBE_INTERVAL_MS,
   ROUND_PATIENCE_MS,
@@ -22,6 +26,8 @@ export interface Performance {
   readonly secondRoundMs: number;
   /** Requests in all, where the client counts them. */
   readonly requests: number;
+  /** Where the balancer's configuration changed. */
+  readonly change?: ChangeEvidence;
 }
 
 /** A table that is not empty this long after the client's silence is a finding, and nothing to wait for. */
@@ -30,7 +36,7 @@ const EMPTYING_PATIENCE_MS = 3000;
 const DISASTER_AFTER_MS = 1000;
 
 export async function performIdle(stage: Stage): Promise<Performance> {
-  const { client } = await firstRound(stage, '/');
+  const { client } = await firstRound(stage, { path: '/' });
   await stayIdle(stage);
   stage.progress('sending again on every connection');
   return await secondRound(stage, client);
@@ -40,9 +46,9 @@ type TransferPlot = Extract<Scenario['plot'], { kind: 'transfer' }>;
 
 export async function performTransfer(stage: Stage, plot: TransferPlot): Promise<Performance> {
   const everyMs = plot.everyMs(stage.scenario.timeouts);
-  const { client, balancers } = await firstRound(stage, `/${everyMs}/${plot.pieces}`);
+  const { client, balancers } = await firstRound(stage, { path: `/${everyMs}/${plot.pieces}` });
   stage.progress(`the servers send a piece every ${everyMs / 1000} s, ${plot.pieces} in all`);
-  const done = secondRound(stage, client, everyMs * plot.pieces);
+  const done = secondRound(stage, client);
   await Promise.all([done, plot.disaster === null ? undefined : strike(stage, plot.disaster, balancers)]);
   return await done;
 }
@@ -64,25 +70,32 @@ interface Cast {
   readonly balancers: readonly HostProcess[];
 }
 
-/** Starts everyone; returns when each connection has had its first answer. The last balancer's table is watched. */
-async function firstRound(stage: Stage, path: string): Promise<Cast> {
+/**
+ * Starts everyone; returns when each connection has had its first answer. The last balancer's table is watched. The
+ * balancers know all backends unless told otherwise.
+ */
+export async function firstRound(
+  stage: Stage,
+  errand: ClientErrand,
+  configured?: readonly ConfiguredBackend[],
+): Promise<Cast> {
   const { backends, balancers: names, connections, signal } = stage;
   stage.progress(`starting ${backends.length} backends and ${names.length === 1 ? 'the balancer' : 'the balancers'}`);
   const [balancers] = await Promise.all([
-    Promise.all(names.map((name) => startOneBalancer(stage, name))),
+    Promise.all(names.map((name) => startOneBalancer(stage, name, configured))),
     startBackends(stage),
   ]);
   await startProbe(stage, names[names.length - 1]);
   stage.progress(`opening ${connections} connections`);
-  const client = startClient(stage, path);
+  const client = startClient(stage, errand);
   await client.waitForLine((line) => isEvent(line, 'idle'), ROUND_PATIENCE_MS, signal);
   return { client, balancers };
 }
 
-async function secondRound(stage: Stage, client: HostProcess, lengthMs = 0): Promise<Performance> {
+export async function secondRound(stage: Stage, client: HostProcess): Promise<Performance> {
   const secondRoundMs = Date.now();
   client.write('again');
-  const patienceMs = ROUND_PATIENCE_MS + stage.scenario.patienceMs + lengthMs;
+  const patienceMs = ROUND_PATIENCE_MS + clientPatienceMs(stage.scenario);
   await client.waitForLine((line) => isEvent(line, 'done'), patienceMs, stage.signal);
   return { secondRoundMs, requests: 0 };
 }

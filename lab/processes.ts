@@ -34,6 +34,8 @@ export interface HostProcess {
   write(line: string): void;
   /** From here on its end is expected. */
   release(): void;
+  /** SIGHUP: daemons read their configuration again. */
+  hangUp(): void;
   /** SIGKILL, as a crash would. Resolves when it has ended. */
   kill(): Promise<void>;
   /** SIGTERM, and SIGKILL for who does not listen. Resolves when it has ended. */
@@ -110,6 +112,7 @@ export function startProcess(description: ProcessDescription): HostProcess {
     release: () => {
       expected = true;
     },
+    hangUp: () => void child.kill('SIGHUP'),
     async kill() {
       expected = true;
       child.kill('SIGKILL');

@@ -4,6 +4,7 @@
  */
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
+import { newcomersOf, type Prediction, percentText, predictionsOf } from './change.ts';
 import { tally } from './claims.ts';
 import { type Connection, OUTCOMES, type Outcome } from './connections.ts';
 import { drawLadder, hostLabel, type Paint, type Style, wrap } from './draw.ts';
@@ -45,7 +46,10 @@ export function describeScenario(scenario: Scenario, scale: string, look: Look):
 }
 
 function balancerSettings({ balancer, proxy }: Scenario): string {
-  if (balancer !== null) return `Balancer: mode ${balancer.mode}, scheduler ${balancer.scheduler}`;
+  if (balancer !== null) {
+    const table = balancer.conntrack === false ? ', without a connection table' : '';
+    return `Balancer: mode ${balancer.mode}, scheduler ${balancer.scheduler}${table}`;
+  }
   return proxy === undefined ? '' : `Balancer: ${proxy === 'nginx' ? 'nginx' : 'HAProxy'}, in layer 7`;
 }
 
@@ -65,6 +69,7 @@ export function describeResult(result: RunResult, look: Look): string[] {
     '',
     ...outcomes(result, look),
     ...clientLines(result, look),
+    ...changeLines(result, look),
     ...balancerLines(result, look),
     '',
     ...promise(result, look),
@@ -135,12 +140,31 @@ function clientLines({ requests, sentTooLate, attemptGapsMs }: RunResult, { widt
   );
 }
 
+/** What the lookup tables predicted, beside what came of it. */
+function changeLines(result: RunResult, { width }: Look): string[] {
+  const withTable = result.balancer?.conntrack !== false;
+  const line = (what: string, { predicted, byTables, broken, connections }: Prediction): string => {
+    const otherwise = predicted === byTables ? '' : ` (${percentText(byTables)} without a table)`;
+    const seen =
+      connections === 0 ? 'none there' : `${percentText(broken / connections)} (${broken} of ${connections})`;
+    return `${what}: predicted ${percentText(predicted)}${otherwise}, seen ${seen}`;
+  };
+  const newcomers = newcomersOf(result);
+  return [
+    ...predictionsOf(result, withTable).map((prediction) =>
+      line(prediction.of === null ? 'broken' : `broken of ${prediction.of}`, prediction),
+    ),
+    ...(newcomers === undefined ? [] : [line(`new connections at ${newcomers.of}`, newcomers)]),
+  ].flatMap((text) => wrap(text, width - 4).map((each, i) => `${i === 0 ? '  ' : '    '}${each}`));
+}
+
 function balancerLines({ balancer }: RunResult, { width, paint }: Look): string[] {
   if (balancer === null) return [];
   const resets = `RSTs sent by the balancer: ${balancer.resetsCaptured} captured, ${balancer.resetsCounted} by its own count`;
-  const table =
+  const filled =
     `its table: ${balancer.entriesAtPeak} entries at most, ${balancer.expired} expired, ` +
     `${balancer.synMisses} SYN misses, ${balancer.nonSynMisses} non-SYN misses`;
+  const table = balancer.conntrack === false ? 'it has no table' : filled;
   const style: Style = balancer.resetsCaptured > 0 ? 'bad' : 'plain';
   return [
     ...wrap(resets, width - 2).map((line) => `  ${style === 'plain' ? line : paint(style, line)}`),
@@ -159,7 +183,10 @@ function promise({ promise: { held, claims } }: RunResult, { width, paint }: Loo
   return [held ? paint('good', 'Promise held:') : paint('bad', 'Promise broken:'), ...lines];
 }
 
-/** One row a scenario; as lines where the terminal is too narrow for a table. */
+/**
+ * One row a scenario. Where the terminal is too narrow for that, without the columns that say nothing but 0, and where that
+ * is not enough, as lines.
+ */
 export function summarise(results: readonly RunResult[], { width, paint }: Look): string[] {
   const rows = results.map((result, i) => ({
     scenario: shortTitle(result, results[i - 1]),
@@ -181,15 +208,18 @@ export function summarise(results: readonly RunResult[], { width, paint }: Look)
     resets: 'balancer\nRSTs',
     promise: 'promise',
   };
-  const columns = Object.keys(head) as (keyof typeof head)[];
-  const table = new Table({
-    head: Object.values(head),
-    style: { head: [], border: [], compact: true },
-    colAligns: columns.map((column) => (column === 'scenario' || column === 'promise' ? 'left' : 'right')),
-  });
-  table.push(...rows.map((row) => columns.map((column) => row[column])));
-  const lines = table.toString().split('\n');
-  if (stripVTControlCharacters(lines[0]).length <= width) return lines;
+  const all = Object.keys(head) as (keyof typeof head)[];
+  const telling = all.filter((column) => rows.some((row) => row[column] !== '0' && row[column] !== ''));
+  for (const columns of [all, telling]) {
+    const table = new Table({
+      head: columns.map((column) => head[column] ?? ''),
+      style: { head: [], border: [], compact: true },
+      colAligns: columns.map((column) => (column === 'scenario' || column === 'promise' ? 'left' : 'right')),
+    });
+    table.push(...rows.map((row) => columns.map((column) => row[column])));
+    const lines = table.toString().split('\n');
+    if (stripVTControlCharacters(lines[0]).length <= width) return lines;
+  }
   return results.flatMap((result, i) => {
     const counts = OUTCOMES.filter((outcome) => tally(result, outcome) > 0).map(
       (outcome) => `${tally(result, outcome)} ${OUTCOME_LABELS[outcome]}`,

@@ -25,7 +25,8 @@ export interface Timeouts {
  * What happens after every connection has had its first answer.
  *
  * `idle`: nothing, until the client sends again on each. `transfer`: each asks for an answer that comes in pieces, and
- * maybe disaster strikes meanwhile. `sessions`: clients of Python's requests, each sending again and again.
+ * maybe disaster strikes meanwhile. `sessions`: clients of Python's requests, each sending again and again. `change`: the
+ * running balancer gets another configuration, new connections are opened, and the client sends again on the old ones.
  */
 export type Plot =
   | { readonly kind: 'idle' }
@@ -35,10 +36,14 @@ export type Plot =
       readonly pieces: number;
       readonly disaster: Disaster | null;
     }
+  | { readonly kind: 'change'; readonly change: BackendChange }
   | { readonly kind: 'sessions'; readonly method: 'GET' | 'POST'; readonly together: boolean; readonly pace: Pace };
 
 /** The balancer dies of a kill -9: `restart` starts it again, `failover` sends its connections to the other one. */
 export type Disaster = 'restart' | 'failover';
+
+/** What becomes of one backend: a new one joins, the last one is deleted, or it is set to `state: draining`. */
+export type BackendChange = 'added' | 'removed' | 'drained';
 
 /** A session sends `requests` times, and waits in between for `aroundMs` less `least` to `most` milliseconds. */
 export interface Pace {
@@ -66,7 +71,7 @@ export interface Scenario {
   /** A program that balances in layer 7 in hushlb's place. */
   readonly proxy?: 'haproxy' | 'nginx';
   readonly timeouts: Timeouts;
-  /** False where the times are real ones already. */
+  /** True where the times are real ones times DEFAULT_SCALE; false where they are real ones already. */
   readonly scaled: boolean;
   readonly plot: Plot;
   /** null: whatever this machine has. */
@@ -76,6 +81,8 @@ export interface Scenario {
   readonly adjustable: readonly Adjustable[];
   /** Where the client is no program that could hold thousands. */
   readonly mostConnections?: number;
+  /** Where it needs room for more of them than it starts with. */
+  readonly mostBackends?: number;
   /** How long the client waits for an answer. */
   readonly patienceMs: number;
   /** The ladder shows a connection that ended so, where there is one. */
@@ -86,6 +93,11 @@ export interface Scenario {
 /** 'syn-only', or 'syn-only, loose' for a variant. */
 export function titleOf({ name, variant }: Pick<Scenario, 'name' | 'variant'>): string {
   return variant === null ? name : `${name}, ${variant}`;
+}
+
+/** How long an answer takes to come in full; 0 where it comes at once. */
+export function answerMs({ plot, timeouts }: Pick<Scenario, 'plot' | 'timeouts'>): number {
+  return plot.kind === 'transfer' ? plot.everyMs(timeouts) * plot.pieces : 0;
 }
 
 /** How long the client of an `idle` plot is silent: past the balancer's timeout, its sweep and the probe's look at the table. */

@@ -2,13 +2,19 @@
  * All scenarios, in the order in which they are best told, and the check of a run against its promise. Several runs may
  * share a name: a fault and its cure, or one disaster for two balancers.
  */
+import { CHANGE_SCENARIOS } from './change-scenarios.ts';
 import type { Findings } from './findings.ts';
 import { IDLE_SCENARIOS } from './idle-scenarios.ts';
 import type { Claim, Scenario } from './scenario.ts';
 import { SESSION_SCENARIOS } from './session-scenarios.ts';
 import { TRANSFER_SCENARIOS } from './transfer-scenarios.ts';
 
-export const SCENARIOS: readonly Scenario[] = [...IDLE_SCENARIOS, ...TRANSFER_SCENARIOS, ...SESSION_SCENARIOS];
+export const SCENARIOS: readonly Scenario[] = [
+  ...IDLE_SCENARIOS,
+  ...CHANGE_SCENARIOS,
+  ...TRANSFER_SCENARIOS,
+  ...SESSION_SCENARIOS,
+];
 
 /** What `lab run` takes, each once. */
 export const SCENARIO_NAMES: readonly string[] = [...new Set(SCENARIOS.map(({ name }) => name))];

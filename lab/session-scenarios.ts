@@ -18,7 +18,7 @@ const COMMON = {
 } as const satisfies Partial<Scenario>;
 
 /**
- * The wait is 0.9 to 1.0 s, the server waits for 1 s, a packet travels for 5 ms: a request is under way when the server
+ * At their real times, which a scale of 1 is: the wait is 0.9 to 1.0 s, the server waits for 1 s, a packet travels for 5 ms: a request is under way when the server
  * closes if it is sent in the last 10 of these 100 ms, one in ten. 60 sessions send 5 times after their first:
  * that none of them meets it happens once in 10^13 runs.
  */
@@ -38,7 +38,8 @@ const DIRECT = {
  * Requests come together, or a few connections to the servers would serve all clients and none be idle. A packet travels
  * for 25 ms between the balancer and everyone else: the race is lost by a client that waits for 0.9 to 0.95 s, because its
  * waiting begins 50 ms after the server's and 50 ms pass until its request is there. The middle is aimed at, less some
- * milliseconds that the client itself takes.
+ * milliseconds that the client itself takes. The wait is a fifth of the balancer's timeout: the servers' timeout where
+ * things are badly ordered.
  */
 const LAYER_7 = {
   ...COMMON,
@@ -48,7 +49,7 @@ const LAYER_7 = {
     kind: 'sessions',
     method: 'POST',
     together: true,
-    pace: { requests: 6, aroundMs: () => SERVER_TIMEOUT, least: 75, most: 95, delayMs: 25 },
+    pace: { requests: 6, aroundMs: ({ balancer }) => balancer / 5, least: 75, most: 95, delayMs: 25 },
   },
 } as const satisfies Partial<Scenario>;
 
@@ -61,8 +62,8 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
     variant: null,
     summary: 'no balancer: a request meets the FIN of a server that has waited long enough, RemoteDisconnected',
     story:
-      "nginx closes a connection that was idle for 1 s, and sessions of Python's requests send every 0.9 to 1.0 s. Now and " +
-      'then a request and the FIN pass each other on the way: the client is told RemoteDisconnected.',
+      "nginx closes a connection that was idle for too long, and sessions of Python's requests send again in the last 0.1 s " +
+      'before it does. Now and then a request and the FIN pass each other on the way: the client is told RemoteDisconnected.',
     timeouts: { client: 60_000, balancer: 0, server: SERVER_TIMEOUT },
     shows: 'closed-by-server',
     promise: (findings) => [complete(findings), someFailed(findings), failedByRace(findings), noneElse(findings)],
@@ -87,8 +88,8 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
         variant: name,
         summary: `${name} keeps idle connections for longer than its servers do: requests fail`,
         story:
-          `${name} keeps connections to the servers for 5 s, the servers close them after 1 s: it is a client like any ` +
-          'other, and loses the same race. Whoever stands before it gets a 502, or a connection closed without an answer.',
+          `${name} keeps connections to the servers for longer than the servers do: it is a client like any other, and ` +
+          'loses the same race. Whoever stands before it gets a 502, or a connection closed without an answer.',
         timeouts: BADLY_ORDERED,
         shows: proxy === 'haproxy' ? 'closed-by-balancer' : 'bad-gateway',
         promise: (findings) => [complete(findings), someFailed(findings), failedByRace(findings), noneElse(findings)],
@@ -99,8 +100,8 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
         variant: `${name}, well ordered`,
         summary: 'client < balancer < server: no errors',
         story:
-          'The same requests; but each idle timeout is longer than that of the one before it: client 2 s, balancer 5 s, ' +
-          'servers 12 s. Whoever sends is always the first to give a connection up.',
+          'The same requests; but each idle timeout is longer than that of the one before it: client, balancer, servers. ' +
+          'Whoever sends is always the first to give a connection up.',
         timeouts: WELL_ORDERED,
         shows: 'kept',
         promise: (findings) => [complete(findings), allKept(findings), nothingTooLate(findings)],

@@ -85,8 +85,13 @@ async function runAll(options: SessionOptions, signal: AbortSignal, status: Stat
 function scaleOf(scenario: Scenario, { connections, backends }: SessionOptions): string {
   const servers = scenario.backends ?? backends;
   const what = scenario.balancer === null && scenario.proxy === undefined ? 'server' : 'backend';
-  const number = `${servers} ${what}${servers === 1 ? '' : 's'} (${scenario.webServer ?? webServerKind()})`;
-  return `${connections} ${scenario.plot.kind === 'sessions' ? 'sessions' : 'connections'}, ${number}`;
+  const { plot } = scenario;
+  const then =
+    plot.kind !== 'change' || plot.change === 'drained'
+      ? ''
+      : ` and then ${servers + (plot.change === 'added' ? 1 : -1)}`;
+  const number = `${servers}${then} ${what}${servers === 1 ? '' : 's'} (${scenario.webServer ?? webServerKind()})`;
+  return `${connections} ${plot.kind === 'sessions' ? 'sessions' : 'connections'}, ${number}`;
 }
 
 function toJson({ connections, backends, seed }: SessionOptions, results: readonly RunResult[]): string {

@@ -3,12 +3,19 @@
  * lab/experiment.ts makes the stage, lab/plots.ts acts on it.
  */
 import { startBackend, webServerKind } from './backends.ts';
-import { balancerReady, METRICS_ADDRESS, startBalancer } from './balancer.ts';
+import {
+  type BalancerSettings,
+  balancerConfiguration,
+  balancerReady,
+  type ConfiguredBackend,
+  METRICS_ADDRESS,
+  startBalancer,
+} from './balancer.ts';
 import type { LabError } from './errors.ts';
 import type { ClientReport, ExchangeReport } from './keepalive-client.ts';
 import type { Network } from './network.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
-import type { Scenario } from './scenario.ts';
+import { answerMs, type Scenario } from './scenario.ts';
 import type { TableSample } from './table-probe.ts';
 import { VIP, VIP_PORT } from './topology.ts';
 
@@ -55,15 +62,23 @@ export async function startBackends(stage: Stage): Promise<void> {
   );
 }
 
-/** Resolves when it forwards. */
-export async function startOneBalancer(stage: Stage, name: string): Promise<HostProcess> {
-  const { scenario, network, backends, directory, signal, started, onUnexpectedEnd } = stage;
+/** Of the scenario's hushlb. */
+export function balancerSettings({ scenario }: Pick<Stage, 'scenario'>): BalancerSettings {
   if (scenario.balancer === null) throw new TypeError(`${scenario.name} has no balancer`);
+  return { ...scenario.balancer, idleTimeoutMs: scenario.timeouts.balancer };
+}
+
+/** Resolves when it forwards, to all backends unless it is told otherwise. */
+export async function startOneBalancer(
+  stage: Stage,
+  name: string,
+  backends: readonly ConfiguredBackend[] = stage.backends.map((backend) => ({ name: backend })),
+): Promise<HostProcess> {
+  const { network, directory, signal, started, onUnexpectedEnd } = stage;
   const balancer = startBalancer({
     name,
     namespace: network.namespace(name),
-    settings: { ...scenario.balancer, idleTimeoutMs: scenario.timeouts.balancer },
-    backends,
+    configuration: balancerConfiguration(balancerSettings(stage), backends),
     directory,
     onUnexpectedEnd,
   });
@@ -86,17 +101,29 @@ export async function startProbe(stage: Stage, host: string): Promise<void> {
   await probe.waitForLine((line) => line.startsWith('{'), ROUND_PATIENCE_MS, stage.signal);
 }
 
-/** Asks for `path` in its second round. */
-export function startClient(stage: Stage, path: string): HostProcess {
+export interface ClientErrand {
+  /** What it asks for in its second round. */
+  readonly path: string;
+  /** Connections that it opens before its second round. */
+  readonly newConnections?: number;
+}
+
+/** For how long the client waits for an answer. */
+export function clientPatienceMs(scenario: Pick<Scenario, 'plot' | 'timeouts' | 'patienceMs'>): number {
+  return scenario.patienceMs + answerMs(scenario);
+}
+
+export function startClient(stage: Stage, { path, newConnections = 0 }: ClientErrand): HostProcess {
   const { connections, seed, scenario } = stage;
   const settings = {
     host: VIP,
     port: VIP_PORT,
     connections,
     seed,
-    patience: scenario.patienceMs,
+    patience: clientPatienceMs(scenario),
     idle: scenario.timeouts.client,
     path,
+    new: newConnections,
   };
   const onLine = (line: string): void => collectReport(stage, line);
   return startLabProgram(stage, { name: 'the client', host: 'client', program: 'keepalive-client', settings, onLine });

@@ -5,6 +5,7 @@
 import { formatDuration } from './duration.ts';
 import type { Outcome } from './programs.ts';
 import { BROKEN, type SimulationResult } from './run.ts';
+import { changedBackend } from './settings.ts';
 
 /** Timers of two machines that are closer than this decide by chance. */
 const LEAST_MARGIN_MS = 1000;
@@ -42,6 +43,8 @@ function causeOf(outcome: Outcome, result: SimulationResult): Cause {
             remedies: [...below, 'have the balancer forward unknown connections (onMiss: forward)'],
           };
     case 'reset-by-backend': {
+      if (settings.change !== undefined && settings.scheduler === 'maglev')
+        return causeOfChange(result, forgets, below);
       const share = `${settings.backends - 1} in ${settings.backends}`;
       const remembered = settings.conntrack ? forgets : 'The balancer remembers nothing';
       return {
@@ -59,6 +62,26 @@ function causeOf(outcome: Outcome, result: SimulationResult): Cause {
     }
   }
 }
+
+function causeOfChange({ settings, connections }: SimulationResult, forgets: string, below: readonly string[]): Cause {
+  const stranger = 'sends its next packet to another backend, which never saw it and answers RST';
+  if (!settings.conntrack) {
+    return {
+      why: `The balancer goes by hash alone, and the change moved slots of its lookup table: it ${stranger}.`,
+      remedies: ['keep a connection table (conntrack)'],
+    };
+  }
+  const lost = connections.filter(({ outcome }) => outcome === 'reset-by-backend');
+  if (settings.change === 'removed' && lost.every(({ backendBefore }) => backendBefore === changedBackend(settings))) {
+    return {
+      why: `The connection's backend was removed: the balancer ${stranger}.`,
+      remedies: ['drain it first (state: draining), and remove it when its connections have ended'],
+    };
+  }
+  return { why: `${forgets}. The backends changed meanwhile: it ${stranger}.`, remedies: [...below, LONGER] };
+}
+
+const LONGER = 'have the balancer remember for longer (conntrack.idleTimeout)';
 
 /** True where the connection was ended between two requests. */
 function wasIdle({ connections }: SimulationResult): boolean {
@@ -87,6 +110,11 @@ function whyKept({ settings, behaviour, connections, balancer }: SimulationResul
   const idle = formatDuration(behaviour.idleTimeoutMs);
   if (connections.some(({ outcome }) => outcome === 'closed-by-server')) {
     return 'The server closes the connection in time, and the client knows.';
+  }
+  if (settings.change !== undefined && settings.conntrack) {
+    return balancer.nonSynMisses === 0
+      ? 'The backends changed, but the connection is in the table, and stays where it is.'
+      : `The balancer forgets a connection after ${idle}, and the backends changed; but no slot of these connections moved, which is luck.`;
   }
   if (!settings.conntrack) return 'The balancer goes by hash alone: it has nothing to forget.';
   if (balancer.nonSynMisses > 0) {

@@ -32,6 +32,8 @@ export interface BalancerOptions {
 
 export interface SimulatedBalancer {
   receive(frame: Uint8Array): void;
+  /** As a reload does, between two packets. */
+  takeOver(config: Config): void;
   facts(): BalancerFacts;
 }
 
@@ -49,9 +51,11 @@ export interface BalancerFacts {
 export function createBalancer(options: BalancerOptions): SimulatedBalancer {
   const { config, clock, story, ownMac, hopOf, transmit } = options;
   const device = createMemoryDevice({ frameCount: 64, batchSize: 64 });
-  const { forwarder } = createOfflineBalancer({ config, device, ownMac, hopOf });
-  const walk = createWalk(forwarder);
   const [service] = config.services;
+  // One backend may be added.
+  const room = { services: 1, backends: service.backends.length + 1 };
+  const { forwarder, takeOver } = createOfflineBalancer({ config, device, ownMac, room, hopOf });
+  const walk = createWalk(forwarder);
   const { idleTimeoutMs } = service.conntrack;
   const base = forwarder.state.services[0].serviceBase;
   const table = forwarder.tables[0];
@@ -127,6 +131,7 @@ export function createBalancer(options: BalancerOptions): SimulatedBalancer {
       flush(verdict === 'reset');
       sendExpiryResets();
     },
+    takeOver: (next) => takeOver(next, Math.trunc(clock.now)),
     facts: () => ({
       expired: table === null ? 0 : table.expired,
       entriesAtPeak,

@@ -7,6 +7,7 @@ import { formatDuration, formatTime } from './duration.ts';
 import { type MatrixRow, ORDERINGS } from './matrix.ts';
 import { OUTCOMES, type Outcome } from './programs.ts';
 import type { MomentKind, SimulationResult } from './run.ts';
+import { changedBackend } from './settings.ts';
 import type { Tale } from './story.ts';
 
 const OUTCOME_TEXT: Record<Outcome, string> = {
@@ -71,6 +72,7 @@ function settingsText({ settings, behaviour }: SimulationResult): string {
     `client: idle timeout ${formatDuration(clientIdleMs)}${keepaliveText(settings.clientKeepaliveMs)}`,
     `balancer ${name}: ${table}, on a miss ${onMiss}`,
     `${backends} ${backends === 1 ? 'server' : 'servers'}: ${serverIdleMs === null ? 'no idle timeout' : `idle timeout ${formatDuration(serverIdleMs)}`}${keepaliveText(settings.serverKeepaliveMs)}`,
+    ...(settings.change === undefined ? [] : [`${changedBackend(settings)} is ${settings.change} half-way`]),
   ];
   return parts.join('; ');
 }

@@ -7,7 +7,7 @@ import type { OnExpiry, OnMiss } from '../lb/profiles.ts';
 import type { BalancerFacts } from './balancer.ts';
 import { type Exchange, OUTCOMES, type Outcome, startClient, startServer } from './programs.ts';
 import { createRandom, shuffled } from './random.ts';
-import { configurationOf, type Settings, VIP_PORT } from './settings.ts';
+import { changedBackend, configurationAfter, configurationOf, type Settings, VIP_PORT } from './settings.ts';
 import type { Tale } from './story.ts';
 import { createWorld, LEG_MS, type World } from './world.ts';
 
@@ -81,6 +81,7 @@ export function simulate(settings: Settings): SimulationResult {
     const jitterMs = (rank / settings.connections) * MOST_JITTER_MS;
     startClient({ host, vip, port: VIP_PORT, clock, story, exchange, jitterMs, onDone: halfOpen.clientIsDone });
   }
+  planChange(settings, world, moments[0].pauseMs / 2, [...byPort.keys()]);
   world.clock.run();
   const connections = exchanges.map(({ id, moment, exchange }): ConnectionResult => {
     const { outcome } = exchange;
@@ -109,6 +110,24 @@ export function simulate(settings: Settings): SimulationResult {
     shown: shown?.id ?? 0,
     story: world.story.of(shown?.clientPort ?? 0),
   };
+}
+
+const HAPPENINGS = { added: 'joins', removed: 'is removed', drained: 'drains' } as const;
+
+/** The backends change when all connections idle. */
+function planChange(
+  settings: Settings,
+  { clock, story, balancer }: World,
+  delayMs: number,
+  clientPorts: readonly number[],
+): void {
+  const { change } = settings;
+  if (change === undefined) return;
+  clock.after(delayMs, () => {
+    balancer.takeOver(configurationAfter(settings, change));
+    const text = `is told that ${changedBackend(settings)} ${HAPPENINGS[change]}`;
+    for (const clientPort of clientPorts) story.tell(clientPort, 'balancer', 'change', text);
+  });
 }
 
 /** The outcome that a simulation is remembered by: the worst. */

@@ -28,9 +28,13 @@ export interface Settings {
   /** tcp_keepalive_intvl, of both. */
   readonly keepaliveIntervalMs: number;
   readonly backends: number;
+  /** What becomes of a backend while the connections idle, as a reload would have it: a new one, or the last. */
+  readonly change?: Change;
   readonly connections: number;
   readonly seed: number;
 }
+
+export type Change = 'added' | 'removed' | 'drained';
 
 export const VIP = '198.18.10.1';
 export const VIP_PORT = 80;
@@ -41,8 +45,14 @@ export const BALANCER_ADDRESS = '198.18.1.1';
 export const MAX_BACKENDS = 100;
 export const MAX_CONNECTIONS = 1000;
 
-export function backendNames({ backends }: Settings): string[] {
-  return Array.from({ length: backends }, (_, i) => `b${i + 1}`);
+/** Also of the one that is added. */
+export function backendNames({ backends, change }: Settings): string[] {
+  return Array.from({ length: backends + (change === 'added' ? 1 : 0) }, (_, i) => `b${i + 1}`);
+}
+
+/** The one that a change is about. */
+export function changedBackend(settings: Settings): string {
+  return backendNames(settings).at(-1) ?? '';
 }
 
 export function backendAddress(name: string): string {
@@ -55,6 +65,23 @@ const TABLE_SIZE = 10_007;
 const CAPACITY_SHARE = 8;
 
 export function configurationOf(settings: Settings): Config {
+  const backends = backendNames(settings).slice(0, settings.backends);
+  return configuration(
+    settings,
+    backends.map((name) => ({ name })),
+  );
+}
+
+/** The one that a change leads to. */
+export function configurationAfter(settings: Settings, change: Change): Config {
+  const all = backendNames(settings).map((name) => ({ name }));
+  if (change === 'added') return configuration(settings, all);
+  const others = all.slice(0, -1);
+  const drained = change === 'drained' ? [{ name: changedBackend(settings), state: 'draining' }] : [];
+  return configuration(settings, [...others, ...drained]);
+}
+
+function configuration(settings: Settings, backends: readonly { readonly name: string }[]): Config {
   const { profile, mode, scheduler, conntrack, lbIdleMs, onMiss, onExpiry } = settings;
   const service = {
     name: 'web',
@@ -71,7 +98,7 @@ export function configurationOf(settings: Settings): Config {
     ...(profile === null ? {} : { profile }),
     ...(onMiss === null ? {} : { onMiss }),
     ...(onExpiry === null ? {} : { onExpiry }),
-    backends: backendNames(settings).map((name) => ({ name, address: backendAddress(name) })),
+    backends: backends.map((backend) => ({ ...backend, address: backendAddress(backend.name) })),
   };
   return validateConfig({ interface: 'sim0', mode, metrics: false, services: [service] }, 'simulation').config;
 }

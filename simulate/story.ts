@@ -14,6 +14,7 @@ export type TaleKind =
   | 'pick-up'
   | 'reset'
   | 'drop'
+  | 'change'
   | 'close'
   | 'end'
   | 'outcome'

@@ -46,6 +46,18 @@ test('what a profile does can be overridden', async () => {
   );
 });
 
+test('a change of backends: told at its moment, and what becomes of the connections', async () => {
+  const change = ['simulate', '--client-idle', '30s', '--change'];
+  const drained = await hushlb([...change, 'drained'], { COLUMNS: '160' });
+  assert.equal(drained.code, 0);
+  assert.match(drained.stdout, /b3 is drained half-way$/m);
+  assert.match(drained.stdout, /^ +15 s {2}balancer +is told that b3 drains$/m);
+  const removed = await hushlb([...change, 'removed'], { COLUMNS: '160' });
+  assert.equal(removed.code, 1);
+  assert.match(removed.stdout, /^Cure: drain it first \(state: draining\)/m);
+  assert.equal((await hushlb([...change, 'added', '--no-conntrack', '--connections', '50'])).code, 1);
+});
+
 test('--json: the same as data, and the same each time', async () => {
   const [first, second] = [await hushlb([...AWS, '--json']), await hushlb([...AWS, '--json'])];
   assert.deepEqual(first, second);
@@ -100,6 +112,12 @@ test('wrong options: one line, exit code 2', async () => {
     [['--client-idle', '1s', '--seed', 'x'], /--seed: expected a whole number/],
     [['--client-idle', '1s', '--profile', 'f6'], /wrong value of option profile: got "f6", expected one of "aws-nlb"/],
     [['--client-idle', '1s', '--profile', 'ipvs', '--mode', 'stateful'], /--mode: a profile says itself/],
+    [['--client-idle', '1s', '--change', 'lost'], /wrong value of option change: got "lost", expected one of "added"/],
+    [
+      ['--client-idle', '1s', '--change', 'removed', '--backends', '1'],
+      /--backends: expected a whole number from 2 to/,
+    ],
+    [['--matrix', '--change', 'added'], /--change: the matrix has all of them/],
     [['--matrix', '--profile', 'ipvs'], /--profile: the matrix has all of them/],
     [['--matrix', '--no-conntrack'], /--no-conntrack: the matrix has all of them/],
   ];

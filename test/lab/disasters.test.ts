@@ -1,7 +1,7 @@
 /**
  * The scenarios beyond idling as a user runs them, on real kernels and programs: balancers that die, servers that push,
- * misses that are dropped, and the race between a request and a server's FIN. Two labs at a time, which also shows that
- * no promise depends on a quiet machine.
+ * misses that are dropped, backends that come and go, and the race between a request and a server's FIN. Two labs at a
+ * time, which also shows that no promise depends on a quiet machine.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,7 +24,15 @@ interface Run {
   readonly scenario: string;
   readonly variant: string | null;
   readonly promise: { readonly broken: readonly string[] };
-  readonly connections: readonly { readonly outcome: string; readonly error: string | null }[];
+  readonly connections: readonly {
+    readonly outcome: string;
+    readonly error: string | null;
+    readonly backendBefore: string | null;
+    readonly backendAfter: string | null;
+    readonly resetBy: string | null;
+  }[];
+  readonly change?: { readonly newConnections: readonly { readonly backend: string | null }[] };
+  readonly ladder: readonly { readonly kind: string; readonly event?: string }[];
   readonly openedByTheDead: number;
   readonly sentTooLate: number;
   readonly attemptGapsMs: readonly number[];
@@ -74,6 +82,45 @@ describe('hushlb lab run, beyond idling', () => {
     assert.deepEqual(outcomes(others, 'server-push, seldom, stateless'), { kept: 60 });
     assert.deepEqual(outcomes(others, 'drop-mode'), { hung: 60 });
     assert.ok((others.get('drop-mode')?.attemptGapsMs.length ?? 0) >= 3);
+  });
+
+  it('backends come, go and drain, with a connection table and without', async () => {
+    const [comeAndGo, drain] = await Promise.all([lab('backend-added', 'backend-removed'), lab('backend-drained')]);
+    const runs = new Map([...comeAndGo, ...drain]);
+    const metBefore = (title: string, backend: string): number =>
+      (runs.get(title)?.connections ?? []).filter(({ backendBefore }) => backendBefore === backend).length;
+
+    assert.deepEqual(outcomes(runs, 'backend-added'), { kept: 60 });
+    const { kept: _kept, 'reset-by-backend': moved = 0, ...others } = outcomes(runs, 'backend-added, without a table');
+    assert.deepEqual(others, {});
+    // A quarter of 60, give or take 4.5 standard deviations.
+    assert.ok(moved >= 1 && moved <= 31, `${moved} of 60 lost`);
+    for (const { outcome, resetBy, backendBefore, backendAfter } of runs.get('backend-added, without a table')
+      ?.connections ?? []) {
+      if (outcome === 'kept') continue;
+      // Maglev takes slots for the new one, and moves hardly any between the others.
+      assert.equal(resetBy, backendAfter);
+      assert.notEqual(backendAfter, backendBefore);
+    }
+
+    const own = metBefore('backend-removed', 'b3');
+    assert.ok(own > 0);
+    assert.deepEqual(outcomes(runs, 'backend-removed'), { kept: 60 - own, 'reset-by-backend': own });
+    for (const title of ['backend-removed, without a table', 'backend-drained, without a table']) {
+      const lost = outcomes(runs, title)['reset-by-backend'] ?? 0;
+      assert.ok(lost >= metBefore(title, 'b3') && lost < 60, `${title}: ${lost} lost`);
+    }
+    assert.deepEqual(outcomes(runs, 'backend-drained'), { kept: 60 });
+    assert.ok(metBefore('backend-drained', 'b3') > 0);
+
+    for (const title of ['backend-removed', 'backend-drained']) {
+      const fresh = runs.get(title)?.change?.newConnections ?? [];
+      assert.equal(fresh.length, 60);
+      for (const { backend } of fresh) assert.ok(backend === 'b1' || backend === 'b2', `a new one at ${backend}`);
+    }
+    assert.ok(runs.get('backend-added')?.change?.newConnections.some(({ backend }) => backend === 'b4'));
+    const { ladder = [] } = runs.get('backend-drained') ?? {};
+    assert.ok(ladder.some(({ event }) => event === 'b3 drains'));
   });
 
   it('requests race with the FIN of a server, directly and behind a layer-7 balancer', async () => {

@@ -182,12 +182,13 @@ describe('hushlb lab run', () => {
     assert.deepEqual(traces(run.pid), []);
   });
 
-  for (const [signal, expected] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
+  for (const [signal, expected, scenarios] of [
+    ['SIGINT', 130, ['stateless', 'round-robin']],
+    ['SIGTERM', 143, ['stateless', 'round-robin']],
+    ['SIGINT', 130, ['backend-drained']],
   ] as const) {
-    it(`takes everything down on ${signal} in the middle`, async () => {
-      const run = lab('run', 'stateless', 'round-robin');
+    it(`takes everything down on ${signal} in the middle of ${scenarios[0]}`, async () => {
+      const run = lab('run', ...scenarios);
       await inTheMiddle(run.pid);
       run.kill(signal);
       const { code, stderr } = await run.ended;
@@ -231,50 +232,4 @@ describe('hushlb lab clean', () => {
       removeRun(id);
     }
   });
-});
-
-describe('what cannot be run', () => {
-  const answers: [string[], number, RegExp][] = [
-    [['run', 'statless'], 2, /"statless".*"stateless", "round-robin", "syn-only"/],
-    [['run', 'stateless', '--connections', '5'], 2, /--connections: expected a whole number from 50 to 2000, got 5/],
-    [['run', 'stateless', '--backends', '1'], 2, /--backends: expected a whole number from 2 to 9, got 1/],
-    [['run'], 2, /expected the name of a scenario, or --all/],
-    [['run', '--all', 'stateless'], 2, /--all: runs every scenario, name none beside it/],
-    [['run', 'stateless', '--scale', '0'], 2, /--scale: expected a number above 0, up to 10, got 0/],
-    [['run', 'stateless', '--scale=-1'], 2, /--scale: expected a number above 0, up to 10, got -1/],
-    [
-      ['run', 'stateless', '--scale', '0.01'],
-      2,
-      /stateless: the balancer's idle timeout would be 0.1 s, and the first/,
-    ],
-    [['run', 'stateless', '--lb-idle', '0s'], 2, /--lb-idle: expected a time from 1ms to 30d, such as 60s, got "0s"/],
-    [['run', 'stateless', '--lb-idle=-5s'], 2, /--lb-idle: expected a time from 1ms to 30d, such as 60s, got "-5s"/],
-    [['run', 'stateless', '--lb-idle', '31d'], 2, /--lb-idle: expected a time from 1ms to 30d, such as 60s, got "31d"/],
-    [
-      ['run', 'stateless', '--server-idle', '3s'],
-      2,
-      /pointless, the server closes after 3 s, before the request at 3.5 s/,
-    ],
-    [
-      ['run', 'syn-only', '--client-idle', '5s', '--lb-idle', '10s'],
-      2,
-      /pointless, the client closes after 5 s, before/,
-    ],
-    [
-      ['run', 'direct-race', '--mode', 'stateful'],
-      2,
-      /--mode: means nothing to direct-race; direct-race, cured, leave/,
-    ],
-    [['run', 'l7-idle', '--connections', '201'], 2, /--connections: l7-idle takes up to 200/],
-    [['run', 'stateless', '--json', '/no/such/place.json'], 1, /cannot write \/no\/such\/place.json/],
-  ];
-  for (const [options, code, message] of answers) {
-    it(options.join(' '), async () => {
-      const ended = await lab(...options).ended;
-      assert.equal(ended.code, code);
-      assert.match(ended.stderr, message);
-      assert.equal(ended.stderr.trimEnd().split('\n').length, 1);
-      assert.equal(ended.stdout, '');
-    });
-  }
 });

@@ -50,6 +50,20 @@ describe('buildLadder', () => {
     assert.deepEqual(synAck.kind === 'packet' && synAck.hops, [{ from: 'b2', to: 'client', tunnel: null }]);
   });
 
+  it('tells what happened to the balancer at its moment, with the table as it was last seen then', () => {
+    const event = { timeMs: START_MS + 500, text: 'b4 is added' };
+    const input = { packets: story(KEPT), samples: SAMPLES, roles: ROLES, clientPort: 40001, event };
+    const ladder = buildLadder(input);
+    const [first, ...rest] = ladder.rows.filter((row): row is TableRow => row.kind === 'table');
+    assert.deepEqual([first.timeMs, first.event, first.entries], [500, 'b4 is added', 60]);
+    assert.ok(rest.length > 0 && rest.every((row) => row.event === undefined));
+    assert.match(drawLadder(ladder, 100, plain).join('\n'), / 0\.500 s .*b4 is added, table: 60 entries/);
+
+    const without = drawLadder(buildLadder({ ...input, tableless: true }), 100, plain).join('\n');
+    assert.match(without, / 0\.500 s .* b4 is added /);
+    assert.doesNotMatch(without, /table/);
+  });
+
   it('tells the table’s state at its fullest, as soon as it is at its emptiest, and at the end', () => {
     const tables = ladderOf(KEPT).rows.filter((row): row is TableRow => row.kind === 'table');
     const told = tables.map(({ timeMs, entries, expired, nonSynMisses, idleMs }) => [

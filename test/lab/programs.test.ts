@@ -92,6 +92,35 @@ describe('keepalive-client', () => {
     assert.equal(await seen(8005, (socket) => socket.write(OK.slice(0, -1))), 'hung');
   });
 
+  it('opens new connections before it sends again on the old ones, and gives no port twice', async () => {
+    serve(
+      createServer((socket) => {
+        socket.on('error', () => {});
+        socket.on('data', () => socket.write(OK));
+      }),
+      8010,
+    );
+    const reports: ClientReport[] = [];
+    const options = ['--host', '127.0.0.1', '--port', '8010', '--connections', '3', '--new', '4'];
+    const client = start('keepalive-client', options, (line) => reports.push(JSON.parse(line) as ClientReport));
+    await client.waitForLine((line) => line.includes('"idle"'), 5000, never);
+    client.write('again');
+    await client.waitForLine((line) => line.includes('"done"'), 5000, never);
+    await client.stop();
+    const exchanges = reports.filter((report): report is ExchangeReport => report.event === 'exchange');
+    assert.deepEqual(
+      exchanges.map(({ round }) => round),
+      [...Array(3).fill('first'), ...Array(4).fill('new'), ...Array(3).fill('second')],
+    );
+    const fresh = exchanges.filter(({ round }) => round === 'new');
+    assert.deepEqual(
+      fresh.map(({ connection, status }) => [connection, status]),
+      [3, 4, 5, 6].map((connection) => [connection, 200]),
+    );
+    const ports = exchanges.filter(({ round }) => round !== 'second').map(({ localPort }) => localPort);
+    assert.equal(new Set(ports).size, 7);
+  });
+
   it('reports a port where nobody listens, and sends nothing more there', async () => {
     const reports: string[] = [];
     const options = ['--host', '127.0.0.1', '--port', '8999', '--connections', '1'];
@@ -191,6 +220,19 @@ describe('startProcess', () => {
     await stubborn.waitForLine((line) => line === 'up', 5000, never);
     await stubborn.stop();
     assert.equal(await stubborn.ended, 'SIGKILL');
+  });
+
+  it('passes SIGHUP on, which is no end', async () => {
+    const daemon = startProcess({
+      name: 'the daemon',
+      namespace: NAMESPACE,
+      command: ['sh', '-c', 'trap "echo again" HUP; echo up; while :; do sleep 0.1; done'],
+      onUnexpectedEnd: (error) => assert.fail(error.message),
+    });
+    processes.push(daemon);
+    await daemon.waitForLine((line) => line === 'up', 5000, never);
+    daemon.hangUp();
+    await daemon.waitForLine((line) => line === 'again', 5000, never);
   });
 
   it('gives up waiting for a line when time is over or the run is', async () => {

@@ -134,6 +134,14 @@ describe('reports', () => {
     assert.match(summarise([bad], { width: 80, paint: plain }).join('\n'), /59 of 60 .* broken/);
   });
 
+  it('leave columns of zeros out of the summary where it would be too wide, and only there', () => {
+    const results = [bad, { ...bad, variant: 'with a rather long name' }];
+    const [wide, narrow] = [120, 62].map((width) => summarise(results, { width, paint: plain }).join('\n'));
+    assert.match(wide, /hung/);
+    assert.doesNotMatch(narrow, /hung/);
+    assert.match(narrow, /│ {3}with a rather long name │ 59 of 60 │ broken/);
+  });
+
   it('stay within every width', () => {
     for (let width = 40; width <= 140; width++) {
       const look = { width, paint: plain };
