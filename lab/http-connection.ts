@@ -20,6 +20,9 @@ export interface HttpConnection {
   lastUsedMs: number;
 }
 
+/** The error of a connection whose end was known before the second request was sent. */
+export const CLOSED_IN_TIME = 'closed-in-time';
+
 /** Starts to connect, and returns before the connection is there. */
 export function open(target: {
   readonly host: string;

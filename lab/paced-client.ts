@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Answer, ask, open } from './http-connection.ts';
+import { type Answer, ask, CLOSED_IN_TIME, open } from './http-connection.ts';
 import type { ClientReport, ExchangeReport } from './keepalive-client.ts';
 
 /** A connection of the plan, which is a JSON array of these. */
@@ -24,9 +24,6 @@ export interface PacedConnection {
   /** The second request goes over another connection, from this port and opened for it; it is the one reported. */
   readonly freshPort: number | null;
 }
-
-/** The error of a connection whose end was known before the second request was sent. */
-export const CLOSED_IN_TIME = 'closed-in-time';
 
 /** From one connection's opening to the next one's. */
 const OPENING_GAP_MS = 2;
