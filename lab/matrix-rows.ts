@@ -126,4 +126,7 @@ export const MATRIX_ROWS: readonly MatrixRow[] = [
   },
 ];
 
-export const MATRIX_ROW_NAMES: readonly string[] = MATRIX_ROWS.map(({ name }) => name);
+/** As a row is called on the command line: 'L7, well ordered' is l7-well-ordered. */
+export function slugOf(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
+}

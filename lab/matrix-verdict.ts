@@ -8,6 +8,7 @@ import { CLOSED_IN_TIME } from './http-connection.ts';
 import type { ExchangeReport } from './keepalive-client.ts';
 import {
   BY_SEVERITY,
+  CABLE_MS,
   type CellOutcome,
   type MatrixCell,
   type MatrixRowResult,
@@ -56,7 +57,14 @@ export function judgeRow(row: MatrixRow, evidence: RowEvidence): MatrixRowResult
 
 function outcomeOf(connection: Connection | undefined): CellOutcome {
   if (connection === undefined) return 'error';
-  return connection.error === CLOSED_IN_TIME ? CLOSED_IN_TIME : connection.outcome;
+  if (connection.error === CLOSED_IN_TIME) return CLOSED_IN_TIME;
+  return hungUntilClosed(connection) ? 'hung' : connection.outcome;
+}
+
+/** No race: the request reached no server, an answer was overdue, and then the server closed for its own reasons. */
+function hungUntilClosed({ outcome, backendAfter, secondRequestMs, secondEndMs }: Connection): boolean {
+  const waitedMs = (secondEndMs ?? 0) - (secondRequestMs ?? 0);
+  return outcome === 'closed-by-server' && backendAfter === null && waitedMs >= 2 * CABLE_MS;
 }
 
 /** hushlb makes no RST of its own, except in its stateful mode. */

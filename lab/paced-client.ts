@@ -5,6 +5,7 @@
  *
  *     node paced-client.js --plan plan.json --patience 3000
  */
+import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -27,6 +28,9 @@ export interface PacedConnection {
 
 /** From one connection's opening to the next one's. */
 const OPENING_GAP_MS = 2;
+const DISCARD_PORT = 9;
+/** Longer than there and back. */
+const NEIGHBOUR_MS = 1000;
 /** How long before its request a fresh connection is opened: longer than a handshake takes. */
 const FRESH_LEAD_MS = 1000;
 
@@ -37,6 +41,17 @@ const patienceMs = Number(values.patience);
 
 function report(line: ClientReport): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+/**
+ * Behind a long cable the next hop's ARP answer takes as long as a handshake. A SYN that waited for it would be repeated
+ * while its answer is under way, and round-robin send the two to different backends.
+ */
+async function findNeighbour(host: string): Promise<void> {
+  const socket = createSocket('udp4');
+  socket.send('', DISCARD_PORT, host);
+  await sleep(NEIGHBOUR_MS);
+  socket.close();
 }
 
 async function converse(planned: PacedConnection): Promise<void> {
@@ -67,6 +82,7 @@ async function converse(planned: PacedConnection): Promise<void> {
 }
 
 const plan = JSON.parse(readFileSync(values.plan, 'utf8')) as PacedConnection[];
+await findNeighbour(plan[0].host);
 const start = Date.now();
 const running: Promise<void>[] = [];
 for (const [position, planned] of plan.entries()) {
