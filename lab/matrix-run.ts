@@ -12,6 +12,7 @@ import { type Planned, planRow } from './matrix-plan.ts';
 import type { MatrixRow } from './matrix-rows.ts';
 import { judgeRow } from './matrix-verdict.ts';
 import { buildNetwork } from './network.ts';
+import { parsePackets } from './packets.ts';
 import { type HostProcess, labProgram, pause, startProcess } from './processes.ts';
 import { openRun, removeRun, runDirectory } from './runs.ts';
 import { isEvent, parseReport } from './stage.ts';
@@ -113,7 +114,8 @@ async function perform(stage: RowStage, plan: readonly Planned[]): Promise<Matri
     const reports = await converse(stage, plan);
     await pause(AFTERMATH_MS, signal);
     const framesLost = captures.stop();
-    return judgeRow(row, { plan, reports, frames: captures.frames, framesLost, roles: rolesOf(row), backends });
+    const packets = parsePackets(captures.frames);
+    return judgeRow(row, { plan, reports, packets, framesLost, roles: rolesOf(row), backends });
   } finally {
     captures.stop();
   }

@@ -2,7 +2,6 @@
  * From a row's captures and its client's reports to its cells: what became of each connection, counted, and whether the
  * cell is what the row promised. lab/matrix-run.ts calls it.
  */
-import type { CapturedFrame } from './captures.ts';
 import { type Connection, countOwnResets, judgeConnections, type Roles } from './connections.ts';
 import { CLOSED_IN_TIME } from './http-connection.ts';
 import type { ExchangeReport } from './keepalive-client.ts';
@@ -21,22 +20,22 @@ import {
 import { beforeNat } from './matrix-nat.ts';
 import { momentsOfRow, type Planned } from './matrix-plan.ts';
 import type { MatrixRow } from './matrix-rows.ts';
-import { parsePackets } from './packets.ts';
+import type { Packet } from './packets.ts';
 
 /** What a row's run brings home. */
 export interface RowEvidence {
   readonly plan: readonly Planned[];
   readonly reports: readonly ExchangeReport[];
-  readonly frames: readonly CapturedFrame[];
+  readonly packets: readonly Packet[];
   readonly framesLost: number;
   readonly roles: Roles;
   readonly backends: readonly string[];
 }
 
 export function judgeRow(row: MatrixRow, evidence: RowEvidence): MatrixRowResult {
-  const { plan, reports, frames, framesLost, roles, backends } = evidence;
-  const captured = parsePackets(frames);
-  const seen = row.between.kind === 'nft' ? captured.map((packet) => beforeNat(packet, backends)) : captured;
+  const { plan, reports, framesLost, roles, backends } = evidence;
+  const translated = row.between.kind === 'nft';
+  const seen = evidence.packets.map((packet) => (translated ? beforeNat(packet, backends) : packet));
   // A layer-7 balancer has connections of its own to the servers, whose ports may be the same.
   const packets = seen.filter(({ source, destination }) => [source, destination].includes(roles.clientAddress));
   const connections = new Map(judgeConnections(reports, packets, roles).map((each) => [each.id, each]));
