@@ -12,6 +12,7 @@ import { planRow } from '../../lab/matrix-plan.ts';
 import { describeMatrix } from '../../lab/matrix-report.ts';
 import { MATRIX_ROWS, type MatrixRow, slugOf } from '../../lab/matrix-rows.ts';
 import { type End, judgeCells, judgeRow } from '../../lab/matrix-verdict.ts';
+import type { Packet } from '../../lab/packets.ts';
 import { BALANCER_ADDRESS, backendAddress, CLIENT_ADDRESS, VIP } from '../../lab/topology.ts';
 import { ORDERINGS as SIMULATED_ORDERINGS, simulateMatrix } from '../../simulate/matrix.ts';
 import { settings } from '../simulate/settings.ts';
@@ -117,7 +118,12 @@ describe('a cell', () => {
 });
 
 /** One connection of the cell b<c<s, as it was captured and as the client tells it. */
-function judged(row: MatrixRow, lines: string, second: Partial<ExchangeReport>): MatrixRowResult {
+function judged(
+  row: MatrixRow,
+  lines: string,
+  second: Partial<ExchangeReport>,
+  captured = (packet: Packet): Packet => packet,
+): MatrixRowResult {
   const [planned] = planRow(row, 1, 1).filter(({ cell }) => cell === 2);
   const common = { event: 'exchange', localPort: 40001, status: 200, backend: 'b2', error: null } as const;
   const { connection } = planned.paced;
@@ -127,11 +133,22 @@ function judged(row: MatrixRow, lines: string, second: Partial<ExchangeReport>):
       { ...common, connection, round: 'first', sentAtMs: START_MS, endedAtMs: START_MS + 3 },
       { ...common, connection, round: 'second', sentAtMs: START_MS + 3601, endedAtMs: START_MS + 3851, ...second },
     ],
-    packets: story(lines),
+    packets: story(lines).map(captured),
     framesLost: 0,
     roles: ROLES,
     backends: ['b1', 'b2', 'b3'],
   });
+}
+
+/** The packet as it is captured where NAT has translated it: between its host and a backend. */
+function behindNat(packet: Packet): Packet {
+  const toBackend = packet.destination === VIP;
+  const inside = packet.host.startsWith('b') || (packet.host === 'lb' && toBackend === (packet.direction === 'out'));
+  if (!inside) return packet;
+  const backend = backendAddress('b2');
+  return toBackend
+    ? { ...packet, source: BALANCER_ADDRESS, destination: backend }
+    : { ...packet, source: backend, destination: BALANCER_ADDRESS };
 }
 
 describe('a row', () => {
@@ -154,6 +171,9 @@ describe('a row', () => {
     const endedAtMs = START_MS + 4602;
     const { cells } = judged(stateless, HUNG_UNTIL_FIN, { ...lost, error: 'closed', endedAtMs });
     assert.deepEqual(cells[2].outcomes, { hung: 1 });
+    // It reached the server, however late.
+    const reached = judged(stateless, RACED, { ...lost, error: 'closed', endedAtMs });
+    assert.deepEqual(reached.cells[2].outcomes, { 'closed-by-server': 1 });
     // Not overdue yet.
     const early = judged(stateless, HUNG_UNTIL_FIN, { ...lost, error: 'closed' });
     assert.deepEqual(early.cells[2].outcomes, { 'closed-by-server': 1 });
@@ -169,10 +189,10 @@ describe('a row', () => {
 
   it('sees through NAT who sent an RST', () => {
     const nat = rowNamed('NAT, by chance');
-    // As it is captured between the NAT's host and the backends.
-    const [inside, outside] = [RESET_BY_STRANGER.replaceAll('b3>client', 'b3>lb>client'), RESET_BY_BALANCER];
-    assert.deepEqual(judged(nat, inside, reset).cells[2].outcomes, { 'reset-by-backend': 1 });
-    assert.deepEqual(judged(nat, outside, reset).cells[2].outcomes, { 'reset-by-balancer': 1 });
+    const outcome = (lines: string): object =>
+      judged(nat, lines.replaceAll(/(b\d)>client/g, '$1>lb>client'), reset, behindNat).cells[2].outcomes;
+    assert.deepEqual(outcome(RESET_BY_STRANGER), { 'reset-by-backend': 1 });
+    assert.deepEqual(outcome(RESET_BY_BALANCER), { 'reset-by-balancer': 1 });
     const [packet] = story(KEPT);
     const backend = backendAddress('b3');
     const request = { ...packet, source: BALANCER_ADDRESS, destination: backend };
