@@ -8,6 +8,7 @@
  * Several ports, each with an idle timeout of its own: --port 8001 --idle 2000 --port 8002 --idle 4000.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({
@@ -40,9 +41,28 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   else response.writeHead(200, { 'X-Backend': values.name, 'Content-Length': line.length }).end(line);
 }
 
+/** Node takes a longer one for none at all, and fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+const idleTimers = new WeakMap<Socket, NodeJS.Timeout>();
+
+/** In place of Node's own keepAliveTimeout, to which it adds a second. */
+function closeWhenIdle({ socket }: IncomingMessage, response: ServerResponse, idleMs: number): void {
+  clearTimeout(idleTimers.get(socket));
+  response.once('finish', () => {
+    idleTimers.set(
+      socket,
+      setTimeout(() => socket.destroy(), Math.min(idleMs, LONGEST_TIMER_MS)),
+    );
+  });
+}
+
 for (const [i, port] of values.port.entries()) {
-  // Newer Nodes add a second to the idle timeout unless they are told not to.
-  const server = Object.assign(createServer(answer), { keepAliveTimeoutBuffer: 0 });
-  server.keepAliveTimeout = Number(values.idle[i] ?? 0);
+  const idleMs = Number(values.idle[i] ?? 0);
+  const server = createServer((request, response) => {
+    if (idleMs > 0) closeWhenIdle(request, response, idleMs);
+    answer(request, response);
+  });
+  server.keepAliveTimeout = 0;
   server.listen(Number(port), '0.0.0.0');
 }

@@ -113,10 +113,16 @@ function allowed(row: MatrixRow, cell: number, moment: MomentKind): CellOutcome[
   return ['kept', 'closed-in-time', race, ...(forgets ? [row.forgotten, row.promised[cell]] : [])];
 }
 
+const MOMENT_WORDS: Readonly<Record<MomentKind, string>> = {
+  last: 'at the last moment',
+  race: 'as the FIN came',
+  fresh: 'over a new connection',
+};
+
 function strays({ kind, outcomes }: MomentResult, allowedOutcomes: readonly CellOutcome[]): string[] {
   return BY_SEVERITY.filter((outcome) => outcomes[outcome] !== undefined && !allowedOutcomes.includes(outcome)).map(
     (outcome) =>
-      `${kind}: promised ${[...new Set(allowedOutcomes)].join(' or ')}; seen: ${outcomes[outcome]} ${outcome}`,
+      `${MOMENT_WORDS[kind]}: promised ${[...new Set(allowedOutcomes)].join(' or ')}; seen: ${outcomes[outcome]} ${outcome}`,
   );
 }
 

@@ -241,7 +241,7 @@ describe('the table', () => {
     const text = describeMatrix(result, { width: 80, paint: plain }).join('\n');
     assert.match(text, /^stateless +✕RST lb +kept/m);
     assert.match(text, /Promise broken:\n {2}✕ stateless, c<b<s: promised kept as the worst; seen: RST lb\n/);
-    assert.match(text, /✕ stateless, c<b<s: last: promised kept; seen: 1 RST lb/);
+    assert.match(text, /✕ stateless, c<b<s: at the last moment: promised kept; seen: 1 RST lb/);
   });
 
   it('fits every width', () => {
