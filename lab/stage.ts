@@ -134,7 +134,7 @@ export function collectReport(stage: Stage, line: string): void {
   if (report?.event === 'exchange') stage.reports.push(report);
 }
 
-function parseReport(line: string): ClientReport | undefined {
+export function parseReport(line: string): ClientReport | undefined {
   return line.startsWith('{') ? (JSON.parse(line) as ClientReport) : undefined;
 }
 

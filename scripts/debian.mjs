@@ -34,6 +34,12 @@ export const requests = {
   file: '/usr/lib/python3/dist-packages/requests/__init__.py',
   without: 'the scenarios direct-race and l7-idle cannot run',
 };
+export const nftables = {
+  name: 'nftables',
+  command: 'nft',
+  services: ['nftables'],
+  without: "lab matrix lacks the rows of the kernel's NAT",
+};
 
 const POLICY = '/usr/sbin/policy-rc.d';
 const FORBIDDEN = 101;

@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { haproxy, installPackages, iproute2, nginx, requests } from './debian.mjs';
+import { haproxy, installPackages, iproute2, nftables, nginx, requests } from './debian.mjs';
 import { Failure, main, root, step } from './steps.mjs';
 
 const JOINER = join('scripts', 'join.mjs');
@@ -89,4 +89,4 @@ function readJson(path) {
 }
 
 if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
-  await main(() => setUp([nginx, haproxy, requests]));
+  await main(() => setUp([nginx, haproxy, requests, nftables]));

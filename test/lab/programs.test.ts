@@ -3,8 +3,11 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { inNamespace } from '../../io/namespace.ts';
 import type { ClientReport, ExchangeReport } from '../../lab/keepalive-client.ts';
@@ -194,6 +197,47 @@ describe('http-server', () => {
     await server.stop();
     const answers = reports.flatMap((report) => (report.event === 'exchange' ? [[report.status, report.backend]] : []));
     assert.deepEqual(answers, Array(6).fill([200, 'b2']));
+  });
+});
+
+describe('paced-client', () => {
+  it('sends again on each connection after its own pause, and says what became of it', async () => {
+    // Connections to the first port are closed long before the pause is over, to the second long after.
+    const ports = ['--port', '8091', '--idle', '200', '--port', '8092', '--idle', '3600000'];
+    const server = start('http-server', ['--name', 'b3', ...ports]);
+    await pause(500, never);
+    const target = { host: '127.0.0.1', method: 'GET', pauseMs: 1500, freshPort: null };
+    const plan = [
+      { ...target, connection: 0, port: 8091, localPort: 20_001 },
+      { ...target, connection: 1, port: 8092, localPort: 20_002 },
+      { ...target, connection: 2, port: 8092, localPort: 20_003, freshPort: 20_004 },
+      { ...target, connection: 3, port: 8093, localPort: 20_005 },
+    ];
+    const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-paced-'));
+    const file = join(directory, 'plan.json');
+    writeFileSync(file, JSON.stringify(plan));
+    const reports: ClientReport[] = [];
+    const client = start('paced-client', ['--plan', file], (line) => reports.push(JSON.parse(line) as ClientReport));
+    await client.waitForLine((line) => line.includes('"done"'), 15_000, never);
+    await client.stop();
+    await server.stop();
+    rmSync(directory, { recursive: true });
+    const told = reports.flatMap((report) => (report.event === 'exchange' ? [report] : []));
+    const shape = ({ round, localPort, status, error }: ExchangeReport): unknown[] => [round, localPort, status, error];
+    const of = (id: number): unknown[][] => told.filter(({ connection }) => connection === id).map(shape);
+    assert.deepEqual(of(0), [
+      ['first', 20_001, 200, null],
+      ['second', 20_001, null, 'closed-in-time'],
+    ]);
+    assert.deepEqual(of(1), [
+      ['first', 20_002, 200, null],
+      ['second', 20_002, 200, null],
+    ]);
+    assert.deepEqual(of(2), [
+      ['first', 20_004, 200, null],
+      ['second', 20_004, 200, null],
+    ]);
+    assert.deepEqual(of(3), [['first', 20_005, null, 'ECONNREFUSED']]);
   });
 });
 

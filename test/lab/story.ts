@@ -2,7 +2,7 @@
  * Recorded stories for the tests of lab/: the packets of one connection, written by hand, one line a packet. Not a test.
  */
 import type { Packet } from '../../lab/packets.ts';
-import { ACK, PSH, RST, SYN } from '../../wire/tcp.ts';
+import { ACK, FIN, PSH, RST, SYN } from '../../wire/tcp.ts';
 
 export const ROLES = { client: 'client', clientAddress: '198.18.0.2', balancer: 'lb' };
 export const VIP = '198.18.10.1';
@@ -14,6 +14,7 @@ const FLAGS: Record<string, number> = {
   ACK,
   RST,
   'RST-ACK': RST | ACK,
+  'FIN-ACK': FIN | ACK,
   'GET /': PSH | ACK,
   '200 OK': PSH | ACK,
 };
@@ -84,6 +85,19 @@ export const RESET_BY_STRANGER = `${OPENING}
 export const RESET_BY_BALANCER = `${OPENING}
   3602 client>lb GET / 141 541
   3603 lb>client RST 541 0
+`;
+
+/** The request vanishes, and the server closes much later. */
+export const HUNG_UNTIL_FIN = `${OPENING}
+  3602 client>nowhere GET / 141 541
+  4602 b2>client FIN-ACK 541 141
+`;
+
+/** The request and the server's FIN cross. */
+export const RACED = `${OPENING}
+  3602 b2>client FIN-ACK 541 141
+  3602 client>lb>b2 GET / 141 541
+  3604 b2>client RST 541 0
 `;
 
 export const HUNG = `${OPENING}
