@@ -9,17 +9,30 @@ import { webServerKind } from './backends.ts';
 import type { Style } from './draw.ts';
 import { LabError } from './errors.ts';
 import { type ExperimentOptions, runExperiment } from './experiment.ts';
-import { examine } from './findings.ts';
+import { type Evidence, examine } from './findings.ts';
 import { checkPrograms } from './programs.ts';
 import { describeResult, describeScenario, type Look, summarise } from './report.ts';
 import { checkPrerequisites } from './runs.ts';
 import { type Scenario, titleOf } from './scenario.ts';
 import { checkPromise, type RunResult } from './scenarios.ts';
 
+/** Someone who wants to know more of each run than its result, while it is there. */
+export interface SessionObserver {
+  /** Before anything is built. */
+  open(): void;
+  /** The evidence is forgotten afterwards. */
+  ran(scenario: Scenario, evidence: Evidence, result: RunResult): void;
+  /** After the last run; returns lines for people. */
+  complete(): string[];
+  /** At the end, however that came. */
+  close(): void;
+}
+
 export interface SessionOptions extends Pick<ExperimentOptions, 'connections' | 'backends' | 'seed'> {
   readonly scenarios: readonly Scenario[];
   /** Where the results go as JSON, if anywhere. */
   readonly jsonFile: string | undefined;
+  readonly observer?: SessionObserver | undefined;
   /** Columns of the terminal. */
   readonly width: number;
 }
@@ -41,6 +54,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
   checkPrerequisites();
   checkPrograms(options.scenarios);
   if (options.jsonFile !== undefined) checkWritable(options.jsonFile);
+  options.observer?.open();
   const interrupt = new AbortController();
   const handlers = Object.entries(SIGNALS).map(([name, exitCode]) => {
     const handler = (): void => interrupt.abort(new Interruption(exitCode));
@@ -51,6 +65,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
   try {
     const results = await runAll(options, interrupt.signal, status);
     if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, toJson(options, results));
+    for (const line of options.observer?.complete() ?? []) process.stdout.write(`${line}\n`);
     return results.every(({ promise }) => promise.held) ? 0 : 1;
   } catch (error) {
     if (!(error instanceof Interruption)) throw error;
@@ -58,6 +73,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
     return error.exitCode;
   } finally {
     status.clear();
+    options.observer?.close();
     for (const { name, handler } of handlers) process.removeListener(name, handler);
   }
 }
@@ -76,6 +92,7 @@ async function runAll(options: SessionOptions, signal: AbortSignal, status: Stat
     const evidence = await runExperiment(scenario, { connections, backends, seed, signal, progress });
     const result = checkPromise(scenario, examine(evidence, scenario.shows));
     results.push(result);
+    options.observer?.ran(scenario, evidence, result);
     print([...describeResult(result, look), '']);
   }
   if (results.length > 1) print(summarise(results, look));
