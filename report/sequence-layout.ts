@@ -4,7 +4,7 @@
  *
  * Rows are as far apart as people need to read them, whatever the time between them; a long silence is a gap, marked with
  * its length. An arrow is level, as nearly all packets of the lab arrive at once. It slopes where a packet was under way
- * for a while and another one left meanwhile: so do a request and a FIN cross that meet on a long cable.
+ * for a while: so do a request and a FIN cross that meet on a long cable.
  */
 import { entriesText, hostLabel, tableRemarks, wrap } from '../lab/draw.ts';
 import type { Hop, Ladder, PacketRow, TableRow } from '../lab/ladder.ts';
@@ -29,7 +29,7 @@ export interface Measures {
 export const WIDE: Measures = {
   timeWidth: 84,
   leastSpacing: 120,
-  mostSpacing: 230,
+  mostSpacing: 300,
   tableWidth: 176,
   width: 960,
   rowHeight: 34,
@@ -98,9 +98,9 @@ export interface SequenceLayout {
 }
 
 /** A silence worth a mark. */
-const GAP_MS = 400;
-/** Packets that take less time than this arrive at once, to the eye. */
-const UNDER_WAY_MS = 1;
+const GAP_MS = 800;
+/** Packets that take less time than this arrive at once, to the eye; the shortest of long cables takes 5 ms. */
+const UNDER_WAY_MS = 3;
 const LANE_MARGIN = 14;
 
 export function layOut(ladder: Ladder, measures: Measures): SequenceLayout {
@@ -120,10 +120,9 @@ export function layOut(ladder: Ladder, measures: Measures): SequenceLayout {
     width: lanesRight + tableWidth,
     height: bottom + 2,
     lanes,
-    arrows: rows.packets.flatMap(({ row, y }, i) => {
-      const next = rows.packets[i + 1]?.row.timeMs ?? Number.POSITIVE_INFINITY;
+    arrows: rows.packets.flatMap(({ row, y }) => {
       const yAt = (ms: number, flightMs: number): number =>
-        flightMs >= UNDER_WAY_MS && ms > next ? yOfTime(ms, rows.packets, bottom) : y;
+        flightMs >= UNDER_WAY_MS ? yOfTime(ms, rows.packets, bottom) : y;
       return row.hops.map((hop) => arrowOf(hop, row, lanes, yAt));
     }),
     times: [...rows.packets, ...rows.tables].map(({ row, y }) => ({ y, ms: row.timeMs })),
@@ -152,6 +151,7 @@ function placeRows({ rows }: Ladder, measures: Measures): PlacedRows {
   let y = measures.headHeight + measures.rowHeight;
   for (const row of rows) {
     if (row.kind === 'table') {
+      if (saysNothingNew(row, tables.at(-1)?.row)) continue;
       tables.push({ row, y });
       y += Math.max(measures.rowHeight, (1 + remarksOf(row, measures).length) * measures.lineHeight + 12);
       continue;
@@ -166,6 +166,10 @@ function placeRows({ rows }: Ladder, measures: Measures): PlacedRows {
     y += measures.rowHeight;
   }
   return { packets, tables, gaps, bottom: y - measures.rowHeight / 2 };
+}
+
+function saysNothingNew(row: TableRow, before: TableRow | undefined): boolean {
+  return row.entries === before?.entries && tableRemarks(row).length === 0;
 }
 
 function arrowOf(

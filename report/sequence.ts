@@ -32,7 +32,9 @@ const HEAD_HALF = 4.5;
 /** A label stands so far above its arrow. */
 const LABEL_LIFT = 6;
 /** Width of a character over the font's size, where no one can measure: ours are a little narrower. */
-const CHARACTER = 0.6;
+const CHARACTER = 0.57;
+/** Over the arrow's ends, before it is cut. */
+const OVERHANG = 10;
 const TABLE_PAD = 10;
 
 export function drawSequence(ladder: Ladder, { id, title, measures, addresses }: SequenceOptions): Markup {
@@ -173,9 +175,9 @@ function drawLabel(arrow: Arrow, layout: SequenceLayout): Markup {
   const level = fromY === toY;
   const long = row.reset ? `${row.label} from ${hostLabel(row.hops[0].from)}` : row.label;
   const plain = hop.to === null ? `${row.label}, lost` : long;
-  const inTunnel = hop.tunnel === null ? 0 : hop.tunnel.length + 1;
+  const inTunnel = hop.tunnel === null ? 0 : hop.tunnel.length;
   const width = (plain.length + inTunnel) * font * CHARACTER;
-  const span = Math.abs(toX - fromX) - HEAD_LENGTH;
+  const span = Math.abs(toX - fromX) - HEAD_LENGTH + OVERHANG;
   // Of crossing arrows the middles meet: a label stays near its sender.
   const along = level ? 0.5 : 0.3;
   const x = Math.max(layout.measures.timeWidth + width / 2 - 8, fromX + (toX - fromX) * along);

@@ -81,7 +81,7 @@ p { margin: 0; max-width: 70ch; text-wrap: pretty; }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
 
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 26px 28px 28px; margin: 24px 0; scroll-margin-top: 12px; }
-.card > h2 + p { margin-top: 10px; }
+.card > h2 + p, .title-row + p { margin-top: 10px; }
 .part { margin-top: 28px; }
 .part > h3 { margin-bottom: 10px; }
 .note { font-size: 0.875rem; color: var(--soft); margin-top: 8px; }
@@ -139,7 +139,7 @@ p { margin: 0; max-width: 70ch; text-wrap: pretty; }
 svg { display: block; max-width: 100%; height: auto; font-family: inherit; }
 svg.narrow { display: none; }
 svg text { fill: var(--ink); font-size: 13px; }
-.halo { paint-order: stroke; stroke: var(--card); stroke-width: 4px; stroke-linejoin: round; }
+.halo { paint-order: stroke; stroke: var(--card); stroke-width: 6px; stroke-linejoin: round; }
 .lane-name { text-anchor: middle; font-weight: 660; font-size: 14.5px; }
 svg .lane-name.table-name { fill: var(--table); }
 svg .lane-address, svg .time { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 11px; fill: var(--soft); }
@@ -173,7 +173,7 @@ svg .table-remark { font-size: 12px; }
 .topology .host rect { fill: var(--well); stroke: var(--line); }
 .topology .host.balancer rect { fill: var(--table-well); stroke: var(--table); }
 svg .host-name { font-weight: 660; font-size: 14px; }
-svg .address, svg .route { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 11.5px; white-space: pre; }
+svg .address, svg .route { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 11px; white-space: pre; }
 svg .route { fill: var(--soft); }
 svg .vip { fill: var(--table); font-weight: 700; }
 .network + .network { margin-top: 34px; }
@@ -207,7 +207,8 @@ footer { padding-top: 8px; padding-bottom: 56px; color: var(--soft); font-size: 
   svg.narrow { display: block; width: 100%; max-width: 470px; }
   .two { grid-template-columns: 1fr; }
   svg text { font-size: 10.5px; }
-  svg .lane-name { font-size: 12px; }
+  svg .lane-name { font-size: 11px; }
+  svg .address, svg .route { font-size: 11px; }
   svg .time, svg .table-remark { font-size: 9.5px; }
   svg .gap-label { font-size: 11.5px; }
   svg .host-name { font-size: 13.5px; }

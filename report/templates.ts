@@ -49,14 +49,14 @@ export const OVERVIEW = `<nav class="card" aria-labelledby="overview">
 <span class="name"><%= run.name %><% if (run.variant !== null) { %> <span class="variant"><%= run.variant %></span><% } %></span>
 <%~ include('@bar', { parts: run.outcomes, small: true }) %>
 <span class="counts"><%= run.outcomesInWords %></span>
-<%~ include('@badge', run) %>
+<%~ include('@badge', { held: run.held, what: '' }) %>
 </a></li>
 <% } %></ol>
 <p class="elsewhere"><a href="#networks">The networks, with their addresses</a></p>
 </nav>
 `;
 
-export const BADGE = `<span class="badge <%= it.held ? 'held' : 'broken' %>"><%= it.held ? '✓ held' : '✕ broken' %></span>`;
+export const BADGE = `<span class="badge <%= it.held ? 'held' : 'broken' %>"><%= it.held ? '✓' : '✕' %> <%= it.what %><%= it.held ? 'held' : 'broken' %></span>`;
 
 export const BAR = `<span class="bar<%= it.small ? ' small' : '' %>" aria-hidden="true"><% for (const part of it.parts) { %><i class="<%= part.className %>" style="flex:<%= part.count %>"><% if (!it.small && part.roomy) { %><b><%= part.count %></b><% } %></i><% } %></span>`;
 
@@ -73,7 +73,7 @@ export const NETWORKS = `<section class="card" id="networks">
 
 export const RUN = `<section class="card run-section" id="<%= it.id %>" aria-labelledby="<%= it.id %>-name">
 <div class="title-row"><h2 id="<%= it.id %>-name"><%= it.name %><% if (it.variant !== null) { %> <span class="variant"><%= it.variant %></span><% } %></h2>
-<%~ include('@badge', it) %></div>
+<%~ include('@badge', { held: it.held, what: 'promise ' }) %></div>
 <p><%= it.story %></p>
 <dl class="settings"><% for (const [term, value] of it.settings) { %><div><dt><%= term %></dt><dd><%= value %></dd></div><% } %></dl>
 <div class="two">

@@ -19,7 +19,7 @@ interface Line {
   readonly className: string;
 }
 
-const WIDE = { box: 208, columnGap: 50, rowGap: 14, indent: 0 };
+const WIDE = { box: 224, columnGap: 36, rowGap: 14, indent: 0 };
 const NARROW = { box: 268, columnGap: 0, rowGap: 12, indent: 22 };
 const HEAD = 26;
 const LINE = 17;
