@@ -1,9 +1,10 @@
 /**
- * `hushlb lab list | run | clean`: the laboratory on the command line. The work is lab/'s.
+ * `hushlb lab list | run | matrix | clean`: the laboratory on the command line. The work is lab/'s.
  */
 import type { Argv, CommandModule } from 'yargs';
 import { checkPrerequisites, findRuns, removeRun } from '../lab/runs.ts';
 import { SCENARIO_NAMES, SCENARIOS } from '../lab/scenarios.ts';
+import { labMatrixCommand } from './lab-matrix.ts';
 import { labRunCommand } from './lab-run.ts';
 
 export const labCommand: CommandModule = {
@@ -17,8 +18,9 @@ export const labCommand: CommandModule = {
       )
       .command(listCommand)
       .command(labRunCommand)
+      .command(labMatrixCommand)
       .command(cleanCommand)
-      .demandCommand(1, 1, 'expected a command: lab list, lab run or lab clean'),
+      .demandCommand(1, 1, 'expected a command: lab list, lab run, lab matrix or lab clean'),
   handler: () => {},
 };
 

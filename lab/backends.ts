@@ -9,12 +9,16 @@ import { LabError } from './errors.ts';
 import { type HostProcess, HUSHLB, labProgram, logMessage, pause, startProcess } from './processes.ts';
 import { findProgram } from './programs.ts';
 
-export interface BackendOptions {
+/** Where a web server listens, and after what time it closes connections there that idle: an hour unless it matters. */
+export interface Site {
+  readonly port: number;
+  readonly idleTimeoutMs?: number;
+}
+
+export interface BackendOptions extends Site {
   readonly name: string;
   readonly namespace: string;
-  readonly port: number;
-  /** The web server's idle timeout; an hour unless it matters. */
-  readonly idleTimeoutMs?: number;
+  readonly furtherSites?: readonly Site[];
   /** What this machine has, unless it matters. */
   readonly webServer?: WebServer;
   /** False where packets come without a tunnel, and the kernel takes them as they are. */
@@ -33,7 +37,7 @@ const HOUR_MS = 3_600_000;
 
 /** Starts both programs and resolves when the backend serves. Rejects with a LabError or the signal's reason. */
 export async function startBackend(options: BackendOptions, signal: AbortSignal): Promise<void> {
-  const { name, namespace, port, onUnexpectedEnd, started } = options;
+  const { name, namespace, onUnexpectedEnd, started } = options;
   const web = startProcess({ ...webServer(options), namespace, onUnexpectedEnd });
   started(web);
   if (options.tunnelled !== false) {
@@ -46,7 +50,7 @@ export async function startBackend(options: BackendOptions, signal: AbortSignal)
     started(decap);
     await decap.waitForLine((line) => logMessage(line) === 'ready', READY_PATIENCE_MS, signal);
   }
-  await waitForListener(namespace, port, web.name, signal);
+  for (const { port } of sitesOf(options)) await waitForListener(namespace, port, web.name, signal);
 }
 
 /** The web server that this machine's backends run unless a scenario says otherwise. */
@@ -55,12 +59,15 @@ export function webServerKind(): WebServer {
 }
 
 function webServer(options: BackendOptions): { name: string; command: string[] } {
-  const { name, port, directory, idleTimeoutMs = HOUR_MS } = options;
+  const { name, directory } = options;
   const nginx = findProgram('nginx');
   if (nginx === undefined || options.webServer === 'node') {
-    const settings = { name, port, idle: idleTimeoutMs };
-    const words = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]);
-    return { name: `the HTTP server on ${name}`, command: [process.execPath, labProgram('http-server'), ...words] };
+    const words = sitesOf(options).flatMap(({ port, idleTimeoutMs }) => [
+      ...['--port', String(port)],
+      ...['--idle', String(idleTimeoutMs)],
+    ]);
+    const command = [process.execPath, labProgram('http-server'), '--name', name, ...words];
+    return { name: `the HTTP server on ${name}`, command };
   }
   const own = `${directory}/${name}`;
   mkdirSync(own);
@@ -68,9 +75,24 @@ function webServer(options: BackendOptions): { name: string; command: string[] }
   return { name: `nginx on ${name}`, command: [nginx, '-p', own, '-c', `${own}/nginx.conf`, '-e', 'stderr'] };
 }
 
-function nginxConfiguration({ name, port, idleTimeoutMs = HOUR_MS }: BackendOptions, directory: string): string {
+function sitesOf({ port, idleTimeoutMs = HOUR_MS, furtherSites = [] }: BackendOptions): Required<Site>[] {
+  return [{ port, idleTimeoutMs }, ...furtherSites.map((site) => ({ idleTimeoutMs: HOUR_MS, ...site }))];
+}
+
+function nginxConfiguration(options: BackendOptions, directory: string): string {
+  const { name } = options;
   const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (kind) => `  ${kind}_temp_path ${directory}/${kind};`,
+  );
+  const servers = sitesOf(options).map(
+    ({ port, idleTimeoutMs }) => `  server {
+    listen ${port};
+    keepalive_timeout ${idleTimeoutMs}ms;
+    location / {
+      add_header X-Backend ${name};
+      return 200 "${name}\\n";
+    }
+  }`,
   );
   return `daemon off;
 master_process off;
@@ -81,16 +103,9 @@ events { worker_connections 4096; }
 http {
   access_log off;
 ${scratch.join('\n')}
-  keepalive_timeout ${idleTimeoutMs}ms;
   keepalive_requests 1000000;
   default_type text/plain;
-  server {
-    listen ${port};
-    location / {
-      add_header X-Backend ${name};
-      return 200 "${name}\\n";
-    }
-  }
+${servers.join('\n')}
 }
 `;
 }

@@ -22,8 +22,8 @@ export interface BalancerOptions {
   /** Of its host: 'lb'. */
   readonly name: string;
   readonly namespace: string;
-  readonly settings: BalancerSettings;
-  readonly backends: readonly string[];
+  /** Its file, as `balancerConfiguration` writes it. */
+  readonly configuration: string;
   readonly directory: string;
   readonly onUnexpectedEnd: (error: LabError) => void;
 }
@@ -32,7 +32,7 @@ const READY_PATIENCE_MS = 10_000;
 
 export function startBalancer(options: BalancerOptions): HostProcess {
   const file = `${options.directory}/${options.name}.yaml`;
-  writeFileSync(file, balancerConfiguration(options.settings, options.backends));
+  writeFileSync(file, options.configuration);
   return startProcess({
     name: options.name === 'lb' ? 'the balancer' : `the balancer ${options.name}`,
     namespace: options.namespace,

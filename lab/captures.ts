@@ -9,6 +9,7 @@ import { type Capture, openCapture } from '../io/capture.ts';
 import { readLink } from '../io/links.ts';
 import { inNamespace } from '../io/namespace.ts';
 import { LabError } from './errors.ts';
+import type { Network } from './network.ts';
 
 export interface CapturePoint {
   /** The host whose traffic this is. */
@@ -17,6 +18,16 @@ export interface CapturePoint {
   readonly interface: string;
   /** True where the interface is the far end of the host's cable: what it sends is what the host receives. */
   readonly farEnd: boolean;
+}
+
+/** At a host's own end of its cable. */
+export function atHost(network: Network, host: string): CapturePoint {
+  return { host, namespace: network.namespace(host), interface: 'eth0', farEnd: false };
+}
+
+/** At the router's end of it. */
+export function atRouter(network: Network, host: string): CapturePoint {
+  return { host, namespace: network.namespace('router'), interface: host, farEnd: true };
 }
 
 export interface CapturedFrame {

@@ -3,7 +3,7 @@
  * happened. Returns the evidence; what it means is lab/findings.ts's to say.
  */
 import { webServerKind } from './backends.ts';
-import { type CapturePoint, startCaptures } from './captures.ts';
+import { atHost, atRouter, type CapturePoint, startCaptures } from './captures.ts';
 import type { Roles } from './connections.ts';
 import type { Evidence } from './findings.ts';
 import { buildNetwork, type Network } from './network.ts';
@@ -124,18 +124,7 @@ function rolesOf({ scenario, balancers }: Stage): Roles {
 }
 
 function capturePoints(network: Network, { balancers, backends }: Stage, roles: Roles): CapturePoint[] {
-  const own = (host: string): CapturePoint => ({
-    host,
-    namespace: network.namespace(host),
-    interface: 'eth0',
-    farEnd: false,
-  });
-  const fromRouter = (host: string): CapturePoint => ({
-    host,
-    namespace: network.namespace('router'),
-    interface: host,
-    farEnd: true,
-  });
+  const own = (host: string): CapturePoint => atHost(network, host);
   const proxies = balancers.length === 0 && roles.balancer !== null ? [own(roles.balancer)] : [];
-  return [own('client'), ...balancers.map(fromRouter), ...proxies, ...backends.map(own)];
+  return [own('client'), ...balancers.map((host) => atRouter(network, host)), ...proxies, ...backends.map(own)];
 }

@@ -4,16 +4,18 @@
  * cannot: GET /500/12 is answered piece by piece, one every 500 ms, 12 in all.
  *
  *     node http-server.js --name b1 --port 80 --idle 12000
+ *
+ * Several ports, each with an idle timeout of its own: --port 8001 --idle 2000 --port 8002 --idle 4000.
  */
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({
   options: {
     name: { type: 'string', default: '' },
-    port: { type: 'string', default: '80' },
-    /** Milliseconds; 0 never closes. */
-    idle: { type: 'string', default: '0' },
+    port: { type: 'string', multiple: true, default: ['80'] },
+    /** Milliseconds, in the order of the ports; 0 never closes. */
+    idle: { type: 'string', multiple: true, default: [] },
   },
 });
 
@@ -32,10 +34,15 @@ function push(response: ServerResponse, everyMs: number, pieces: number): void {
   response.once('close', () => clearInterval(timer));
 }
 
-const server = createServer((request, response) => {
+function answer(request: IncomingMessage, response: ServerResponse): void {
   const [, everyMs, pieces] = /^\/(\d+)\/(\d+)$/.exec(request.url ?? '') ?? [];
-  if (pieces !== undefined) return push(response, Number(everyMs), Number(pieces));
-  response.writeHead(200, { 'X-Backend': values.name, 'Content-Length': line.length }).end(line);
-});
-server.keepAliveTimeout = Number(values.idle);
-server.listen(Number(values.port), '0.0.0.0');
+  if (pieces !== undefined) push(response, Number(everyMs), Number(pieces));
+  else response.writeHead(200, { 'X-Backend': values.name, 'Content-Length': line.length }).end(line);
+}
+
+for (const [i, port] of values.port.entries()) {
+  // Newer Nodes add a second to the idle timeout unless they are told not to.
+  const server = Object.assign(createServer(answer), { keepAliveTimeoutBuffer: 0 });
+  server.keepAliveTimeout = Number(values.idle[i] ?? 0);
+  server.listen(Number(port), '0.0.0.0');
+}

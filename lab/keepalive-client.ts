@@ -6,9 +6,10 @@
  *     node keepalive-client.js --host 198.18.10.1 --port 80 --connections 60 --seed 1 --patience 3000 \
  *         --idle 12000 --path /
  */
-import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { type Answer, ask, type HttpConnection, open } from './http-connection.ts';
+import { shuffled } from './shuffled.ts';
 
 export interface ExchangeReport {
   readonly event: 'exchange';
@@ -32,20 +33,6 @@ export interface ExchangeReport {
 /** 'idle' comes when the first round is over, 'done' after the second. */
 export type ClientReport = ExchangeReport | { readonly event: 'idle' | 'done' };
 
-interface Answer {
-  readonly status: number | null;
-  readonly backend: string | null;
-  readonly error: string | null;
-}
-
-interface Connection {
-  readonly socket: Socket;
-  /** Why it is of no more use, from the moment on that this is known: maybe while it was idle. */
-  failure: string | null;
-  settle: ((answer: Answer) => void) | null;
-  lastUsedMs: number;
-}
-
 /** The connections of a round start evenly over this time: many at once, but not all in one burst. */
 const ROUND_SPREAD_MS = 300;
 
@@ -64,65 +51,26 @@ const { values } = parseArgs({
 });
 const patienceMs = Number(values.patience);
 
-function open(): Connection {
-  const socket = connect({ host: values.host, port: Number(values.port), noDelay: true });
-  const connection: Connection = { socket, failure: null, settle: null, lastUsedMs: Date.now() };
-  const fail = (error: string): void => {
-    connection.failure ??= error;
-    connection.settle?.({ status: null, backend: null, error: connection.failure });
-  };
-  let received = '';
-  socket.setEncoding('latin1');
-  socket.on('data', (text: string) => {
-    received += text;
-    const answer = parseAnswer(received);
-    if (answer === undefined) return;
-    received = '';
-    connection.settle?.(answer);
-  });
-  socket.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
-  socket.on('close', () => fail('closed'));
-  return connection;
-}
+const target = { host: values.host, port: Number(values.port) };
 
-/** The answer, once all of it is there. The lab's servers always name a Content-Length. */
-function parseAnswer(text: string): Answer | undefined {
-  const headEnd = text.indexOf('\r\n\r\n');
-  if (headEnd < 0) return undefined;
-  const head = text.slice(0, headEnd);
-  const header = (name: string): string | undefined => new RegExp(`^${name}: (.*)$`, 'im').exec(head)?.[1]?.trim();
-  if (text.length < headEnd + 4 + Number(header('content-length') ?? 0)) return undefined;
-  return { status: Number(head.split(' ')[1]), backend: header('x-backend') ?? null, error: null };
-}
-
-function exchange(connection: Connection, path: string): Promise<Answer> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => settle({ status: null, backend: null, error: 'hung' }), patienceMs);
-    const settle = (answer: Answer): void => {
-      clearTimeout(timer);
-      connection.settle = null;
-      connection.lastUsedMs = Date.now();
-      resolve(answer);
-    };
-    if (connection.failure !== null) return settle({ status: null, backend: null, error: connection.failure });
-    if (Date.now() - connection.lastUsedMs > Number(values.idle)) {
-      connection.socket.destroy();
-      return settle({ status: null, backend: null, error: 'expired' });
-    }
-    connection.settle = settle;
-    connection.socket.write(`GET ${path} HTTP/1.1\r\nHost: ${values.host}\r\n\r\n`);
-  });
+async function exchange(connection: HttpConnection, path: string): Promise<Answer> {
+  const late = connection.failure === null && Date.now() - connection.lastUsedMs > Number(values.idle);
+  if (late) {
+    connection.socket.destroy();
+    return { status: null, backend: null, error: 'expired' };
+  }
+  return await ask(connection, `GET ${path} HTTP/1.1\r\nHost: ${values.host}\r\n\r\n`, patienceMs);
 }
 
 function report(line: ClientReport): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-const connections: Connection[] = [];
+const connections: HttpConnection[] = [];
 const localPorts: number[] = [];
 
 async function converse(round: ExchangeReport['round'], id: number): Promise<void> {
-  connections[id] ??= open();
+  connections[id] ??= open(target);
   const connection = connections[id];
   const sentAtMs = Date.now();
   const answer = await exchange(connection, round === 'first' ? '/' : values.path);
@@ -148,20 +96,6 @@ async function runRound(round: ExchangeReport['round'], order: readonly number[]
     running.push(converse(round, id));
   }
   await Promise.all(running);
-}
-
-/** Fisher and Yates, on a small seeded generator (mulberry32): the same seed gives the same order on every machine. */
-function shuffled(items: readonly number[], seed: number): number[] {
-  const result = [...items];
-  let state = seed >>> 0;
-  for (let i = result.length - 1; i > 0; i--) {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    const j = ((mixed ^ (mixed >>> 14)) >>> 0) % (i + 1);
-    [result[i], result[j]] = [result[j], result[i]];
-  }
-  return result;
 }
 
 const inOrder = Array.from({ length: Number(values.connections) }, (_, id) => id);

@@ -50,7 +50,8 @@ const QUIET_HOST: Readonly<Record<string, number>> = {
   'ipv4/conf/default/rp_filter': 0,
 };
 
-function writeSysctls(namespace: string, sysctls: Readonly<Record<string, number>>): void {
+/** Below /proc/sys/net of a namespace. Throws LabError. */
+export function writeSysctls(namespace: string, sysctls: Readonly<Record<string, number>>): void {
   inNamespace(namespace, () => {
     for (const [path, value] of Object.entries(sysctls)) {
       try {

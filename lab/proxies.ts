@@ -1,6 +1,6 @@
 /**
  * Layer-7 balancers in hushlb's place: HAProxy and nginx, each with connections to the servers that it keeps and uses
- * again, and an idle timeout for these. lab/sessions.ts starts one.
+ * again, and an idle timeout for these. lab/sessions.ts starts one, the matrix writes nginx another configuration.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { waitForListener } from './backends.ts';
@@ -12,6 +12,7 @@ import { backendAddress, VIP_PORT } from './topology.ts';
 type Proxy = 'haproxy' | 'nginx';
 
 const PROXY_HOST = 'lb';
+const HOUR_MS = 3_600_000;
 
 /** Resolves when it listens on the balancer's own address. */
 export async function startProxy(stage: Stage, kind: Proxy): Promise<void> {
@@ -19,8 +20,12 @@ export async function startProxy(stage: Stage, kind: Proxy): Promise<void> {
   mkdirSync(directory);
   const file = `${directory}/${kind}.conf`;
   const idleMs = stage.scenario.timeouts.balancer;
-  const configuration = kind === 'haproxy' ? haproxyConfiguration : nginxConfiguration;
-  writeFileSync(file, configuration(stage.backends, idleMs, directory));
+  const site = { port: VIP_PORT, serverPort: VIP_PORT, clientIdleMs: HOUR_MS, serverIdleMs: idleMs };
+  const configuration =
+    kind === 'haproxy'
+      ? haproxyConfiguration(stage.backends, idleMs)
+      : nginxProxyConfiguration(stage.backends, [site], directory);
+  writeFileSync(file, configuration);
   const name = `${kind === 'haproxy' ? 'HAProxy' : 'nginx'} on the balancer`;
   const options = kind === 'haproxy' ? ['-db', '-f', file] : ['-p', directory, '-c', file, '-e', 'stderr'];
   const namespace = stage.network.namespace(PROXY_HOST);
@@ -52,9 +57,21 @@ ${servers.join('\n')}
 `;
 }
 
+/** Where nginx listens as a balancer, and what it does with connections that idle, in milliseconds. */
+export interface ProxySite {
+  readonly port: number;
+  /** The port of the servers behind it. */
+  readonly serverPort: number;
+  readonly clientIdleMs: number;
+  readonly serverIdleMs: number;
+}
+
 /** A POST is not sent a second time, which is nginx' default; `max_fails=0`: a failed server stays in use. */
-function nginxConfiguration(backends: readonly string[], idleMs: number, directory: string): string {
-  const servers = backends.map((name) => `    server ${backendAddress(name)}:${VIP_PORT} max_fails=0;`);
+export function nginxProxyConfiguration(
+  backends: readonly string[],
+  sites: readonly ProxySite[],
+  directory: string,
+): string {
   const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (kind) => `  ${kind}_temp_path ${directory}/${kind};`,
   );
@@ -67,22 +84,28 @@ events { worker_connections 4096; }
 http {
   access_log off;
 ${scratch.join('\n')}
-  keepalive_timeout 1h;
   keepalive_requests 1000000;
-  upstream servers {
+${sites.map((site) => proxySite(site, backends)).join('\n')}
+}
+`;
+}
+
+/** Each with a pool of its own. */
+function proxySite({ port, serverPort, clientIdleMs, serverIdleMs }: ProxySite, backends: readonly string[]): string {
+  const servers = backends.map((name) => `    server ${backendAddress(name)}:${serverPort} max_fails=0;`);
+  return `  upstream servers-${port} {
 ${servers.join('\n')}
     keepalive 1000;
     keepalive_requests 1000000;
-    keepalive_timeout ${idleMs}ms;
+    keepalive_timeout ${serverIdleMs}ms;
   }
   server {
-    listen ${VIP_PORT};
+    listen ${port};
+    keepalive_timeout ${clientIdleMs}ms;
     location / {
-      proxy_pass http://servers;
+      proxy_pass http://servers-${port};
       proxy_http_version 1.1;
       proxy_set_header Connection "";
     }
-  }
-}
-`;
+  }`;
 }

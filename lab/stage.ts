@@ -3,7 +3,7 @@
  * lab/experiment.ts makes the stage, lab/plots.ts acts on it.
  */
 import { startBackend, webServerKind } from './backends.ts';
-import { balancerReady, METRICS_ADDRESS, startBalancer } from './balancer.ts';
+import { balancerConfiguration, balancerReady, METRICS_ADDRESS, startBalancer } from './balancer.ts';
 import type { LabError } from './errors.ts';
 import type { ClientReport, ExchangeReport } from './keepalive-client.ts';
 import type { Network } from './network.ts';
@@ -62,8 +62,7 @@ export async function startOneBalancer(stage: Stage, name: string): Promise<Host
   const balancer = startBalancer({
     name,
     namespace: network.namespace(name),
-    settings: { ...scenario.balancer, idleTimeoutMs: scenario.timeouts.balancer },
-    backends,
+    configuration: balancerConfiguration({ ...scenario.balancer, idleTimeoutMs: scenario.timeouts.balancer }, backends),
     directory,
     onUnexpectedEnd,
   });
@@ -107,7 +106,7 @@ export function collectReport(stage: Stage, line: string): void {
   if (report?.event === 'exchange') stage.reports.push(report);
 }
 
-function parseReport(line: string): ClientReport | undefined {
+export function parseReport(line: string): ClientReport | undefined {
   return line.startsWith('{') ? (JSON.parse(line) as ClientReport) : undefined;
 }
 
