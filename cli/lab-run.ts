@@ -126,7 +126,7 @@ async function run(given: RunArguments): Promise<void> {
 
   // Loaded here: `lab list` works on machines where the native parts below do not load.
   const { runSession } = await import('../lab/session.ts');
-  const { reportOnRuns } = await import('../report/report.ts');
+  const { reportOnRuns } = await import('../report/on-runs.ts');
   process.exitCode = await runSession({
     scenarios,
     connections,

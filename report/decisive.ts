@@ -63,6 +63,8 @@ class Tale {
   #forgottenForMs: number | undefined;
   readonly #opened = new Set<string>();
   readonly #closedAt = new Map<string, number>();
+  /** Of a layer-7 balancer: the data that it saw last was a request to it. */
+  #owesAnswer = false;
 
   constructor(connection: readonly Seen[], { roles, backends }: Evidence, scenario: Story) {
     this.#balancers = [roles.balancer, roles.spare ?? null].filter((host) => host !== null);
@@ -83,7 +85,14 @@ class Tale {
     if (direction === 'out' && / 502\b/.test(packet.httpLine ?? '')) {
       return `${host === 'lb' ? 'The balancer' : hostLabel(host)} answers 502: a server closed the connection on which it had sent the request.`;
     }
-    return undefined;
+    return this.#balancers.includes(host) ? this.#atProxy(packet) : undefined;
+  }
+
+  /** At a layer-7 balancer. */
+  #atProxy({ direction, flags, payloadLength }: Packet): string | undefined {
+    if (payloadLength > 0) this.#owesAnswer = direction === 'in';
+    if (direction === 'in' || (flags & FIN) === 0 || !this.#owesAnswer) return undefined;
+    return 'The balancer closes without an answer: a server closed the connection on which it had sent the request.';
   }
 
   /** From the client, at a balancer that forwards packets. */
@@ -95,7 +104,8 @@ class Tale {
     this.#sentTo.set(packetIdentity(packet), { count: (copies?.count ?? 0) + 1, timeMs });
     if ((flags & SYN) !== 0) return undefined;
     if (copies !== undefined) {
-      const again = `Sent again, ${span(Math.round(timeMs - copies.timeMs))} after the one before: attempt ${copies.count + 1}`;
+      if (packet.payloadLength === 0) return undefined;
+      const again = `Sent again, ${tenths(timeMs - copies.timeMs)} after the one before: attempt ${copies.count + 1}`;
       return this.#scenario.balancer?.onMiss === 'drop'
         ? `${again}. The balancer drops it, as all before.`
         : `${again}.`;
@@ -109,7 +119,7 @@ class Tale {
     this.#forgottenForMs = timeMs - before;
     const sinceMs = timeMs - before - idleMs;
     return (
-      `The first packet after ${span(Math.round(timeMs - before))} of silence. The balancer's idle timeout is ${span(idleMs)}, so it ` +
+      `The first packet after ${tenths(timeMs - before)} of silence. The balancer's idle timeout is ${span(idleMs)}, so it ` +
       `forgot this connection ${tenths(sinceMs)} ago; it ${this.#answer()}.`
     );
   }

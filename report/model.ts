@@ -1,7 +1,8 @@
 /**
- * What a report knows, as plain data: the runs of `hushlb lab run`. It is kept as report.json beside the page
- * (report/directory.ts), and report/page.ts makes the page of it.
+ * What a report knows, as plain data: the runs of `hushlb lab run`, and the matrix of `hushlb lab matrix`. It is kept as
+ * report.json beside the page, so that either command adds its part to what the other left (report/report.ts).
  */
+import type { MatrixResult } from '../lab/matrix.ts';
 import type { Timeouts } from '../lab/scenario.ts';
 import type { RunResult } from '../lab/scenarios.ts';
 import type { Topology } from '../lab/topology.ts';
@@ -49,4 +50,5 @@ export interface RunPart {
 
 export interface ReportData {
   readonly runs: { readonly about: About; readonly parts: readonly RunPart[] } | null;
+  readonly matrix: { readonly about: About; readonly result: MatrixResult } | null;
 }

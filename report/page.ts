@@ -5,23 +5,25 @@
 import { Eta } from 'eta';
 import { hostLabel, tableText } from '../lab/draw.ts';
 import type { Ladder, PacketRow } from '../lab/ladder.ts';
+import type { MatrixResult } from '../lab/matrix.ts';
 import { evidenceOf, footnotes } from '../lab/report.ts';
 import { titleOf } from '../lab/scenario.ts';
 import type { Topology } from '../lab/topology.ts';
 import { GENERATOR } from './directory.ts';
+import { matrixView } from './heat-map.ts';
 import type { About, ReportData, RunPart } from './model.ts';
 import { outcomeParts, outcomesInWords } from './outcomes.ts';
 import { drawSequence } from './sequence.ts';
 import { NARROW, WIDE } from './sequence-layout.ts';
 import { STYLE } from './style.ts';
-import { ABOUT, BADGE, BAR, NETWORKS, OVERVIEW, PAGE, RUN } from './templates.ts';
+import { ABOUT, BADGE, BAR, MATRIX, NETWORKS, OVERVIEW, PAGE, RUN } from './templates.ts';
 import { drawTopology } from './topology.ts';
 import { plural, seconds, size, span } from './words.ts';
 
 const TITLE = 'What idle timeouts do to connections';
 
 /** The whole page. */
-export function renderPage({ runs }: ReportData): string {
+export function renderPage({ runs, matrix }: ReportData): string {
   const eta = new Eta({ autoEscape: true, autoTrim: false });
   const templates = {
     page: PAGE,
@@ -31,6 +33,7 @@ export function renderPage({ runs }: ReportData): string {
     bar: BAR,
     networks: NETWORKS,
     run: RUN,
+    matrix: MATRIX,
   };
   for (const [name, template] of Object.entries(templates)) eta.loadTemplate(`@${name}`, template);
   const parts = runs?.parts ?? [];
@@ -38,19 +41,28 @@ export function renderPage({ runs }: ReportData): string {
   return eta.render('@page', {
     generator: GENERATOR,
     title: TITLE,
-    lead: leadOf(parts),
+    lead: [leadOf(parts), matrixLead(matrix?.result)].filter((text) => text !== '').join(' '),
     style: STYLE,
-    abouts: runs === null ? [] : [aboutOf(runs.about)],
+    abouts: [runs, matrix].flatMap((part) => (part === null ? [] : [aboutOf(part.about)])),
     networks: networks.map(networkView),
+    matrix: matrix && matrixView(matrix.result),
     runs: parts.map((part) => runView(part, networks)),
   });
 }
 
 function leadOf(parts: readonly RunPart[]): string {
+  if (parts.length === 0) return '';
   const connections = parts.reduce((sum, { result }) => sum + result.connections.length, 0);
   const broken = parts.filter(({ result }) => !result.promise.held).length;
   const promises = broken === 0 ? 'Every promise held' : `${plural(broken, 'promise')} of ${parts.length} broke`;
   return `${plural(parts.length, 'run')} on live traffic, ${plural(connections, 'connection')}. ${promises}.`;
+}
+
+function matrixLead(result: MatrixResult | undefined): string {
+  if (result === undefined) return '';
+  const cells = result.rows.flatMap((row) => row.cells);
+  const held = cells.filter((cell) => cell.held).length;
+  return `A matrix of ${cells.length} cells, ${held === cells.length ? 'all' : held} as promised.`;
 }
 
 function aboutOf({ command, versions, kernel, machine, finishedMs }: About): object {

@@ -1,134 +1,88 @@
 /**
- * `hushlb lab run --report DIR`: told of each run as it ends, writes its capture file at once and keeps what the page
- * needs; when all have ended, makes the page. cli/lab-run.ts hands it to lab/session.ts.
+ * A report in the making: its directory, what the other command left there, and the page at the end. report/on-runs.ts
+ * and report/on-matrix.ts each bring a part.
  */
-import { statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { LabError } from '../lab/errors.ts';
-import type { Evidence } from '../lab/findings.ts';
-import { type Scenario, silenceMs, titleOf } from '../lab/scenario.ts';
-import type { RunResult } from '../lab/scenarios.ts';
-import type { SessionObserver } from '../lab/session.ts';
 import { aboutThisMachine, VERSION } from './about.ts';
-import { writeCaptureFile } from './capture-file.ts';
-import { findDecisive } from './decisive.ts';
 import { GENERATOR, openReportDirectory, PAGE_FILE, type ReportDirectory, reasonOf } from './directory.ts';
-import type { ReportData, RunPart } from './model.ts';
+import type { About, ReportData } from './model.ts';
 import { renderPage } from './page.ts';
+
+export interface ReportOptions {
+  /** As the user gave it. */
+  readonly path: string;
+  /** The command line, behind `hushlb`. */
+  readonly commandLine: readonly string[];
+  /** Beside the page and its data. */
+  readonly files: readonly string[];
+}
+
+export interface Report {
+  /** Hands over where a file is to be written. Throws LabError where that fails. */
+  writing<Result>(name: string, write: (path: string) => Result): Result;
+  /** Puts the part beside what was there, and everything in its place; returns lines for people. Throws LabError. */
+  publish(partOf: (about: About) => Partial<ReportData>): string[];
+  /** What is not published then is gone. May be called again. */
+  close(): void;
+}
 
 const DATA_FILE = 'report.json';
 
-export interface RunReportOptions {
-  /** As the user gave it. */
-  readonly path: string;
-  readonly scenarios: readonly Scenario[];
-  /** The command line, behind `hushlb`. */
-  readonly commandLine: readonly string[];
-}
-
-export function reportOnRuns({ path, scenarios, commandLine }: RunReportOptions): SessionObserver {
-  const ids = uniqueIds(scenarios);
-  const parts: RunPart[] = [];
-  let directory: ReportDirectory | undefined;
-
-  /** What fails here is a full disk or a directory that went away. */
-  function writing<Result>(what: (directory: ReportDirectory) => Result): Result {
-    if (directory === undefined) throw new TypeError('the report is not open');
-    try {
-      return what(directory);
-    } catch (error) {
-      throw new LabError('LAB_REPORT', `cannot write the report to ${path}: ${reasonOf(error)}`);
-    }
+/** Makes the directory where it is missing. Throws LabError, before any work is done. */
+export function openReport({ path, commandLine, files }: ReportOptions): Report {
+  const directory = openReportDirectory(path, [PAGE_FILE, DATA_FILE, ...files]);
+  let left: ReportData;
+  try {
+    left = readData(path);
+  } catch (error) {
+    directory.close();
+    throw error;
   }
-
   return {
-    open() {
-      directory = openReportDirectory(path, [PAGE_FILE, DATA_FILE, ...ids.map(captureName)]);
-    },
-    ran(scenario, evidence, result) {
-      const id = ids[parts.length];
-      parts.push(writing(({ staged }) => runPart(id, scenario, evidence, result, staged(captureName(id)))));
-    },
-    complete() {
-      const about = aboutThisMachine(commandLine, Date.now());
-      const data: ReportData = { runs: { about, parts } };
+    writing: (name, write) => guarded(path, () => write(directory.staged(name))),
+    publish(partOf) {
+      const data: ReportData = { ...left, ...partOf(aboutThisMachine(commandLine, Date.now())) };
       const page = renderPage(data);
-      return writing((open) => {
-        open.write(DATA_FILE, `${JSON.stringify({ generator: GENERATOR, version: VERSION, ...data })}\n`);
-        open.write(PAGE_FILE, page);
-        open.publish();
-        return [`Report: ${open.path}/${PAGE_FILE}`];
-      });
+      guarded(path, () => publish(directory, data, page));
+      return [`Report: ${join(directory.path, PAGE_FILE)}`];
     },
-    close() {
-      directory?.close();
-    },
+    close: directory.close,
   };
 }
 
-function runPart(id: string, scenario: Scenario, evidence: Evidence, result: RunResult, capturePath: string): RunPart {
-  const { name, variant, story, timeouts, plot } = scenario;
-  const decisive = findDecisive(evidence, scenario);
-  writeCaptureFile({
-    path: capturePath,
-    application: `${GENERATOR} ${VERSION}`,
-    comment: `hushlb lab run: ${titleOf(scenario)}. ${story}`,
-    evidence,
-    decisive,
-  });
-  const hasBalancer = evidence.roles.balancer !== null;
-  return {
-    id,
-    name,
-    variant,
-    story,
-    settings: settingsOf(scenario, evidence),
-    timeouts: { ...timeouts, balancer: hasBalancer ? timeouts.balancer : null },
-    silenceMs: plot.kind === 'idle' ? silenceMs(timeouts) : null,
-    result,
-    topology: evidence.topology,
-    capture: {
-      file: captureName(id),
-      packets: evidence.frames.length,
-      bytes: statSync(capturePath).size,
-      comments: decisive.size,
-      filter: result.ladder === null ? null : `tcp.port == ${result.ladder.clientPort}`,
-    },
-  };
+function publish(directory: ReportDirectory, data: ReportData, page: string): void {
+  directory.write(DATA_FILE, `${JSON.stringify({ generator: GENERATOR, version: VERSION, ...data })}\n`);
+  directory.write(PAGE_FILE, page);
+  directory.publish();
 }
 
-function settingsOf({ balancer, proxy, plot }: Scenario, evidence: Evidence): [string, string][] {
-  const servers: [string, string] = ['servers', `${evidence.backends.length}, ${evidence.webServer}`];
-  const clients: [string, string] = [
-    plot.kind === 'sessions' ? 'sessions' : 'connections',
-    String(evidence.connectionsAsked),
-  ];
-  const cable: [string, string][] = plot.kind === 'sessions' ? [['cable', `${plot.pace.delayMs} ms each way`]] : [];
-  if (balancer === null) {
-    const kind: [string, string] = ['balancer', proxy === undefined ? 'none' : `${proxy}, layer 7`];
-    return [kind, servers, clients, ...cable];
+/** What fails here is a full disk, or a directory that went away. */
+function guarded<Result>(path: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw new LabError('LAB_REPORT', `cannot write the report to ${path}: ${reasonOf(error)}`);
   }
-  return [
-    ['mode', balancer.mode],
-    ['scheduler', balancer.scheduler],
-    ...(balancer.onMiss === undefined ? [] : [['onMiss', balancer.onMiss] as [string, string]]),
-    servers,
-    clients,
-  ];
 }
 
-function captureName(id: string): string {
-  return `${id}.pcapng`;
-}
-
-/** Names for anchors and files: 'l7-idle-haproxy-well-ordered', and a number where a scenario is run twice. */
-function uniqueIds(scenarios: readonly Scenario[]): string[] {
-  const taken = new Map<string, number>();
-  return scenarios.map((scenario) => {
-    const base = titleOf(scenario)
-      .toLowerCase()
-      .replace(/[^a-z0-9]+/g, '-');
-    const count = (taken.get(base) ?? 0) + 1;
-    taken.set(base, count);
-    return count === 1 ? base : `${base}-${count}`;
-  });
+/** What a former command left; the file is one of ours. */
+function readData(path: string): ReportData {
+  const file = join(path, DATA_FILE);
+  let text: string;
+  try {
+    text = readFileSync(resolve(file), 'utf8');
+  } catch {
+    return { runs: null, matrix: null };
+  }
+  try {
+    const { version, runs, matrix } = JSON.parse(text) as ReportData & { version: string };
+    if (version !== VERSION) throw new Error(`it is hushlb ${version}'s`);
+    renderPage({ runs, matrix }); // whoever touched it, it can be drawn again
+    return { runs, matrix };
+  } catch (error) {
+    const reason = (error as Error).message.split('\n')[0];
+    throw new LabError('LAB_REPORT', `cannot add to ${file} (${reason}): delete it, or name another directory`);
+  }
 }

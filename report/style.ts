@@ -27,6 +27,12 @@ export const STYLE = `
   --tunnel-ink: #7a5c12;
   --gap: #f1efe9;
   --lifeline: #b3b8c0;
+  --heat-kept: #cfeadd;
+  --heat-backend: #fbd0ba;
+  --heat-balancer: #f3c4e3;
+  --heat-closed: #c3def6;
+  --heat-502: #f8e0a0;
+  --heat-hung: #d3d6dc;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -50,6 +56,12 @@ export const STYLE = `
     --tunnel-ink: #e2c06a;
     --gap: #1f2530;
     --lifeline: #4d5866;
+    --heat-kept: #1a4637;
+    --heat-backend: #6b3216;
+    --heat-balancer: #5f2450;
+    --heat-closed: #1d446b;
+    --heat-502: #5c4708;
+    --heat-hung: #434b57;
   }
 }
 * { box-sizing: border-box; }
@@ -126,6 +138,7 @@ p { margin: 0; max-width: 70ch; text-wrap: pretty; }
 .legend .share { font-variant-numeric: tabular-nums; text-align: right; color: var(--soft); }
 
 .outcome-kept { background: #0b7f5f; }
+.outcome-closed-in-time { background: repeating-linear-gradient(90deg, #0b7f5f 0 6px, #6fb8a2 6px 8px); }
 .outcome-reset-by-backend { background: repeating-linear-gradient(45deg, #c9501b 0 6px, #a83d0e 6px 9px); }
 .outcome-reset-by-balancer { background: repeating-linear-gradient(-45deg, #a8327f 0 6px, #821d5f 6px 9px); }
 .outcome-reset-by-unknown { background: repeating-linear-gradient(0deg, #7c6f64 0 4px, #5b5148 4px 6px); }
@@ -188,6 +201,32 @@ td.at, td.time { font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.reset td { color: var(--rst); font-weight: 620; }
 tr.table-row td { color: var(--table); }
 
+table.heat { width: 100%; border-collapse: separate; border-spacing: 3px; table-layout: fixed; min-width: 800px; }
+.heat th, .heat td { border: 0; padding: 0; white-space: normal; }
+.heat thead td { width: 178px; }
+.heat thead th { padding: 0 4px 6px; vertical-align: bottom; font-weight: 400; }
+.heat .ordering { display: block; font-weight: 680; color: var(--ink); font-size: 0.9375rem; }
+.heat .side { display: block; font-size: 0.75rem; line-height: 1.35; }
+.heat tbody th { padding: 7px 10px 7px 0; color: var(--ink); font-weight: 640; position: sticky; left: 0; background: var(--card); z-index: 1; }
+.heat .summary { display: block; font-weight: 400; font-size: 0.78rem; line-height: 1.35; color: var(--soft); }
+.heat td.cell { padding: 8px 9px 9px; border-radius: 7px; background: var(--heat); background: color-mix(in oklab, var(--heat) var(--depth), var(--card)); vertical-align: top; height: 66px; }
+.heat .verdict { display: block; font-weight: 640; line-height: 1.25; }
+.heat td .ordering { display: none; font-size: 0.78rem; font-weight: 560; }
+.heat .count { display: block; font-variant-numeric: tabular-nums; font-size: 0.8125rem; margin-bottom: 6px; }
+.heat .bar.small { height: 7px; background: none; }
+.heat td.broken { outline: 3px solid var(--bad); outline-offset: -3px; }
+.heat .promised { display: block; margin-top: 5px; font-size: 0.78rem; font-weight: 560; }
+.heat-kept { --heat: var(--heat-kept); }
+.heat-closed-in-time { --heat: var(--heat-kept); }
+.heat-reset-by-backend { --heat: var(--heat-backend); }
+.heat-reset-by-balancer { --heat: var(--heat-balancer); }
+.heat-closed-by-server, .heat-closed-by-balancer { --heat: var(--heat-closed); }
+.heat-bad-gateway { --heat: var(--heat-502); }
+.heat-hung, .heat-error, .heat-reset-by-unknown { --heat: var(--heat-hung); }
+.key { list-style: none; display: flex; flex-wrap: wrap; gap: 6px 18px; padding: 0; margin: 14px 0 0; font-size: 0.9rem; }
+.key li { display: flex; gap: 8px; align-items: center; }
+.key .swatch { width: 18px; height: 14px; border-radius: 3px; }
+
 .claims { list-style: none; margin: 0; padding: 0; display: grid; gap: 5px; }
 .claims li { display: grid; grid-template-columns: 22px 1fr; font-size: 0.9375rem; }
 .claims .mark { font-weight: 700; }
@@ -212,6 +251,13 @@ footer { padding-top: 8px; padding-bottom: 56px; color: var(--soft); font-size: 
   svg .time, svg .table-remark { font-size: 9.5px; }
   svg .gap-label { font-size: 11.5px; }
   svg .host-name { font-size: 13.5px; }
+  table.heat { min-width: 0; display: block; }
+  .heat thead { display: none; }
+  .heat tbody { display: block; }
+  .heat tr { display: grid; grid-template-columns: repeat(3, 1fr); gap: 4px; margin-bottom: 18px; }
+  .heat tbody th { grid-column: 1 / -1; padding: 0; position: static; }
+  .heat td.cell { height: auto; min-height: 74px; }
+  .heat td .ordering { display: block; }
   .overview a.run { grid-template-columns: 1fr max-content; padding: 12px 2px; }
   .overview .bar { grid-column: 1 / -1; order: 3; }
   .overview .counts { grid-column: 1 / -1; order: 4; }
@@ -219,6 +265,7 @@ footer { padding-top: 8px; padding-bottom: 56px; color: var(--soft); font-size: 
 @media (max-width: 520px) {
   main, .top, footer { padding-left: 12px; padding-right: 12px; }
   .top { padding-top: 28px; }
+  .heat tr { grid-template-columns: 1fr 1fr; }
   .card { padding: 20px 14px 22px; border-radius: 12px; margin: 16px 0; }
   .facts, .capture dl { grid-template-columns: 1fr; gap: 0; }
   .facts dd, .capture dd { margin-bottom: 6px; }

@@ -24,6 +24,7 @@ export const PAGE = `<!doctype html>
 </header>
 <main>
 <% if (it.runs.length > 0) { %><%~ include('@overview', it) %><% } %>
+<% if (it.matrix !== null) { %><%~ include('@matrix', it.matrix) %><% } %>
 <% if (it.networks.length > 0) { %><%~ include('@networks', it) %><% } %>
 <% for (const run of it.runs) { %><%~ include('@run', run) %><% } %>
 </main>
@@ -52,7 +53,7 @@ export const OVERVIEW = `<nav class="card" aria-labelledby="overview">
 <%~ include('@badge', { held: run.held, what: '' }) %>
 </a></li>
 <% } %></ol>
-<p class="elsewhere"><a href="#networks">The networks, with their addresses</a></p>
+<p class="elsewhere"><% if (it.matrix !== null) { %><a href="#matrix">The matrix of idle timeouts</a> · <% } %><a href="#networks">The networks, with their addresses</a></p>
 </nav>
 `;
 
@@ -115,5 +116,26 @@ export const RUN = `<section class="card run-section" id="<%= it.id %>" aria-lab
 <p class="note"><a href="#<%= it.networkId %>">The network it ran on</a></p>
 </div>
 </div>
+</section>
+`;
+
+export const MATRIX = `<section class="card" id="matrix" aria-labelledby="matrix-name">
+<div class="title-row"><h2 id="matrix-name">The matrix</h2>
+<%~ include('@badge', { held: it.held, what: 'promise ' }) %></div>
+<p>What stands between client and server, in every ordering of the three idle timeouts. Each cell says the worst that happened there, and to how
+many of its connections; the deeper its colour, the more of them.</p>
+<dl class="settings"><% for (const [term, value] of it.settings) { %><div><dt><%= term %></dt><dd><%= value %></dd></div><% } %></dl>
+<div class="part scroll" tabindex="0" role="group" aria-label="The matrix"><table class="heat">
+<thead><tr><td></td><% for (const column of it.columns) { %><th scope="col"><span class="ordering"><%= column.label %></span><% for (const [side, time] of column.times) { %><span class="side"><%= side %> <%= time %></span><% } %></th><% } %></tr></thead>
+<tbody><% for (const row of it.rows) { %><tr><th scope="row"><%= row.name %><span class="summary"><%= row.summary %></span></th><% for (const cell of row.cells) { %><td class="cell heat-<%= cell.verdict %><%= cell.held ? '' : ' broken' %>" style="--depth:<%= cell.depth %>%"><span class="ordering"><%= cell.ordering %></span><span class="verdict"><%= cell.held ? '' : '✕ ' %><%= cell.label %></span><span class="count"><%= cell.count %></span><%~ include('@bar', { parts: cell.parts, small: true }) %><% if (!cell.held) { %><span class="promised">promised: <%= cell.promised %></span><% } %></td><% } %></tr>
+<% } %></tbody></table></div>
+<ul class="key"><% for (const entry of it.legend) { %><li><span class="swatch <%= entry.className %>"></span><%= entry.label %></li><% } %></ul>
+<p class="note">c, client; b, balancer; s, server: whose idle timeout is the shortest, the next, the longest: <%= it.times %>.</p>
+<% if (it.broken.length > 0) { %><ul class="claims"><% for (const line of it.broken) { %><li class="broken"><span class="mark" aria-label="broken">✕</span><span><%= line %></span></li><% } %></ul><% } %>
+<details><summary>Every moment of every cell</summary>
+<div class="scroll" tabindex="0" role="group" aria-label="Every moment of every cell"><table>
+<thead><tr><th scope="col">row</th><th scope="col">ordering</th><th scope="col">moment</th><th scope="col">idle for</th><th scope="col">outcomes</th></tr></thead>
+<tbody><% for (const moment of it.moments) { %><tr><td><%= moment.row %></td><td class="at"><%= moment.ordering %></td><td><%= moment.kind %></td><td class="at"><%= moment.pause %></td><td><%= moment.outcomes %></td></tr>
+<% } %></tbody></table></div></details>
 </section>
 `;
