@@ -187,11 +187,14 @@ function sequenceView({ id, topology, result }: RunPart, ladder: Ladder): object
   const addresses = new Map(
     topology.hosts.map(({ name, addresses: byInterface }) => [name, byInterface.eth0?.[0]?.split('/')[0] ?? '']),
   );
+  // Of two balancers, the one that takes over is watched (lab/plots.ts).
+  const watched = topology.hosts.findLast(({ name }) => name.startsWith('lb'))?.name ?? 'lb';
   const draw = (kind: 'wide' | 'narrow'): string =>
     drawSequence(ladder, {
       id: `${id}-sequence-${kind}`,
       title,
       measures: kind === 'wide' ? WIDE : NARROW,
+      tableOf: hostLabel(watched),
       addresses,
     }).markup;
   return {

@@ -23,6 +23,8 @@ export interface SequenceOptions {
   readonly id: string;
   readonly title: string;
   readonly measures: Measures;
+  /** Whose table the table's lane is, for people. */
+  readonly tableOf: string;
   /** Addresses of hosts, for the lanes' heads; those without have none. */
   readonly addresses: ReadonlyMap<string, string>;
 }
@@ -37,7 +39,7 @@ const CHARACTER = 0.57;
 const OVERHANG = 10;
 const TABLE_PAD = 10;
 
-export function drawSequence(ladder: Ladder, { id, title, measures, addresses }: SequenceOptions): Markup {
+export function drawSequence(ladder: Ladder, { id, title, measures, tableOf, addresses }: SequenceOptions): Markup {
   const layout = layOut(ladder, measures);
   const narrow = measures === NARROW;
   return drawing(
@@ -50,7 +52,7 @@ export function drawSequence(ladder: Ladder, { id, title, measures, addresses }:
       className: `sequence ${narrow ? 'narrow' : 'wide'}`,
     },
     join(layout.gaps.map((gap) => drawGapBand(gap, layout))),
-    drawTable(layout),
+    drawTable(layout, tableOf),
     join(layout.lanes.map((lane) => drawLane(lane, layout, narrow ? undefined : addresses.get(lane.host)))),
     join(layout.gaps.map((gap) => drawGapLabel(gap, layout))),
     join(layout.times.map(({ y, ms }) => drawTime(y, ms, layout))),
@@ -64,13 +66,13 @@ export function drawSequence(ladder: Ladder, { id, title, measures, addresses }:
 function describe({ rows, columns, clientPort }: Ladder): string {
   const packets = rows.filter(({ kind }) => kind === 'packet').length;
   const reset = rows.find((row) => row.kind === 'packet' && row.reset);
-  const end =
+  const first =
     reset?.kind === 'packet'
-      ? ` It ends with an RST from ${hostLabel(reset.hops[0].from)} at ${seconds(reset.timeMs)}.`
+      ? ` The first RST comes from ${hostLabel(reset.hops[0].from)} at ${seconds(reset.timeMs)}.`
       : '';
   return (
     `${packets} packets of the connection from client port ${clientPort} between ${columns.map(hostLabel).join(', ')}, ` +
-    `from top to bottom in time.${end} The table below the drawing lists them.`
+    `from top to bottom in time.${first} The table below the drawing lists them.`
   );
 }
 
@@ -208,7 +210,7 @@ function shortened(label: string, length: number): string {
   return label.length <= length ? label : `${label.slice(0, Math.max(3, length - 1))}…`;
 }
 
-function drawTable(layout: SequenceLayout): Markup {
+function drawTable(layout: SequenceLayout, tableOf: string): Markup {
   const { tableX, measures, table, height } = layout;
   if (tableX === null) return join([]);
   const narrow = measures === NARROW;
@@ -224,7 +226,7 @@ function drawTable(layout: SequenceLayout): Markup {
       class: 'table-lane',
     }),
     text(middle, narrow ? headHeight - 14 : 20, 'lane-name table-name', 'table'),
-    ...(narrow ? [] : [text(middle, 38, 'lane-address', 'of the balancer')]),
+    ...(narrow ? [] : [text(middle, 38, 'lane-address', `of ${tableOf}`)]),
     ...table.map((state) => drawState(state, tableX, measures)),
   ]);
 }

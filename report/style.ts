@@ -246,7 +246,7 @@ footer { padding-top: 8px; padding-bottom: 56px; color: var(--soft); font-size: 
   svg.narrow { display: block; width: 100%; max-width: 470px; }
   .two { grid-template-columns: 1fr; }
   svg text { font-size: 10.5px; }
-  svg .lane-name { font-size: 11px; }
+  svg .lane-name { font-size: 10.5px; letter-spacing: -0.01em; }
   svg .address, svg .route { font-size: 11px; }
   svg .time, svg .table-remark { font-size: 9.5px; }
   svg .gap-label { font-size: 11.5px; }

@@ -35,6 +35,11 @@ export const requests = {
   without: 'the scenarios direct-race and l7-idle cannot run',
 };
 
+/** Draws the report's page in tests. It brings a font. */
+export const chromium = { name: 'chromium', command: 'chromium' };
+/** Reads the report's captures in tests. */
+export const tshark = { name: 'tshark', command: 'tshark' };
+
 const POLICY = '/usr/sbin/policy-rc.d';
 const FORBIDDEN = 101;
 const OUR_POLICY = "#!/bin/sh\n# Of hushlb's set-up, which installs packages: no service is to start meanwhile.\n";
