@@ -2,7 +2,7 @@
  * Recorded stories for the tests of lab/: the packets of one connection, written by hand, one line a packet. Not a test.
  */
 import type { Packet } from '../../lab/packets.ts';
-import { ACK, PSH, RST, SYN } from '../../wire/tcp.ts';
+import { ACK, FIN, PSH, RST, SYN } from '../../wire/tcp.ts';
 
 export const ROLES = { client: 'client', clientAddress: '198.18.0.2', balancer: 'lb' };
 export const VIP = '198.18.10.1';
@@ -12,6 +12,7 @@ const FLAGS: Record<string, number> = {
   SYN,
   'SYN-ACK': SYN | ACK,
   ACK,
+  'FIN-ACK': FIN | ACK,
   RST,
   'RST-ACK': RST | ACK,
   'GET /': PSH | ACK,
