@@ -10,6 +10,7 @@ interface MatrixArguments {
   readonly row: string[] | undefined;
   readonly seed: number;
   readonly json: string | undefined;
+  readonly report: string | undefined;
 }
 
 const ROW_SLUGS = MATRIX_ROWS.map(({ name }) => slugOf(name));
@@ -42,18 +43,26 @@ export const labMatrixCommand: CommandModule<object, MatrixArguments> = {
         describe: "Of the client's ports and the order in which the connections send again",
       })
       .option('json', { type: 'string', requiresArg: true, describe: 'Write the results to this file as well' })
+      .option('report', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Write a page with the table as a heat map to this directory; adds to that of lab run',
+      })
       .example('$0 lab matrix', 'everything')
       .example('$0 lab matrix --row stateless --row syn-only', 'two rows of it')
       .example('$0 simulate --matrix', 'the same in virtual time, for every profile'),
   handler: run,
 };
 
-async function run({ row: slugs, seed, json: jsonFile }: MatrixArguments): Promise<void> {
+async function run({ row: slugs, seed, json: jsonFile, report }: MatrixArguments): Promise<void> {
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
     throw new UsageError(`--seed: expected a whole number from 0 to ${2 ** 32 - 1}, got ${seed}`);
   }
   const rows = MATRIX_ROWS.filter(({ name }) => slugs === undefined || slugs.includes(slugOf(name)));
   // Loaded here: `lab list` works on machines where the native parts below do not load.
   const { runMatrixSession } = await import('../lab/matrix-session.ts');
-  process.exitCode = await runMatrixSession({ rows, seed, jsonFile, width: terminalWidth() });
+  const { reportOnMatrix } = await import('../report/on-matrix.ts');
+  const observer =
+    report === undefined ? undefined : reportOnMatrix({ path: report, commandLine: process.argv.slice(2) });
+  process.exitCode = await runMatrixSession({ rows, seed, jsonFile, observer, width: terminalWidth() });
 }

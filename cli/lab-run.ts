@@ -25,6 +25,7 @@ interface RunArguments {
   readonly backends: number | undefined;
   readonly seed: number;
   readonly json: string | undefined;
+  readonly report: string | undefined;
   readonly scale: number | undefined;
   readonly 'client-idle': string | undefined;
   readonly 'lb-idle': string | undefined;
@@ -102,8 +103,14 @@ export const labRunCommand: CommandModule<object, RunArguments> = {
         requiresArg: true,
         describe: 'Write the results to this file as well',
       })
+      .option('report', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Write a page with drawings, and captures for Wireshark, to this directory',
+      })
       .example('$0 lab run stateless round-robin syn-only', 'the right way and two broken ones')
       .example('$0 lab run stateless --connections 500 --json out.json', 'more of it, and as data')
+      .example('$0 lab run --all --report out', 'everything, as a page with drawings and captures')
       .example('$0 lab run --all --scale 1', 'everything, in real time'),
   handler: run,
 };
@@ -121,12 +128,17 @@ async function run(given: RunArguments): Promise<void> {
 
   // Loaded here: `lab list` works on machines where the native parts below do not load.
   const { runSession } = await import('../lab/session.ts');
+  const { reportOnRuns } = await import('../report/on-runs.ts');
   process.exitCode = await runSession({
     scenarios,
     connections,
     backends,
     seed,
     jsonFile: given.json,
+    observer:
+      given.report === undefined
+        ? undefined
+        : reportOnRuns({ path: given.report, scenarios, commandLine: process.argv.slice(2) }),
     width: terminalWidth(),
   });
 }

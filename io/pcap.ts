@@ -5,7 +5,7 @@
  *   file:   magic u32 │ version u16.u16 │ 0 u32 │ 0 u32 │ snapLength u32 │ link type u32 ‖ packets
  *   packet: seconds u32 │ micro- or nanoseconds u32 │ captured length u32 │ original length u32 ‖ bytes
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { createBufferedFile } from './buffered-file.ts';
 
 const MICROSECONDS = 0xa1b2c3d4;
 const NANOSECONDS = 0xa1b23c4d;
@@ -17,7 +17,6 @@ const FILE_HEADER = 24;
 const PACKET_HEADER = 16;
 /** What libpcap takes for the longest packet that can be. */
 const MAX_LENGTH = 262144;
-const WRITE_BUFFER = 65536;
 const NS_PER_SECOND = 1_000_000_000n;
 
 export interface PcapPacket {
@@ -97,31 +96,14 @@ export interface PcapWriter {
 
 /** Starts a capture file, replacing what is there. Throws the errors of node:fs; so do `write` and `close`. */
 export function createPcapWriter(path: string): PcapWriter {
-  const fd = openSync(path, 'w');
-  const buffer = Buffer.alloc(WRITE_BUFFER);
-  let used = 0;
-
-  function flush(): void {
-    for (let written = 0; written < used; ) written += writeSync(fd, buffer, written, used - written);
-    used = 0;
-  }
-  function append(bytes: Uint8Array): void {
-    for (let taken = 0; taken < bytes.length; ) {
-      if (used === buffer.length) flush();
-      const part = bytes.subarray(taken, taken + buffer.length - used);
-      buffer.set(part, used);
-      used += part.length;
-      taken += part.length;
-    }
-  }
-
+  const file = createBufferedFile(path);
   const header = Buffer.alloc(FILE_HEADER);
   header.writeUInt32LE(NANOSECONDS, 0);
   header.writeUInt16LE(2, 4);
   header.writeUInt16LE(4, 6);
   header.writeUInt32LE(MAX_LENGTH, 16);
   header.writeUInt32LE(LINKTYPE_ETHERNET, 20);
-  append(header);
+  file.append(header);
 
   const packetHeader = Buffer.alloc(PACKET_HEADER);
   return {
@@ -130,15 +112,9 @@ export function createPcapWriter(path: string): PcapWriter {
       packetHeader.writeUInt32LE(Number(timestampNs % NS_PER_SECOND), 4);
       packetHeader.writeUInt32LE(bytes.length, 8);
       packetHeader.writeUInt32LE(originalLength, 12);
-      append(packetHeader);
-      append(bytes);
+      file.append(packetHeader);
+      file.append(bytes);
     },
-    close() {
-      try {
-        flush();
-      } finally {
-        closeSync(fd);
-      }
-    },
+    close: () => file.close(),
   };
 }

@@ -38,6 +38,8 @@ export interface CapturedFrame {
   readonly timeMs: number;
   /** The first bytes, from the Ethernet header on. */
   readonly bytes: Uint8Array;
+  /** Bytes on the wire; `bytes` may be fewer. */
+  readonly originalLength: number;
 }
 
 export interface Captures {
@@ -49,7 +51,7 @@ export interface Captures {
 
 const DRAIN_INTERVAL_MS = 20;
 /** Room for a tunnel, TCP options and the first line of HTTP. */
-const SNAP_LENGTH = 256;
+export const SNAP_LENGTH = 256;
 
 export function startCaptures(points: readonly CapturePoint[]): Captures {
   const frames: CapturedFrame[] = [];
@@ -64,12 +66,13 @@ export function startCaptures(points: readonly CapturePoint[]): Captures {
   }
   const drain = (): void => {
     for (const { point, capture } of opened) {
-      capture.read(({ bytes, timestampNs, outgoing }) => {
+      capture.read(({ bytes, timestampNs, outgoing, originalLength }) => {
         frames.push({
           host: point.host,
           direction: outgoing !== point.farEnd ? 'out' : 'in',
           timeMs: Number(timestampNs / 1000n) / 1000,
           bytes,
+          originalLength,
         });
       });
     }

@@ -135,20 +135,29 @@ function drawTable(row: TableRow, lifelines: Lifelines, width: number, paint: Pa
   return lines;
 }
 
-function idleText(idleMs: number): string {
+export function idleText(idleMs: number): string {
   return `… ${(idleMs / 1000).toFixed(1)} s idle …`;
 }
 
-function tableText(row: TableRow): string {
+export function tableText(row: TableRow): string {
   if (row.tableless) return row.event ?? 'no table';
+  const remarks = tableRemarks(row);
+  const happened = row.event === undefined ? '' : `${row.event}, `;
+  const entries = `${happened}table: ${entriesText(row)}`;
+  return remarks.length === 0 ? entries : `${entries} (${remarks.join(', ')})`;
+}
+
+export function entriesText({ entries }: TableRow): string {
+  return `${entries} ${entries === 1 ? 'entry' : 'entries'}`;
+}
+
+/** What happened to the table since the row before. */
+export function tableRemarks(row: TableRow): string[] {
   const goodbyes = row.balancerGoodbyes === 0 ? 'silently' : `with ${row.balancerGoodbyes} RST or FIN`;
-  const remarks = [
+  return [
     ...(row.expired > 0 ? [`${row.expired} expired ${goodbyes}`] : []),
     ...(row.nonSynMisses > 0 ? [`${row.nonSynMisses} non-SYN ${row.nonSynMisses === 1 ? 'miss' : 'misses'}`] : []),
   ];
-  const happened = row.event === undefined ? '' : `${row.event}, `;
-  const entries = `${happened}table: ${row.entries} ${row.entries === 1 ? 'entry' : 'entries'}`;
-  return remarks.length === 0 ? entries : `${entries} (${remarks.join(', ')})`;
 }
 
 /** For narrow terminals: one row, one or two lines. */

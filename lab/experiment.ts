@@ -90,6 +90,7 @@ async function perform(stage: Stage): Promise<Evidence> {
     const performance = await act(stage);
     await pause(AFTERMATH_MS, stage.signal);
     return {
+      topology: network.topology,
       roles,
       backends,
       connectionsAsked: stage.connections,

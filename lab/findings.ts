@@ -20,9 +20,12 @@ import type { ExchangeReport } from './keepalive-client.ts';
 import { buildLadder, type Ladder } from './ladder.ts';
 import { type Packet, parsePackets } from './packets.ts';
 import type { TableSample } from './table-probe.ts';
+import type { Topology } from './topology.ts';
 
 /** All that a run brings home. */
 export interface Evidence {
+  /** The network that it ran on. */
+  readonly topology: Topology;
   readonly roles: Roles;
   readonly backends: readonly string[];
   /** How many connections, or sessions, the client was to open. */

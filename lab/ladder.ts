@@ -13,6 +13,9 @@ export interface Hop {
   /** null: no host saw it arrive. */
   readonly to: string | null;
   readonly tunnel: 'IPIP' | null;
+  /** Milliseconds since the first packet of the ladder; the arrival is null where `to` is. */
+  readonly sentMs: number;
+  readonly arrivedMs: number | null;
 }
 
 export interface PacketRow {
@@ -101,7 +104,7 @@ export function buildLadder({ packets, samples, roles, clientPort, event, tablel
       timeMs: microseconds(walk.startMs - startMs),
       label: labelOf(walk.packet),
       reset: isReset(walk.packet),
-      hops: walk.hops,
+      hops: walk.hops.map((hop) => sinceStart(hop, startMs)),
     });
     const nextMs = drawn[i + 1]?.startMs ?? Number.POSITIVE_INFINITY;
     if (event !== undefined && event.timeMs > walk.startMs && event.timeMs < nextMs) {
@@ -134,6 +137,15 @@ export function buildLadder({ packets, samples, roles, clientPort, event, tablel
   };
 }
 
+function sinceStart(hop: Hop, startMs: number): Hop {
+  const { sentMs, arrivedMs } = hop;
+  return {
+    ...hop,
+    sentMs: microseconds(sentMs - startMs),
+    arrivedMs: arrivedMs === null ? null : microseconds(arrivedMs - startMs),
+  };
+}
+
 /** Rounded to whole ones, which is what captures resolve. */
 function microseconds(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000;
@@ -143,6 +155,7 @@ function microseconds(milliseconds: number): number {
 interface Walk {
   readonly packet: Packet;
   readonly startMs: number;
+  /** Their times are still those of the captures. */
   readonly hops: Hop[];
   endMs: number;
 }
@@ -160,7 +173,13 @@ function findWalks(packets: readonly Packet[]): Walk[] {
         packet.timeMs - sent.timeMs < SAME_WALK_MS &&
         packetIdentity(packet) === identity,
     );
-    const hop = { from: sent.host, to: arrived?.host ?? null, tunnel: sent.tunnel?.kind ?? null };
+    const hop: Hop = {
+      from: sent.host,
+      to: arrived?.host ?? null,
+      tunnel: sent.tunnel?.kind ?? null,
+      sentMs: sent.timeMs,
+      arrivedMs: arrived?.timeMs ?? null,
+    };
     const endMs = arrived?.timeMs ?? sent.timeMs;
     const walk = walks.findLast(
       ({ packet, hops, endMs: end }) =>

@@ -12,7 +12,7 @@ import type { CellOutcome } from './matrix.ts';
  */
 export type Between =
   | { readonly kind: 'nothing' }
-  | ({ readonly kind: 'hushlb'; readonly conntrack: boolean } & Omit<BalancerSettings, 'idleTimeoutMs'>)
+  | ({ readonly kind: 'hushlb'; readonly conntrack: boolean } & Omit<BalancerSettings, 'idleTimeoutMs' | 'conntrack'>)
   | { readonly kind: 'nginx'; readonly toServers: 'half' | 'twice' }
   | { readonly kind: 'nft'; readonly pick: 'hash' | 'chance'; readonly loose: boolean };
 

@@ -5,17 +5,29 @@
 import { writeFileSync } from 'node:fs';
 import { attended, checkWritable, terminalLook } from './attended.ts';
 import { LabError } from './errors.ts';
+import type { MatrixResult } from './matrix.ts';
 import { describeMatrix } from './matrix-report.ts';
 import { type MatrixRow, slugOf } from './matrix-rows.ts';
 import { runMatrix } from './matrix-run.ts';
 import { findProgram } from './programs.ts';
 import { checkPrerequisites } from './runs.ts';
 
+/** Someone who wants the result too. */
+export interface MatrixObserver {
+  /** Before anything is built. */
+  open(): void;
+  /** Returns lines for people. */
+  complete(result: MatrixResult): string[];
+  /** At the end, however that came. */
+  close(): void;
+}
+
 export interface MatrixSessionOptions {
   readonly rows: readonly MatrixRow[];
   readonly seed: number;
   /** Where the results go as JSON, if anywhere. */
   readonly jsonFile: string | undefined;
+  readonly observer?: MatrixObserver | undefined;
   /** Columns of the terminal. */
   readonly width: number;
 }
@@ -24,19 +36,26 @@ export interface MatrixSessionOptions {
 const CONNECTIONS = 12;
 
 /** Returns the exit code: 0, 1 for a broken promise, 130 and the like after a signal. Throws LabError. */
-export async function runMatrixSession({ rows, seed, jsonFile, width }: MatrixSessionOptions): Promise<number> {
+export async function runMatrixSession(options: MatrixSessionOptions): Promise<number> {
+  const { rows, seed, jsonFile, observer, width } = options;
   checkPrerequisites();
   checkMatrixPrograms(rows);
   if (jsonFile !== undefined) checkWritable(jsonFile);
-  return await attended(async (signal, status) => {
-    const progress = (running: readonly string[], done: number): void =>
-      status.show(`${done} of ${rows.length} rows done; now: ${running.join('; ')}`);
-    const result = await runMatrix({ rows, connections: CONNECTIONS, seed, signal, progress });
-    status.clear();
-    process.stdout.write(`${describeMatrix(result, terminalLook(width)).join('\n')}\n`);
-    if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(result, null, 2)}\n`);
-    return result.held ? 0 : 1;
-  });
+  observer?.open();
+  try {
+    return await attended(async (signal, status) => {
+      const progress = (running: readonly string[], done: number): void =>
+        status.show(`${done} of ${rows.length} rows done; now: ${running.join('; ')}`);
+      const result = await runMatrix({ rows, connections: CONNECTIONS, seed, signal, progress });
+      status.clear();
+      process.stdout.write(`${describeMatrix(result, terminalLook(width)).join('\n')}\n`);
+      if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(result, null, 2)}\n`);
+      for (const line of observer?.complete(result) ?? []) process.stdout.write(`${line}\n`);
+      return result.held ? 0 : 1;
+    });
+  } finally {
+    observer?.close();
+  }
 }
 
 /** Says which program a row lacks, and how to get it or go on without, before anything is built. */

@@ -27,7 +27,12 @@ export interface Packet {
 }
 
 /** The TCP packet in a frame, or undefined for anything else. Only the frame's first bytes are needed. */
-export function parsePacket({ host, direction, timeMs, bytes }: CapturedFrame): Packet | undefined {
+export function parsePacket({
+  host,
+  direction,
+  timeMs,
+  bytes,
+}: Omit<CapturedFrame, 'originalLength'>): Packet | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < ETHERNET_HEADER_LENGTH || etherType(view, 0) !== ETHERTYPE_IPV4) return undefined;
   const outer = readIp(view, ETHERNET_HEADER_LENGTH);

@@ -16,7 +16,7 @@ export interface Look {
   readonly paint: Paint;
 }
 
-const OUTCOME_LABELS: Record<Outcome, string> = {
+export const OUTCOME_LABELS: Readonly<Record<Outcome, string>> = {
   kept: 'kept',
   'reset-by-backend': 'reset by a backend',
   'reset-by-balancer': 'reset by the balancer',
@@ -86,11 +86,11 @@ function storyOfOne({ ladder, connections }: RunResult, { width, paint }: Look):
     '',
     ...drawLadder(ladder, usable, paint),
     '',
-    ...wrap([...footnotes(ladder), ...evidence(shown)].join(' '), usable).map((line) => paint('dim', line)),
+    ...wrap([...footnotes(ladder), ...evidenceOf(shown)].join(' '), usable).map((line) => paint('dim', line)),
   ];
 }
 
-function footnotes(ladder: NonNullable<RunResult['ladder']>): string[] {
+export function footnotes(ladder: NonNullable<RunResult['ladder']>): string[] {
   const [client] = ladder.columns;
   const answersBypass = ladder.rows.some(
     (row) =>
@@ -104,7 +104,7 @@ function footnotes(ladder: NonNullable<RunResult['ladder']>): string[] {
   ];
 }
 
-function evidence(connection: Connection | undefined): string[] {
+export function evidenceOf(connection: Connection | undefined): string[] {
   if (connection?.reset == null) return [];
   const { sent, arrived } = connection.reset;
   const delayUs = Math.round((arrived.timeMs - sent.timeMs) * 1000);

@@ -6,17 +6,30 @@ import { writeFileSync } from 'node:fs';
 import { attended, checkWritable, type StatusLine, terminalLook } from './attended.ts';
 import { webServerKind } from './backends.ts';
 import { type ExperimentOptions, runExperiment } from './experiment.ts';
-import { examine } from './findings.ts';
+import { type Evidence, examine } from './findings.ts';
 import { checkPrograms } from './programs.ts';
 import { describeResult, describeScenario, summarise } from './report.ts';
 import { checkPrerequisites } from './runs.ts';
 import { type Scenario, titleOf } from './scenario.ts';
 import { checkPromise, type RunResult } from './scenarios.ts';
 
+/** Someone who wants to know more of each run than its result, while it is there. */
+export interface SessionObserver {
+  /** Before anything is built. */
+  open(): void;
+  /** The evidence is forgotten afterwards. */
+  ran(scenario: Scenario, evidence: Evidence, result: RunResult): void;
+  /** After the last run; returns lines for people. */
+  complete(): string[];
+  /** At the end, however that came. */
+  close(): void;
+}
+
 export interface SessionOptions extends Pick<ExperimentOptions, 'connections' | 'backends' | 'seed'> {
   readonly scenarios: readonly Scenario[];
   /** Where the results go as JSON, if anywhere. */
   readonly jsonFile: string | undefined;
+  readonly observer?: SessionObserver | undefined;
   /** Columns of the terminal. */
   readonly width: number;
 }
@@ -26,11 +39,17 @@ export async function runSession(options: SessionOptions): Promise<number> {
   checkPrerequisites();
   checkPrograms(options.scenarios);
   if (options.jsonFile !== undefined) checkWritable(options.jsonFile);
-  return await attended(async (signal, status) => {
-    const results = await runAll(options, signal, status);
-    if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, toJson(options, results));
-    return results.every(({ promise }) => promise.held) ? 0 : 1;
-  });
+  options.observer?.open();
+  try {
+    return await attended(async (signal, status) => {
+      const results = await runAll(options, signal, status);
+      if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, toJson(options, results));
+      for (const line of options.observer?.complete() ?? []) process.stdout.write(`${line}\n`);
+      return results.every(({ promise }) => promise.held) ? 0 : 1;
+    });
+  } finally {
+    options.observer?.close();
+  }
 }
 
 async function runAll(options: SessionOptions, signal: AbortSignal, status: StatusLine): Promise<RunResult[]> {
@@ -47,6 +66,7 @@ async function runAll(options: SessionOptions, signal: AbortSignal, status: Stat
     const evidence = await runExperiment(scenario, { connections, backends, seed, signal, progress });
     const result = checkPromise(scenario, examine(evidence, scenario.shows));
     results.push(result);
+    options.observer?.ran(scenario, evidence, result);
     print([...describeResult(result, look), '']);
   }
   if (results.length > 1) print(summarise(results, look));

@@ -41,6 +41,11 @@ export const nftables = {
   without: "lab matrix lacks the rows of the kernel's NAT",
 };
 
+/** Draws the report's page in tests. It brings a font. */
+export const chromium = { name: 'chromium', command: 'chromium' };
+/** Reads the report's captures in tests. */
+export const tshark = { name: 'tshark', command: 'tshark' };
+
 const POLICY = '/usr/sbin/policy-rc.d';
 const FORBIDDEN = 101;
 const OUR_POLICY = "#!/bin/sh\n# Of hushlb's set-up, which installs packages: no service is to start meanwhile.\n";

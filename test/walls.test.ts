@@ -31,9 +31,10 @@ const WALLS: Readonly<Record<string, Wall>> = {
   simulate: { folders: [...BELOW_LB, 'lb'], packages: [] },
   lab: { folders: ['wire', 'io'] },
   probe: { folders: [], packages: [] },
-  cli: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe'] },
+  report: { folders: ['wire', 'io', 'lab'], packages: ['eta'] },
+  cli: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe', 'report'] },
   bench: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'cli'] },
-  test: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe', 'cli', 'bench'] },
+  test: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe', 'report', 'cli', 'bench'] },
   scripts: { folders: [], packages: [] },
 };
 

@@ -43,11 +43,13 @@ describe('buildLadder', () => {
       label: 'SYN',
       reset: false,
       hops: [
-        { from: 'client', to: 'lb', tunnel: null },
-        { from: 'lb', to: 'b2', tunnel: 'IPIP' },
+        { from: 'client', to: 'lb', tunnel: null, sentMs: 0, arrivedMs: 0.1 },
+        { from: 'lb', to: 'b2', tunnel: 'IPIP', sentMs: 0.2, arrivedMs: 0.3 },
       ],
     });
-    assert.deepEqual(synAck.kind === 'packet' && synAck.hops, [{ from: 'b2', to: 'client', tunnel: null }]);
+    assert.deepEqual(synAck.kind === 'packet' && synAck.hops, [
+      { from: 'b2', to: 'client', tunnel: null, sentMs: 0.5, arrivedMs: 0.6 },
+    ]);
   });
 
   it('tells what happened to the balancer at its moment, with the table as it was last seen then', () => {

@@ -12,9 +12,9 @@ const FLAGS: Record<string, number> = {
   SYN,
   'SYN-ACK': SYN | ACK,
   ACK,
+  'FIN-ACK': FIN | ACK,
   RST,
   'RST-ACK': RST | ACK,
-  'FIN-ACK': FIN | ACK,
   'GET /': PSH | ACK,
   '200 OK': PSH | ACK,
 };

@@ -1,0 +1,48 @@
+/**
+ * Where a report comes from: the command, the versions of what took part, the kernel, the machine. Without the names of
+ * hosts and users: people send reports around.
+ */
+import { spawnSync } from 'node:child_process';
+import { arch, cpus, release } from 'node:os';
+import { findProgram } from '../lab/programs.ts';
+import packageJson from '../package.json' with { type: 'json' };
+import type { About } from './model.ts';
+import { plural } from './words.ts';
+
+export const VERSION = packageJson.version;
+
+/** Programs that say their version, and the option that makes them. */
+const PROGRAMS: readonly (readonly [name: string, option: string])[] = [
+  ['nginx', '-v'],
+  ['haproxy', '-v'],
+];
+
+/** `options` are those of the command line, behind `hushlb`. */
+export function aboutThisMachine(options: readonly string[], finishedMs: number): About {
+  const programs = PROGRAMS.flatMap(([name, option]): [string, string][] => {
+    const version = versionOf(name, option);
+    return version === undefined ? [] : [[name, version]];
+  });
+  const [processor] = cpus();
+  const model = processor?.model.trim() || arch();
+  return {
+    command: ['hushlb', ...options.map(quote)].join(' '),
+    versions: [['hushlb', VERSION], ['Node.js', process.versions.node], ...programs],
+    kernel: `Linux ${release()}`,
+    machine: `${plural(cpus().length, 'core')}, ${model}`,
+    finishedMs,
+  };
+}
+
+function versionOf(name: string, option: string): string | undefined {
+  const program = findProgram(name);
+  if (program === undefined) return undefined;
+  // nginx speaks on stderr.
+  const { stdout, stderr } = spawnSync(program, [option], { encoding: 'utf8', timeout: 5000 });
+  return /(\d+\.\d+[\w.]*)/.exec(`${stdout}${stderr}`)?.[1];
+}
+
+/** As a shell takes it back. */
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
