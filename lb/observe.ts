@@ -2,7 +2,6 @@
  * What the daemon shows of itself: where the metrics server's numbers come from. Between lb/daemon.ts, which owns the
  * parts, and metrics/, which knows none of them.
  */
-import { readFileSync } from 'node:fs';
 import type { LookupTable } from '../hashing/lookup-table.ts';
 import { shares } from '../hashing/table-facts.ts';
 import type { Steering } from '../io/xdp-steering.ts';
@@ -10,6 +9,7 @@ import type { CounterLayout } from '../metrics/counters.ts';
 import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import type { Config } from './config.ts';
+import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker.ts';
 
 export interface Observed {
@@ -32,7 +32,7 @@ export async function openObservationPost(observed: Observed): Promise<Observati
   const { config, layout, tables, counters } = observed;
   if (config.metrics === null) return undefined;
   const registry = createExposition({
-    version: packageVersion(),
+    version: VERSION,
     layout,
     workers: counters,
     tables: () =>
@@ -58,9 +58,4 @@ function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCou
     { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
   ];
   return [...ofQueues, ...ofSteering];
-}
-
-export function packageVersion(): string {
-  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
 }
