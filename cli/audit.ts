@@ -6,7 +6,8 @@ import type { Argv, CommandModule } from 'yargs';
 import { PROFILE_NAMES, profileOf } from '../lb/profiles.ts';
 import { audit, BALANCERS, type Balancer, type Chain, isHarmless, type Verdict } from '../probe/audit.ts';
 import { formatSpan } from '../probe/span.ts';
-import { durationOf, durationOrNever } from './duration-option.ts';
+import { KEEPALIVE_INTERVAL_MS, LEAST_KEEPALIVE_MS } from '../simulate/linux-timers.ts';
+import { durationOf, durationOrNever, durationOrOff } from './duration-option.ts';
 import { UsageError } from './errors.ts';
 import { labelled, terminalWidth } from './terminal.ts';
 
@@ -16,6 +17,7 @@ interface AuditArguments {
   readonly server: string;
   readonly 'lb-kind': string | undefined;
   readonly keepalive: string | undefined;
+  readonly 'keepalive-interval': string | undefined;
   readonly json: boolean;
 }
 
@@ -55,7 +57,15 @@ export const auditCommand: CommandModule<object, AuditArguments> = {
       .option('keepalive', {
         type: 'string',
         requiresArg: true,
-        describe: "How often the client's kernel sends TCP keepalive on idle connections (Linux: 7200s where it is on)",
+        describe:
+          "TCP keepalive of the client's sockets: the first probe's time (tcp_keepalive_time; Linux: 7200s where it is on), or off",
+        defaultDescription: 'off',
+      })
+      .option('keepalive-interval', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Probes come no more often than this (tcp_keepalive_intvl)',
+        defaultDescription: '75s',
       })
       .option('json', {
         type: 'boolean',
@@ -70,13 +80,18 @@ export const auditCommand: CommandModule<object, AuditArguments> = {
 };
 
 function runAudit(given: AuditArguments): void {
-  const { client, lb, server, keepalive } = given;
+  const { client, lb, server, keepalive, 'keepalive-interval': interval } = given;
+  if (interval !== undefined && keepalive === undefined) {
+    throw new UsageError('--keepalive-interval: it follows the first probe; give --keepalive, too');
+  }
   const named = balancerOf(given['lb-kind']);
   const chain: Chain = {
     clientMs: durationOrNever('client', client),
     balancerMs: lb === undefined ? (named?.idleTimeoutMs ?? null) : durationOrNever('lb', lb),
     serverMs: durationOrNever('server', server),
-    keepaliveMs: keepalive === undefined ? null : durationOf('keepalive', keepalive),
+    keepaliveMs: durationOrOff('keepalive', keepalive, LEAST_KEEPALIVE_MS),
+    keepaliveIntervalMs:
+      interval === undefined ? KEEPALIVE_INTERVAL_MS : durationOf('keepalive-interval', interval, LEAST_KEEPALIVE_MS),
   };
   const verdicts = balancersFor(chain, named?.balancer).map((balancer) => audit(chain, balancer));
   const safe = verdicts.every((verdict) => verdict.safe);
@@ -138,9 +153,10 @@ function verdictRows({ balancer, safe, races, safeChain, notes }: Verdict, sever
   return rows.length === 0 ? [['', '']] : rows;
 }
 
-function chainText({ clientMs, balancerMs, serverMs, keepaliveMs }: Chain): string {
+function chainText({ clientMs, balancerMs, serverMs, keepaliveMs, keepaliveIntervalMs }: Chain): string {
   const parts = [`client ${formatSpan(clientMs)}`, `server ${formatSpan(serverMs)}`];
   if (balancerMs !== null) parts.splice(1, 0, `balancer ${formatSpan(balancerMs)}`);
-  const keepalive = keepaliveMs === null ? '' : ` (TCP keepalive every ${formatSpan(keepaliveMs)})`;
-  return `${parts.join(', ')}${keepalive}`;
+  if (keepaliveMs === null) return parts.join(', ');
+  const then = keepaliveIntervalMs > keepaliveMs ? `, then every ${formatSpan(keepaliveIntervalMs)}` : '';
+  return `${parts.join(', ')} (TCP keepalive after ${formatSpan(keepaliveMs)}${then})`;
 }

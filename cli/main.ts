@@ -7,7 +7,7 @@
  */
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import manifest from '../package.json' with { type: 'json' };
+import { VERSION } from '../lb/version.ts';
 import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
 import { decapCommand } from './decap.ts';
@@ -62,7 +62,7 @@ const parser = yargs(hideBin(process.argv))
     'dot-notation': false,
     'boolean-negation': false,
   })
-  .version(manifest.version)
+  .version(VERSION)
   .alias('h', 'help')
   .example('$0 check -c hushlb.yaml', 'say everything that is wrong with a configuration')
   .example('$0 run -c hushlb.yaml', 'balance in the foreground until Ctrl-C')

@@ -12,7 +12,7 @@ import { stopSignal } from './signals.ts';
 import { labelled, statusLine, terminalWidth } from './terminal.ts';
 
 interface ProbeArguments {
-  readonly target: string;
+  readonly target: string | undefined;
   readonly max: string;
   readonly min: string;
   readonly connections: number;
@@ -29,7 +29,7 @@ const LONGEST_MS = 24 * 3_600_000;
 const EXIT_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;
 
 export const probeIdleCommand: CommandModule<object, ProbeArguments> = {
-  command: 'probe-idle <target>',
+  command: 'probe-idle [target]',
   describe: "Measure a live server's idle timeout, and how it ends connections",
   builder: (yargs): Argv<ProbeArguments> =>
     yargs
@@ -42,9 +42,7 @@ export const probeIdleCommand: CommandModule<object, ProbeArguments> = {
       )
       .positional('target', {
         type: 'string',
-        demandOption: true,
         describe: 'http:// or https:// URL, or HOST:PORT',
-        defaultDescription: 'none',
       })
       .option('max', { type: 'string', default: '10m', requiresArg: true, describe: 'Longest idle time to try' })
       .option('min', { type: 'string', default: '1s', requiresArg: true, describe: 'Shortest idle time to try' })
@@ -99,17 +97,19 @@ async function probeIdle(given: ProbeArguments): Promise<void> {
   } finally {
     line.clear();
   }
-  process.stdout.write(given.json ? asJson(given.target, report, asked) : asText(report, asked));
+  process.stdout.write(given.json ? asJson(report, asked) : asText(report, asked));
   process.exitCode = exitCode;
 }
 
-type Asked = Omit<ProbeOptions, 'signal' | 'onProgress'>;
+/** `text` is the target as it was given. */
+type Asked = Omit<ProbeOptions, 'signal' | 'onProgress'> & { readonly text: string };
 
 function askedFor({ target: text, connections, method, insecure, ...times }: ProbeArguments): Asked {
-  const target = parseTarget(text);
-  if (target === undefined) {
+  const target = text === undefined ? undefined : parseTarget(text);
+  if (text === undefined || target === undefined) {
+    const got = text === undefined ? 'nothing' : JSON.stringify(text);
     throw new UsageError(
-      `target: expected an http:// or https:// URL (without a password) or HOST:PORT, got ${JSON.stringify(text)}`,
+      `target: expected an http:// or https:// URL (without a password) or HOST:PORT, got ${got}${nearTarget(text)}`,
     );
   }
   const minMs = durationOf('min', times.min);
@@ -123,7 +123,12 @@ function askedFor({ target: text, connections, method, insecure, ...times }: Pro
     throw new UsageError(`--connections: expected a whole number from 1 to ${MOST_CONNECTIONS}, got ${connections}`);
   }
   const patienceMs = durationOf('patience', times.patience);
-  return { target, minMs, maxMs, connections, method, insecure, patienceMs };
+  return { text, target, minMs, maxMs, connections, method, insecure, patienceMs };
+}
+
+/** A bare name is what people type first. */
+function nearTarget(text = ''): string {
+  return /^[A-Za-z0-9.-]+$/.test(text) ? ` (did you mean https://${text}/ or ${text}:443?)` : '';
 }
 
 function progressText({ round, elapsedMs, untilMs, open, finding }: Progress): string {
@@ -149,12 +154,12 @@ function asText(report: ProbeReport, asked: Asked): string {
   );
 }
 
-function asJson(target: string, report: ProbeReport, asked: Asked): string {
+function asJson(report: ProbeReport, asked: Asked): string {
   const { finding, address, roundTripMs, answer, observations, failures, interrupted } = report;
   const { meaning, advice, notes } = explain(report, asked);
   const { result, ending, livedMs, diedMs, witnesses, uniform } = finding;
   const idleTimeoutMs = { lived: livedMs, died: diedMs };
   const connection = { address, roundTripMs, request: answer === null ? null : { method: asked.method, ...answer } };
-  const data = { target, ...connection, result, ending, idleTimeoutMs, witnesses, uniform, interrupted };
+  const data = { target: asked.text, ...connection, result, ending, idleTimeoutMs, witnesses, uniform, interrupted };
   return `${JSON.stringify({ ...data, meaning, advice, notes, failures, observations }, null, 2)}\n`;
 }

@@ -1,31 +1,40 @@
 /**
- * `hushlb profiles`: how well-known load balancers treat idle connections, and where that stands. The table is
- * lb/profiles.ts's; this file prints it, and touches nothing.
+ * `hushlb profiles`: how well-known load balancers treat idle connections, and where that stands. The facts are
+ * lb/profiles.ts's; this file prints them, and touches nothing.
  */
 import Table from 'cli-table3';
 import type { CommandModule } from 'yargs';
 import { type Fact, PROFILE_NAMES, type Profile, type ProfileName, profileOf } from '../lb/profiles.ts';
-import { terminalWidth } from './terminal.ts';
+import { terminalWidth, wrap } from './terminal.ts';
 
 interface ProfilesArguments {
+  readonly name: ProfileName[] | undefined;
   readonly wide: boolean;
   readonly json: boolean;
 }
 
 export const profilesCommand: CommandModule<object, ProfilesArguments> = {
-  command: 'profiles',
+  command: 'profiles [name..]',
   describe: 'Show how other load balancers treat idle connections',
   builder: (yargs) =>
     yargs
       .usage(
-        '$0 profiles [--wide]\n\nLists what a service can be told to behave like (profile: NAME): the idle timeout, what ' +
-          'happens when a connection idles out, and what its next packet meets. A question mark stands where that is ' +
-          'not documented, or had to be translated.',
+        '$0 profiles [NAME..]\n\nLists what a service can be told to behave like (profile: NAME): the idle timeout, what ' +
+          'happens when a connection idles out (onExpiry), and what its next packet meets (onMiss). A question mark stands ' +
+          'where that is not documented, or had to be translated. With names, tells the source of each fact as well.',
       )
+      // Elsewhere the last of several values wins, here each counts.
+      .parserConfiguration({ 'duplicate-arguments-array': true, 'dot-notation': false, 'boolean-negation': false })
+      .positional('name', {
+        array: true,
+        choices: PROFILE_NAMES,
+        defaultDescription: 'all',
+        describe: 'Only these, with their sources',
+      })
       .option('wide', {
         type: 'boolean',
         default: false,
-        describe: 'Tell the source of each fact, and how uncertain ones were read',
+        describe: 'Tell the source of each fact of all, and how uncertain ones were read',
       })
       .option('json', {
         type: 'boolean',
@@ -33,22 +42,26 @@ export const profilesCommand: CommandModule<object, ProfilesArguments> = {
         describe: 'Write { profiles: [{ name, product, idleTimeoutMs, onExpiry, onMiss }] }, each fact with its source',
       })
       .example('$0 profiles', 'the table')
-      .example('$0 profiles --wide', 'and where it is from'),
+      .example('$0 profiles aws-nlb', 'one of them, and where it is from')
+      .example('$0 profiles --wide', 'all of that'),
   handler: showProfiles,
 };
 
-function showProfiles({ wide, json }: ProfilesArguments): void {
-  process.stdout.write(json ? jsonText() : wide ? wideText(terminalWidth()) : `${tableText()}\n`);
+function showProfiles({ name: given = [], wide, json }: ProfilesArguments): void {
+  const names = given.length === 0 ? PROFILE_NAMES : given;
+  if (json) process.stdout.write(jsonText(names));
+  else if (wide || given.length > 0) process.stdout.write(wideText(names, terminalWidth()));
+  else process.stdout.write(tableText());
 }
 
-function jsonText(): string {
-  const profiles = PROFILE_NAMES.map((name) => ({ name, ...profileOf(name) }));
-  return `${JSON.stringify({ profiles }, null, 2)}\n`;
+function jsonText(names: readonly ProfileName[]): string {
+  return `${JSON.stringify({ profiles: names.map((name) => ({ name, ...profileOf(name) })) }, null, 2)}\n`;
 }
 
+/** Fits 60 columns. */
 function tableText(): string {
   const table = new Table({
-    head: ['profile', 'idle timeout', 'onExpiry', 'onMiss'],
+    head: ['profile', 'idle', 'onExpiry', 'onMiss'],
     colAligns: ['left', 'right', 'left', 'left'],
     style: { head: [], border: [], compact: true },
   });
@@ -56,11 +69,16 @@ function tableText(): string {
     const { idleTimeoutMs, onExpiry, onMiss } = profileOf(name);
     table.push([name, marked(timeText(idleTimeoutMs.value), idleTimeoutMs), ...[onExpiry, onMiss].map(textOf)]);
   }
-  return table.toString();
+  return `${table.toString()}\n${LEGEND}\n`;
 }
 
-function wideText(width: number): string {
-  return PROFILE_NAMES.map((name) => profileText(name, profileOf(name), width)).join('\n');
+const LEGEND = [
+  'idle: the idle timeout. ?: not documented, or translated;',
+  'hushlb profiles NAME tells how, and the source of each fact.',
+].join('\n');
+
+function wideText(names: readonly ProfileName[], width: number): string {
+  return names.map((name) => profileText(name, profileOf(name), width)).join('\n');
 }
 
 function profileText(name: ProfileName, { product, idleTimeoutMs, onExpiry, onMiss }: Profile, width: number): string {
@@ -71,17 +89,21 @@ function profileText(name: ProfileName, { product, idleTimeoutMs, onExpiry, onMi
   ];
   const lines = facts.flatMap(([key, value, { source, note }]) => {
     const label = `  ${key.padEnd(KEY_WIDTH)}${value.padEnd(VALUE_WIDTH)}`;
-    const [first, ...others] = [source, note && `(${note})`].flatMap((text) => wrapped(text, width - label.length));
+    const texts = note === '' ? [source] : [source, `(${note})`];
+    const [first, ...others] = texts.flatMap((text) => wrap(text, width - label.length));
     return [`${label}${first}`, ...others.map((line) => ' '.repeat(label.length) + line)];
   });
-  return `${[...wrapped(`${name}: ${product}`, width), ...lines].join('\n')}\n`;
+  return `${[...wrap(`${name}: ${product}`, width), ...lines].join('\n')}\n`;
 }
 
 const KEY_WIDTH = 14;
 const VALUE_WIDTH = 11;
+const DAY_MS = 86_400_000;
 
+/** As the configuration takes it. */
 function timeText(ms: number | null): string {
-  return ms === null ? 'none' : `${ms / 1000}s`;
+  if (ms === null) return 'none';
+  return ms % DAY_MS === 0 ? `${ms / DAY_MS}d` : `${ms / 1000}s`;
 }
 
 function textOf(fact: Fact<string>): string {
@@ -90,15 +112,4 @@ function textOf(fact: Fact<string>): string {
 
 function marked(text: string, { uncertain }: Fact<unknown>): string {
   return uncertain ? `${text} ?` : text;
-}
-
-/** Lines of at most `width` characters, broken between words. */
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ').filter((part) => part !== '')) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }

@@ -6,9 +6,9 @@ import type { CommandModule } from 'yargs';
 import type { Mode } from '../lb/behaviour.ts';
 import type { Scheduler } from '../lb/config.ts';
 import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from '../lb/profiles.ts';
-import { KEEPALIVE_INTERVAL_MS } from '../simulate/linux-timers.ts';
+import { KEEPALIVE_INTERVAL_MS, LEAST_KEEPALIVE_MS } from '../simulate/linux-timers.ts';
 import { type Change, MAX_BACKENDS, MAX_CONNECTIONS, type Settings } from '../simulate/settings.ts';
-import { durationOf } from './duration-option.ts';
+import { durationOf, durationOrOff } from './duration-option.ts';
 import { UsageError } from './errors.ts';
 import { terminalWidth } from './terminal.ts';
 
@@ -35,10 +35,6 @@ interface SimulateArguments {
 
 /** Shorter ones would be a matter of the path, which is 3 ms long here and back. */
 const LEAST_IDLE_MS = 100;
-/** The kernel counts tcp_keepalive_time in seconds. */
-const LEAST_KEEPALIVE_MS = 1000;
-/** Whichever word comes to mind. */
-const NONE = new Set(['never', 'off']);
 
 export const simulateCommand: CommandModule<object, SimulateArguments> = {
   command: 'simulate',
@@ -172,7 +168,7 @@ async function runOne(given: SimulateArguments): Promise<string> {
     onMiss: given['on-miss'] ?? null,
     onExpiry: given['on-expiry'] ?? null,
     conntrack: !given['no-conntrack'],
-    clientIdleMs: duration('client-idle', clientIdle, LEAST_IDLE_MS),
+    clientIdleMs: durationOf('client-idle', clientIdle, LEAST_IDLE_MS),
     serverIdleMs: durationOrOff('server-idle', given['server-idle'], LEAST_IDLE_MS),
   });
   if (!result.lives) process.exitCode = 1;
@@ -222,27 +218,21 @@ type Shared =
 
 function shared(given: SimulateArguments): Pick<Settings, Shared> {
   const { 'lb-idle': lbIdle, 'keepalive-interval': interval } = given;
+  if (interval !== undefined && given.keepalive === undefined && given['server-keepalive'] === undefined) {
+    throw new UsageError(
+      '--keepalive-interval: it follows the first probe; give --keepalive or --server-keepalive, too',
+    );
+  }
   return {
-    lbIdleMs: lbIdle === undefined ? null : duration('lb-idle', lbIdle, LEAST_IDLE_MS),
+    lbIdleMs: lbIdle === undefined ? null : durationOf('lb-idle', lbIdle, LEAST_IDLE_MS),
     clientKeepaliveMs: durationOrOff('keepalive', given.keepalive, LEAST_KEEPALIVE_MS),
     serverKeepaliveMs: durationOrOff('server-keepalive', given['server-keepalive'], LEAST_KEEPALIVE_MS),
     keepaliveIntervalMs:
-      interval === undefined ? KEEPALIVE_INTERVAL_MS : duration('keepalive-interval', interval, LEAST_KEEPALIVE_MS),
+      interval === undefined ? KEEPALIVE_INTERVAL_MS : durationOf('keepalive-interval', interval, LEAST_KEEPALIVE_MS),
     connections: whole('connections', given.connections, 1, MAX_CONNECTIONS),
     backends: whole('backends', given.backends, 1, MAX_BACKENDS),
     seed: whole('seed', given.seed, 0, 2 ** 32 - 1),
   };
-}
-
-function durationOrOff(option: string, text: string | undefined, leastMs: number): number | null {
-  return text === undefined || NONE.has(text) ? null : duration(option, text, leastMs);
-}
-
-function duration(option: string, text: string, leastMs: number): number {
-  const ms = durationOf(option, text);
-  if (ms >= leastMs) return ms;
-  const least = leastMs < 1000 ? `${leastMs}ms` : `${leastMs / 1000}s`;
-  throw new UsageError(`--${option}: expected a time from ${least} to 30d, got ${JSON.stringify(text)}`);
 }
 
 function whole(option: string, value: number, least: number, most: number): number {

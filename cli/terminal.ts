@@ -47,7 +47,8 @@ export function labelled(rows: readonly (readonly [label: string, text: string])
   return `${lines.join('\n')}\n`;
 }
 
-function wrap(text: string, width: number): string[] {
+/** Lines of at most `width` characters, broken between words; a longer word stays whole. */
+export function wrap(text: string, width: number): string[] {
   const lines = [''];
   for (const word of text.split(' ')) {
     const line = lines.at(-1) ?? '';

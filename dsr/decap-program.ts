@@ -5,7 +5,7 @@
  * an outer destination that is one of the host's own. The Ethernet header moves forward over the outer header, the
  * packet's start follows, and the kernel receives what the client sent. Everything else passes untouched.
  */
-import { XDP_ADJUST_HEAD, XDP_MD_DATA, XDP_MD_DATA_END, XDP_PASS } from '../io/bpf.ts';
+import { XDP_ADJUST_HEAD, XDP_PASS } from '../io/bpf.ts';
 import {
   alu,
   type Code,
@@ -19,14 +19,16 @@ import {
   networkOrder16,
   store,
 } from '../io/bpf-assembler.ts';
+import {
+  DESTINATION_AT,
+  ETHERNET_LENGTH,
+  FRAGMENT_AT,
+  IPV4_MIN_LENGTH,
+  ipv4Prologue,
+  PROTOCOL_AT,
+  VERSION_AT,
+} from '../io/xdp-ipv4.ts';
 
-const ETHERNET_LENGTH = 14;
-const IPV4_MIN_LENGTH = 20;
-const ETHERTYPE_AT = 12;
-const VERSION_AT = 14;
-const FRAGMENT_AT = 20;
-const PROTOCOL_AT = 23;
-const DESTINATION_AT = 30;
 const PROTOCOL_IPIP = 4;
 /** More fragments, or an offset: not a whole packet. */
 const FRAGMENT_BITS = 0x3fff;
@@ -44,26 +46,12 @@ function passUnlessLocal(addresses: readonly Uint8Array[]): Code {
   return [addresses.map((address) => jumpIf32('r0', '==', word(address), 'local')), jump('pass'), label('local')];
 }
 
-/** r6 context, r7 packet, r8 its end, r9 bytes of the outer header. */
+/** The registers are the prologue's: r9 the bytes of the outer header. */
 export function decapProgram({ addresses, countStripped }: DecapProgramOptions): Code {
   return [
-    alu('r6', '=', 'r1'),
-    load('u32', 'r7', 'r6', XDP_MD_DATA),
-    load('u32', 'r8', 'r6', XDP_MD_DATA_END),
-    alu('r1', '=', 'r7'),
-    alu('r1', '+=', ETHERNET_LENGTH + IPV4_MIN_LENGTH),
-    jumpIf('r1', '>', 'r8', 'pass'),
-    load('u16', 'r1', 'r7', ETHERTYPE_AT),
-    jumpIf('r1', '!=', networkOrder16(0x0800), 'pass'),
+    ipv4Prologue('pass'),
     load('u8', 'r1', 'r7', PROTOCOL_AT),
     jumpIf('r1', '!=', PROTOCOL_IPIP, 'pass'),
-    load('u8', 'r9', 'r7', VERSION_AT),
-    alu('r1', '=', 'r9'),
-    alu('r1', '>>=', 4),
-    jumpIf('r1', '!=', 4, 'pass'),
-    alu('r9', '&=', 0x0f),
-    jumpIf('r9', '<', IPV4_MIN_LENGTH / 4, 'pass'),
-    alu('r9', '<<=', 2),
     load('u16', 'r1', 'r7', FRAGMENT_AT),
     jumpIf('r1', '&', networkOrder16(FRAGMENT_BITS), 'pass'),
     load('u32', 'r0', 'r7', DESTINATION_AT),

@@ -18,8 +18,6 @@ import {
   MAP_LOOKUP_ELEM,
   REDIRECT_MAP,
   updateMap,
-  XDP_MD_DATA,
-  XDP_MD_DATA_END,
   XDP_MD_RX_QUEUE_INDEX,
   XDP_PASS,
   XDP_REDIRECT,
@@ -40,6 +38,7 @@ import {
 } from './bpf-assembler.ts';
 import { type BpfCounters, createBpfCounters } from './bpf-counters.ts';
 import { closeDescriptor } from './ffi.ts';
+import { DESTINATION_AT, ETHERNET_LENGTH, FRAGMENT_AT, ipv4Prologue, PROTOCOL_AT } from './xdp-ipv4.ts';
 
 const COUNTERS = ['toSocket', 'otherPort', 'noSocket'] as const;
 
@@ -76,13 +75,6 @@ const KEY_PROTOCOL_AT = -2;
 /** Keys in the map at once, old and new services together while they are exchanged. */
 const MAX_KEYS = 16384;
 
-const ETHERNET_LENGTH = 14;
-const IPV4_MIN_LENGTH = 20;
-const ETHERTYPE_AT = 12;
-const VERSION_AT = 14;
-const FRAGMENT_AT = 20;
-const PROTOCOL_AT = 23;
-const DESTINATION_AT = 30;
 /** From the start of the layer 4 header; TCP and UDP alike. */
 const DESTINATION_PORT_AT = 2;
 const PORTS_LENGTH = 4;
@@ -93,7 +85,7 @@ function lookUpKey(serviceMapFd: number): Code {
 }
 
 /**
- * r6 context, r7 start of packet, r8 its end, r9 bytes of the IPv4 header; the key stands on the stack.
+ * The registers are the prologue's; the key stands on the stack.
  *
  * IPv6 is a second parser at `pass` for ethertype 0x86dd, with a map of 20-byte keys, that jumps to `socket` too.
  */
@@ -103,21 +95,7 @@ function steeringProgram(
   counters: BpfCounters<keyof SteeringCounters>,
 ): Code {
   return [
-    alu('r6', '=', 'r1'),
-    load('u32', 'r7', 'r6', XDP_MD_DATA),
-    load('u32', 'r8', 'r6', XDP_MD_DATA_END),
-    alu('r1', '=', 'r7'),
-    alu('r1', '+=', ETHERNET_LENGTH + IPV4_MIN_LENGTH),
-    jumpIf('r1', '>', 'r8', 'pass'),
-    load('u16', 'r1', 'r7', ETHERTYPE_AT),
-    jumpIf('r1', '!=', networkOrder16(0x0800), 'pass'),
-    load('u8', 'r9', 'r7', VERSION_AT),
-    alu('r1', '=', 'r9'),
-    alu('r1', '>>=', 4),
-    jumpIf('r1', '!=', 4, 'pass'),
-    alu('r9', '&=', 0x0f),
-    jumpIf('r9', '<', IPV4_MIN_LENGTH / 4, 'pass'),
-    alu('r9', '<<=', 2),
+    ipv4Prologue('pass'),
 
     load('u32', 'r1', 'r7', DESTINATION_AT),
     store('u32', 'r10', KEY_AT, 'r1'),

@@ -25,6 +25,9 @@ export interface Problem {
   readonly column?: number;
 }
 
+/** A file that is no configuration can have as many problems as lines: more than these nobody reads. */
+const MOST_SHOWN = 100;
+
 /** A configuration that cannot be used, with everything that is wrong with it. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -35,9 +38,10 @@ export class ConfigError extends Error {
 
   /** `source` is the file's name; a single problem makes a single line. */
   constructor(source: string, problems: readonly Problem[]) {
-    const lines = problems.map(lineOf);
+    const lines = problems.slice(0, MOST_SHOWN).map(lineOf);
+    if (problems.length > MOST_SHOWN) lines.push(`and ${problems.length - MOST_SHOWN} more`);
     super(
-      lines.length === 1 ? `${source}: ${lines[0]}` : `${source}: ${lines.length} problems\n  ${lines.join('\n  ')}`,
+      lines.length === 1 ? `${source}: ${lines[0]}` : `${source}: ${problems.length} problems\n  ${lines.join('\n  ')}`,
     );
     this.problems = problems;
     this.lines = lines.map((line) => `${source}: ${line}`);

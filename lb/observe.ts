@@ -2,13 +2,13 @@
  * What the daemon shows of itself: where the metrics server's numbers come from. Between lb/daemon.ts, which owns the
  * parts, and metrics/, which knows none of them.
  */
-import { readFileSync } from 'node:fs';
 import { shares } from '../hashing/table-facts.ts';
 import type { Steering } from '../io/xdp-steering.ts';
 import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import type { ListenAddress } from './config.ts';
 import type { Prepared } from './prepare.ts';
+import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker.ts';
 
 export interface Observed {
@@ -29,7 +29,7 @@ export interface ObservationPost {
 export async function openObservationPost(observed: Observed, listen: ListenAddress): Promise<ObservationPost> {
   const { prepared, counters } = observed;
   const registry = createExposition({
-    version: packageVersion(),
+    version: VERSION,
     layout: () => prepared().layout,
     workers: counters,
     tables() {
@@ -57,9 +57,4 @@ function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCou
     { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
   ];
   return [...ofQueues, ...ofSteering];
-}
-
-export function packageVersion(): string {
-  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
 }

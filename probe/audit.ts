@@ -31,8 +31,10 @@ export interface Chain {
   readonly serverMs: number;
   /** Null without a balancer. */
   readonly balancerMs: number | null;
-  /** How often the client's kernel sends a TCP keepalive probe; null for never. */
+  /** After what silence the client's kernel sends a TCP keepalive probe (tcp_keepalive_time); null for never. */
   readonly keepaliveMs: number | null;
+  /** For how long it then sends no other (tcp_keepalive_intvl), answered or not. */
+  readonly keepaliveIntervalMs: number;
 }
 
 export type Side = 'client' | 'balancer' | 'server';
@@ -56,6 +58,8 @@ export interface Verdict {
 
 /** Less than this between two timeouts is at the mercy of the network and of timers' granularity. */
 const COMFORT_MS = 1000;
+/** The timer wheel rounds up to an eighth of what a timer waits for (kernel/time/timer.c, LVL_CLK_SHIFT). */
+const MOST_LATE = 9 / 8;
 
 export function audit(chain: Chain, balancer: Balancer | null): Verdict {
   const races = racesOf(chain, balancer);
@@ -94,9 +98,18 @@ function givesUpFirst(firstMs: number, secondMs: number): boolean {
   return firstMs < secondMs || secondMs === Number.POSITIVE_INFINITY;
 }
 
-/** For how long a layer-4 balancer sees nothing of a live connection. */
-function longestSilence({ clientMs, keepaliveMs }: Chain): number {
-  return Math.min(clientMs, keepaliveMs ?? Number.POSITIVE_INFINITY);
+/** For how long a layer-4 balancer may see nothing of a live connection. */
+function longestSilence(chain: Chain): number {
+  return Math.min(chain.clientMs, probePeriod(chain));
+}
+
+/**
+ * How far apart keepalive probes can be. Linux sends one after tcp_keepalive_time of silence and then looks again after
+ * tcp_keepalive_intvl, whatever came in between (net/ipv4/tcp_timer.c, tcp_keepalive_timer): a connection used right
+ * after a probe is silent for the longer of the two.
+ */
+function probePeriod({ keepaliveMs, keepaliveIntervalMs }: Chain): number {
+  return keepaliveMs === null ? Number.POSITIVE_INFINITY : Math.max(keepaliveMs, keepaliveIntervalMs);
 }
 
 function clientRace({ clientMs, keepaliveMs }: Chain, other: 'balancer' | 'server', otherMs: number): Race {
@@ -125,9 +138,13 @@ function upstreamRace(balancerMs: number, serverMs: number): Race {
 }
 
 function forgottenRace(chain: Chain, { name, onExpiry, onMiss }: LayerFour, balancerMs: number): Race {
-  const { clientMs, keepaliveMs } = chain;
+  const { clientMs, keepaliveMs, keepaliveIntervalMs } = chain;
   const below = wellBelow(Math.min(balancerMs, chain.serverMs));
-  const keepalive = keepaliveMs === null ? '' : `, and its keepalive comes only every ${formatSpan(keepaliveMs)}`;
+  const keepalive =
+    keepaliveMs === null ? '' : `, and its keepalive may come only every ${formatSpan(probePeriod(chain))}`;
+  // Below the interval a shorter time alone changes nothing.
+  const sysctls =
+    below < keepaliveIntervalMs ? 'both tcp_keepalive_time and tcp_keepalive_intvl' : 'tcp_keepalive_time';
   const ending = onExpiry === 'reset' ? 'resets both sides' : 'forgets the connection without a word';
   return {
     between: ['client', 'balancer'],
@@ -135,7 +152,7 @@ function forgottenRace(chain: Chain, { name, onExpiry, onMiss }: LayerFour, bala
     sees: onExpiry === 'silent' && onMiss === 'drop' ? HANG : RESET,
     change:
       `give the client an idle timeout below ${formatSpan(balancerMs)}, say ${formatSpan(below)}, ` +
-      `or TCP keepalive every ${formatSpan(below)}; best, have the balancer forward what it does not know`,
+      `or TCP keepalive every ${formatSpan(below)} (${sysctls}); best, have the balancer forward what it does not know`,
   };
 }
 
@@ -150,15 +167,15 @@ function limitOf(ms: number): string {
 
 /** Moves the client's timeout down where that is enough, and the server's up where it is not. */
 function repair(chain: Chain, balancer: Balancer | null): Chain {
-  const { clientMs, keepaliveMs, serverMs } = chain;
+  const { clientMs, serverMs } = chain;
   const balancerMs = chain.balancerMs ?? Number.POSITIVE_INFINITY;
   if (balancer?.kind === 'l7') {
     const between = Number.isFinite(balancerMs) || !Number.isFinite(serverMs) ? balancerMs : wellBelow(serverMs);
     return {
+      ...chain,
       clientMs: givesUpFirst(clientMs, between) ? clientMs : wellBelow(between),
       balancerMs: chain.balancerMs === null ? null : between,
       serverMs: givesUpFirst(between, serverMs) ? serverMs : wellAbove(between),
-      keepaliveMs,
     };
   }
   const reach = longestSilence(chain) < balancerMs ? Number.POSITIVE_INFINITY : balancerMs;
@@ -175,8 +192,13 @@ function notesOf(chain: Chain, balancer: Balancer | null): string[] {
   if (keepaliveMs !== null && (balancer === null || balancer.kind === 'l7')) {
     notes.push('TCP keepalive changes nothing here: it refreshes no timer that waits for requests.');
   }
-  if (keepaliveMs !== null && balancer?.kind === 'l4' && !isHarmless(balancer) && keepaliveMs < (balancerMs ?? 0)) {
+  const periodMs = probePeriod(chain);
+  const forgetful = balancer?.kind === 'l4' && !isHarmless(balancer) && balancerMs !== null;
+  if (forgetful && clientMs >= balancerMs && periodMs < balancerMs) {
     notes.push('This relies on TCP keepalive, which a program must ask for on its sockets (SO_KEEPALIVE).');
+    if (periodMs * MOST_LATE >= balancerMs) {
+      notes.push(`Linux's timers may come an eighth late: take ${formatSpan(wellBelow(balancerMs))} for the probes.`);
+    }
   }
   const next = balancer?.kind === 'l7' && balancerMs !== null ? balancerMs : serverMs;
   const gaps: [Side, number][] = [['client', next - clientMs]];

@@ -103,7 +103,7 @@ function keepaliveBelow({ settings, behaviour }: SimulationResult): string[] {
   return [`have the client's kernel send keepalives sooner than every ${idle} (${sysctls}${late})`];
 }
 
-/** The kernel waits for the interval after each probe, answered or not. */
+/** The kernel waits for the interval after each probe, whatever comes. */
 const INTERVAL_TOO = 'both tcp_keepalive_time and tcp_keepalive_intvl';
 
 function whyKept({ settings, behaviour, connections, balancer }: SimulationResult): string {
@@ -120,11 +120,11 @@ function whyKept({ settings, behaviour, connections, balancer }: SimulationResul
   if (balancer.nonSynMisses > 0) {
     return `The balancer forgets a connection after ${idle}, silently, and forwards its next packet to the same backend all the same: its idle timeout does not matter.`;
   }
-  const { clientKeepaliveMs, serverKeepaliveMs, clientIdleMs } = settings;
+  const { clientKeepaliveMs, serverKeepaliveMs, keepaliveIntervalMs, clientIdleMs } = settings;
   const keepaliveMs = clientKeepaliveMs ?? serverKeepaliveMs;
   if (keepaliveMs !== null && clientIdleMs > behaviour.idleTimeoutMs) {
     const whose = clientKeepaliveMs === null ? "answers to the server's" : 'own';
-    return `The client's ${whose} keepalives, every ${formatDuration(keepaliveMs)}, keep the balancer from forgetting it after ${idle}.`;
+    return `The client's ${whose} keepalives, every ${formatDuration(Math.max(keepaliveMs, keepaliveIntervalMs))}, keep the balancer from forgetting it after ${idle}.`;
   }
   const margin = behaviour.idleTimeoutMs - clientIdleMs < LEAST_MARGIN_MS ? ' By a hair: leave some seconds.' : '';
   return `The client sends again before the balancer forgets the connection after ${idle}.${margin}`;

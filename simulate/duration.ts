@@ -1,5 +1,6 @@
 /**
- * Durations as people read them: '350 s', '5 d'. The reports and stories call it.
+ * Durations as people read them: '350 s', '5 d'. The reports and stories call it. (probe/span.ts writes measured times, to
+ * the hundredth and in hours too; neither folder may import the other.)
  */
 
 const DAY_MS = 86_400_000;

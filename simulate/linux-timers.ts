@@ -19,11 +19,13 @@ export const TIME_WAIT_MS = 60_000;
 /** tcp_keepalive_probes. The first probe's time, tcp_keepalive_time, is the user's to set. */
 export const KEEPALIVE_PROBES = 9;
 /**
- * tcp_keepalive_intvl. After a probe the timer waits for this long even if the probe was answered: with a shorter
- * tcp_keepalive_time probes still come no more often than this (seen on Linux 6.18: time 1 s, interval 4 s, probes after
- * 1, 5, 9 and 13 s).
+ * tcp_keepalive_intvl. After a probe the timer waits for this long even if the probe was answered or data came: with a
+ * shorter tcp_keepalive_time probes still come no more often than this (seen on Linux 6.18: time 1 s, interval 4 s, probes
+ * after 1, 5, 9 and 13 s; time 2 s, interval 6 s, data at 2.2 s, probes after 2, 8 and 14 s).
  */
 export const KEEPALIVE_INTERVAL_MS = 75_000;
+/** The kernel counts both in seconds. */
+export const LEAST_KEEPALIVE_MS = 1000;
 
 /** The timeout after `retries` retransmissions: doubled each time, up to the most. */
 export function retransmissionTimeout(firstMs: number, retries: number): number {

@@ -15,9 +15,11 @@ import type { Notice } from './tcp-connection.ts';
 export const OUTCOMES = ['kept', 'reset-by-backend', 'reset-by-balancer', 'hung', 'raced', 'closed-by-server'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** One connection of the client and the two requests on it. */
+/** One connection of the client and the two requests on it, or three. */
 export interface Exchange {
   readonly clientPort: number;
+  /** The pause before a request that is there to begin the next pause in a bad moment; null where there is none. */
+  readonly leadMs: number | null;
   readonly pauseMs: number;
   backendBefore: string | null;
   backendAfter: string | null;
@@ -102,7 +104,7 @@ export interface ClientOptions {
 /** Opens the connection and sees it through; `exchange` says in the end what became of it. */
 export function startClient(options: ClientOptions): void {
   const { host, vip, port, clock, story, exchange, jitterMs, onDone } = options;
-  const { clientPort, pauseMs } = exchange;
+  const { clientPort, leadMs, pauseMs } = exchange;
   let awaiting = false;
   let retransmitted = false;
   let answers = 0;
@@ -129,7 +131,9 @@ export function startClient(options: ClientOptions): void {
   function takeAnswer(): void {
     awaiting = false;
     answers++;
-    if (answers === 1) {
+    if (answers === 1 && leadMs !== null) {
+      pause = clock.after(leadMs, () => request('sends a request, right after a keepalive probe'));
+    } else if (answers === (leadMs === null ? 1 : 2)) {
       pause = clock.after(pauseMs + jitterMs, () => {
         exchange.secondRequestMs = clock.now;
         request(`sends a request on the connection, idle for ${formatDuration(pauseMs)}`);

@@ -21,6 +21,7 @@ const OUTCOME_TEXT: Record<Outcome, string> = {
 
 const MOMENT_TEXT: Record<MomentKind, string> = {
   last: '',
+  probed: ', beginning right after a keepalive probe',
   race: ', as the server closes',
   late: ', after the server has closed',
 };
@@ -69,16 +70,18 @@ function settingsText({ settings, behaviour }: SimulationResult): string {
   const name = profile ?? (scheduler === 'round-robin' ? scheduler : mode);
   const table = conntrack ? `idle timeout ${formatDuration(idleTimeoutMs)}, ${onExpiry} at expiry` : 'no table';
   const parts = [
-    `client: idle timeout ${formatDuration(clientIdleMs)}${keepaliveText(settings.clientKeepaliveMs)}`,
+    `client: idle timeout ${formatDuration(clientIdleMs)}${keepaliveText(settings.clientKeepaliveMs, settings)}`,
     `balancer ${name}: ${table}, on a miss ${onMiss}`,
-    `${backends} ${backends === 1 ? 'server' : 'servers'}: ${serverIdleMs === null ? 'no idle timeout' : `idle timeout ${formatDuration(serverIdleMs)}`}${keepaliveText(settings.serverKeepaliveMs)}`,
+    `${backends} ${backends === 1 ? 'server' : 'servers'}: ${serverIdleMs === null ? 'no idle timeout' : `idle timeout ${formatDuration(serverIdleMs)}`}${keepaliveText(settings.serverKeepaliveMs, settings)}`,
     ...(settings.change === undefined ? [] : [`${changedBackend(settings)} is ${settings.change} half-way`]),
   ];
   return parts.join('; ');
 }
 
-function keepaliveText(ms: number | null): string {
-  return ms === null ? '' : `, keepalive ${formatDuration(ms)}`;
+function keepaliveText(ms: number | null, { keepaliveIntervalMs }: SimulationResult['settings']): string {
+  if (ms === null) return '';
+  const then = keepaliveIntervalMs > ms ? `, then every ${formatDuration(keepaliveIntervalMs)}` : '';
+  return `, keepalive after ${formatDuration(ms)}${then}`;
 }
 
 const TIME_WIDTH = 9;

@@ -12,10 +12,11 @@ import type { Tale } from './story.ts';
 import { createWorld, LEG_MS, type World } from './world.ts';
 
 /**
- * When a client sends again. `last`: at the last moment at which the connection should still be good. Where the server
- * closes first, also `race`, while the server's FIN is on its way, and `late`, after it.
+ * When a client sends again. `last`: at the last moment at which the connection should still be good. `probed`: the same,
+ * on a connection that was used right after a keepalive probe, so that the next probe is a whole interval away. Where the
+ * server closes first, also `race`, while the server's FIN is on its way, and `late`, after it.
  */
-export type MomentKind = 'last' | 'race' | 'late';
+export type MomentKind = 'last' | 'probed' | 'race' | 'late';
 
 export interface Moment {
   readonly kind: MomentKind;
@@ -53,7 +54,7 @@ const BY_SEVERITY: readonly Outcome[] = [...BROKEN, 'closed-by-server', 'kept'];
 const FIRST_PORT = 32_768;
 /** Those that send at the same moment do so within this time, in random order. */
 const MOST_JITTER_MS = LEG_MS / 20;
-/** After the client's end: a message that tells the backend of it has arrived by then. */
+/** By then a message has arrived at the other end, and its answer too. */
 const WORD_MS = 10 * LEG_MS;
 
 export function simulate(settings: Settings): SimulationResult {
@@ -65,7 +66,7 @@ export function simulate(settings: Settings): SimulationResult {
     shuffled(settings.connections, random).map((rank, i): Planned => {
       const id = m * settings.connections + i;
       const clientPort = FIRST_PORT + ((id * 7 + (random() % 7)) % 28_000);
-      return { id, moment: moment.kind, rank, exchange: createExchange(clientPort, moment.pauseMs) };
+      return { id, moment: moment.kind, rank, exchange: createExchange(clientPort, moment, settings) };
     }),
   );
   const halfOpen = watchHalfOpen(world);
@@ -143,9 +144,10 @@ interface Planned {
   readonly exchange: Exchange;
 }
 
-function createExchange(clientPort: number, pauseMs: number): Exchange {
+function createExchange(clientPort: number, { kind, pauseMs }: Moment, settings: Settings): Exchange {
   return {
     clientPort,
+    leadMs: kind === 'probed' ? firstProbeMs(settings) + WORD_MS : null,
     pauseMs,
     backendBefore: null,
     backendAfter: null,
@@ -159,19 +161,33 @@ function createExchange(clientPort: number, pauseMs: number): Exchange {
 
 function noteRequest(exchange: Exchange | undefined, backend: string): void {
   if (exchange === undefined) return;
-  if (exchange.secondRequestMs === null) exchange.backendBefore ??= backend;
+  if (exchange.secondRequestMs === null) exchange.backendBefore = backend;
   else exchange.backendAfter ??= backend;
 }
 
-export function momentsOf({ clientIdleMs, serverIdleMs }: Settings): Moment[] {
-  if (serverIdleMs === null || serverIdleMs > clientIdleMs) return [{ kind: 'last', pauseMs: clientIdleMs }];
+export function momentsOf(settings: Settings): Moment[] {
+  const { clientIdleMs, serverIdleMs } = settings;
+  if (serverIdleMs === null || serverIdleMs > clientIdleMs) return lastMoments(clientIdleMs, settings);
   const moments: Moment[] = [
-    { kind: 'last', pauseMs: serverIdleMs - Math.min(1000, serverIdleMs / 10) },
+    ...lastMoments(serverIdleMs - Math.min(1000, serverIdleMs / 10), settings),
     // The server's clock starts a leg before the client's, so its FIN is half way.
     { kind: 'race', pauseMs: serverIdleMs - LEG_MS / 2 },
   ];
   if (clientIdleMs > serverIdleMs + WORD_MS) moments.push({ kind: 'late', pauseMs: clientIdleMs });
   return moments;
+}
+
+/** With a keepalive interval that is the longer of its two times, when a pause begins decides how long the silence is. */
+function lastMoments(pauseMs: number, settings: Settings): Moment[] {
+  const probeMs = firstProbeMs(settings);
+  const last: Moment = { kind: 'last', pauseMs };
+  const matters = probeMs + WORD_MS < pauseMs && probeMs < settings.keepaliveIntervalMs;
+  return matters ? [last, { kind: 'probed', pauseMs }] : [last];
+}
+
+/** After what silence the first keepalive probe passes, the client's or the server's; Infinity where none does. */
+function firstProbeMs({ clientKeepaliveMs, serverKeepaliveMs }: Settings): number {
+  return Math.min(clientKeepaliveMs ?? Number.POSITIVE_INFINITY, serverKeepaliveMs ?? Number.POSITIVE_INFINITY);
 }
 
 function countOutcomes(connections: readonly ConnectionResult[], moment: MomentKind): Partial<Record<Outcome, number>> {

@@ -56,6 +56,11 @@ test('a profile brings its timeout and its habits; --lb overrides the timeout', 
   assert.deepEqual(await run('--client 350s --server 900s --lb-kind aws-nlb --lb 400s'), [0, 400_000]);
   assert.deepEqual(await run('--client 350s --server 900s --lb-kind aws-nlb --keepalive 60s'), [0, 350_000]);
   assert.deepEqual(await run('--client never --server never --lb-kind stateless'), [0, null]);
+  // Linux' interval of 75 s is longer than an idle timeout of 60 s, however short the first probe's time.
+  const database = '--client never --server never --lb-kind stateful --lb 60s';
+  assert.deepEqual(await run(`${database} --keepalive 30s`), [1, 60_000]);
+  assert.deepEqual(await run(`${database} --keepalive 30s --keepalive-interval 30s`), [0, 60_000]);
+  assert.deepEqual(await run(`${database} --keepalive off`), [1, 60_000]);
   for (const name of PROFILE_NAMES) {
     const { onExpiry, onMiss, idleTimeoutMs } = profileOf(name);
     const harmless = onExpiry.value === 'silent' && onMiss.value === 'forward';
@@ -73,9 +78,10 @@ test('what makes no sense: one line, exit code 2', async () => {
     ['--client 0s --server 75s', '--client: expected a time from 1ms to 30d, such as 60s, got "0s"'],
     ['--client 60s --server 31d', '--server: expected a time from 1ms to 30d, such as 60s, got "31d"'],
     ['--client 60s', 'missing option: server'],
+    ['--client 1s --server 2s --keepalive 900ms', '--keepalive: expected a time from 1s to 30d, got "900ms"'],
     [
-      '--client 1s --server 2s --keepalive never',
-      '--keepalive: expected a time from 1ms to 30d, such as 60s, got "never"',
+      '--client 1s --server 2s --keepalive-interval 75s',
+      '--keepalive-interval: it follows the first probe; give --keepalive, too',
     ],
     [
       '--client 1s --server 2s --lb-kind l7',

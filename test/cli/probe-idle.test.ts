@@ -108,8 +108,11 @@ test('what cannot be measured: one line, exit code 1', async (context) => {
 
 test('what makes no sense: one line, exit code 2', async () => {
   const cases: [args: string[], complaint: RegExp][] = [
-    [[], /missing|expected|not enough/i],
-    [['db.example'], /^target: expected an http:\/\/ or https:\/\/ URL .* or HOST:PORT, got "db\.example"/],
+    [[], /^target: expected .* or HOST:PORT, got nothing; see hushlb probe-idle --help/],
+    [
+      ['db.example'],
+      /^target: expected an http:\/\/ or https:\/\/ URL .* or HOST:PORT, got "db\.example" \(did you mean https:\/\/db\.example\/ or db\.example:443\?\)/,
+    ],
     [['http://u:p@a/'], /^target: expected .* \(without a password\)/],
     [['a:80', '--max', '10'], /^--max: expected a time .* with its unit .*, got "10"/],
     [['a:80', '--max', '25h'], /^--max: expected at most 24h, got 25h/],

@@ -10,9 +10,9 @@ async function linesOf(...args: string[]): Promise<string[]> {
   return stdout.split('\n');
 }
 
-test('a line a profile, in 80 columns, with a mark on what is uncertain', async () => {
+test('a line a profile, in 60 columns, with a mark on what is uncertain', async () => {
   const lines = await linesOf();
-  for (const line of lines) assert.ok([...line].length <= 80, line);
+  for (const line of lines) assert.ok([...line].length <= 60, line);
   for (const name of PROFILE_NAMES) assert.equal(lines.filter((line) => line.startsWith(`│ ${name} `)).length, 1, name);
   const cells = (name: string) =>
     lines
@@ -23,6 +23,8 @@ test('a line a profile, in 80 columns, with a mark on what is uncertain', async 
   assert.deepEqual(cells('aws-nlb'), ['aws-nlb', '350s', 'silent', 'reset']);
   assert.deepEqual(cells('azure-lb'), ['azure-lb', '240s', 'silent', 'drop ?']);
   assert.deepEqual(cells('katran'), ['katran', 'none ?', 'silent', 'forward']);
+  assert.deepEqual(cells('nf-conntrack'), ['nf-conntrack', '5d', 'silent', 'forward ?']);
+  assert.match(lines.join('\n'), /\?: not documented, or translated;\nhushlb profiles NAME tells how/);
 });
 
 test('--wide tells every source and every note, in 80 columns too', async () => {
@@ -45,4 +47,16 @@ test('--json has all of it as data', async () => {
     PROFILE_NAMES.map((name) => ({ name, ...profileOf(name) })),
   );
   assert.deepEqual(profiles[0].idleTimeoutMs.value, 350_000);
+});
+
+test('with names: those, in that order, with their sources; an unknown name is told which there are', async () => {
+  const lines = await linesOf('dpvs', 'aws-nlb');
+  const heads = lines.filter((line) => /^\S/.test(line));
+  assert.deepEqual(heads, ['dpvs: DPVS', 'aws-nlb: AWS Network Load Balancer']);
+  assert.match(lines.join('\n'), /onExpiry +reset \? +DPVS: src\/ipvs\/ip_vs_proto_tcp\.c, tcp_conn_expire/);
+  const { profiles } = JSON.parse((await linesOf('katran', '--json')).join('\n'));
+  assert.deepEqual(profiles, [{ name: 'katran', ...profileOf('katran') }]);
+  const { code, stdout, stderr } = await hushlb(['profiles', 'aws']);
+  assert.deepEqual([code, stdout], [2, '']);
+  assert.match(stderr, /^hushlb: wrong value of option name: got "aws", expected one of "aws-nlb", .*\n$/);
 });

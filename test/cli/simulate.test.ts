@@ -106,6 +106,7 @@ test('wrong options: one line, exit code 2', async () => {
     [['--client-idle', '31d'], /--client-idle: expected a time from 1ms to 30d, such as 60s, got "31d"/],
     [['--client-idle', '99ms'], /--client-idle: expected a time from 100ms to 30d, got "99ms"/],
     [['--client-idle', '1s', '--keepalive', '900ms'], /--keepalive: expected a time from 1s to 30d/],
+    [['--client-idle', '1s', '--keepalive-interval', '9s'], /--keepalive-interval: it follows the first probe; give/],
     [['--client-idle', '1s', '--server-idle', '-5s'], /--server-idle: expected a time from 1ms/],
     [['--client-idle', '1s', '--connections', '0'], /--connections: expected a whole number from 1 to 1000, got 0/],
     [['--client-idle', '1s', '--backends', '2.5'], /--backends: expected a whole number from 1 to 100, got 2.5/],

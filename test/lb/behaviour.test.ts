@@ -1,4 +1,4 @@
-/** What wins: a service's own key, its profile, the file's mode. And the profiles against the numbers in the field notes. */
+/** What wins: a service's own key, its profile, the file's mode. And the profiles against a table by hand. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseConfig } from '../../lb/config-file.ts';
@@ -55,26 +55,26 @@ describe('precedence', () => {
   }
 });
 
-/** As in the notes' table "what a device does at expiry, and with a packet of a connection that it forgot". */
+/** Idle timeout in seconds, onExpiry, onMiss, as the documents and sources have it that lb/profiles.ts names. */
 const FIELD: Record<string, string> = {
   'aws-nlb': '350 silent reset',
   'azure-lb': '240 silent drop?',
   'gcp-external': '60 silent forward',
   'gcp-internal': '600 silent forward',
-  'f5-fastl4': '300 reset reset?',
+  'f5-fastl4': '300 reset reset',
   'f5-fastl4-loose': '300 reset forward',
-  netscaler: '9000 reset reset',
-  'netscaler-stateless': '9000 reset? forward',
-  ipvs: '900 silent reset?',
+  netscaler: '9000 reset? reset?',
+  'netscaler-stateless': '9000 reset? forward?',
+  ipvs: '900 silent reset',
   'ipvs-sloppy': '900 silent forward?',
   dpvs: '90 reset? drop?',
   katran: 'none? silent forward',
-  cilium: '8000 silent forward',
+  cilium: '8000 silent forward?',
   'vpp-lb': '40 silent forward',
-  'nf-conntrack': '432000 silent forward',
+  'nf-conntrack': '432000 silent forward?',
 };
 
-test('the profiles are what the field notes say, with a mark where those leave it open', () => {
+test('the profiles are what the documents and sources say, with a mark where those leave it open', () => {
   const facts = PROFILE_NAMES.map((name) => {
     const { idleTimeoutMs, onExpiry, onMiss } = profileOf(name);
     const time = idleTimeoutMs.value === null ? 'none' : String(idleTimeoutMs.value / 1000);

@@ -177,6 +177,21 @@ test('anchors spare repetition; bombs and deep nests are refused at once', () =>
   assert.ok(performance.now() - started < 2000);
 });
 
+test('a file of more words and marks than any configuration is refused before it is understood', () => {
+  assert.match(
+    parsed(`interface: eth0\n${'\n'.repeat(2_500_000)}`),
+    /^FILE: expected a configuration, got more than 2500000 words and marks \(line 24\d+, column 1\)$/,
+  );
+});
+
+test('of thousands of problems the first hundred are shown, and all counted', () => {
+  const lines = parsed(`${GOOD}${Array.from({ length: 5000 }, (_, i) => `key${i}: 1\n`).join('')}`).split('\n');
+  assert.equal(lines.length, 102);
+  assert.match(lines[0], /^FILE: 5000 problems$/);
+  assert.match(lines[100], /^ {2}key99: expected one of the keys /);
+  assert.equal(lines[101], '  and 4900 more');
+});
+
 test('an alias to itself is no endless loop', () => {
   assert.match(parsed('interface: &a [*a]\nservices: *a\n'), /^FILE: \d+ problems|^FILE: not valid YAML/);
 });

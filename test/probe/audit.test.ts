@@ -51,11 +51,13 @@ const ORDERS: [order: string, times: [number, number, number], safe: [boolean, b
     ['nobody ever', [Infinity, Infinity, Infinity], [T, T, T, T, T]],
   ];
 
+/** With an interval below every keepalive, so that the first probe's time is the period. */
 const seconds = ([client, balancer, server]: readonly [number, number, number], keepaliveMs: number | null): Chain => ({
   clientMs: client * 1000,
   balancerMs: balancer * 1000,
   serverMs: server * 1000,
   keepaliveMs,
+  keepaliveIntervalMs: 1000,
 });
 
 for (const [order, times, [direct, l7, stateless, forgetful, refreshed]] of ORDERS) {
@@ -107,8 +109,35 @@ test('the pair that races is named, with what the client sees of it', () => {
 });
 
 test('a gap of less than a second is told, and is safe', () => {
-  const { safe, notes } = audit({ clientMs: 4900, serverMs: 5000, balancerMs: null, keepaliveMs: null }, null);
+  const chain = (clientMs: number): Chain => ({ ...seconds([0, 0, 5], null), clientMs, balancerMs: null });
+  const { safe, notes } = audit(chain(4900), null);
   assert.equal(safe, true);
   assert.match(notes.join(), /only 100 ms/);
-  assert.deepEqual(audit({ clientMs: 4000, serverMs: 5000, balancerMs: null, keepaliveMs: null }, null).notes, []);
+  assert.deepEqual(audit(chain(4000), null).notes, []);
+});
+
+test('keepalive refreshes a balancer only where both its times are below the timeout', () => {
+  const balancer = l4('silent', 'reset');
+  const of = (keepaliveMs: number, keepaliveIntervalMs: number) =>
+    audit({ ...seconds([Infinity, 60, Infinity], keepaliveMs), keepaliveIntervalMs }, balancer);
+  assert.deepEqual(
+    [of(30_000, 30_000), of(59_000, 1000), of(1000, 59_000), of(30_000, 75_000), of(75_000, 30_000)].map(
+      ({ safe }) => safe,
+    ),
+    [true, true, true, false, false],
+  );
+  const [{ why, change }] = of(30_000, 75_000).races;
+  assert.match(why, /keepalive may come only every 75 s/);
+  assert.match(change, /TCP keepalive every 48 s \(both tcp_keepalive_time and tcp_keepalive_intvl\)/);
+  assert.match(of(75_000, 30_000).races[0].change, /TCP keepalive every 48 s \(tcp_keepalive_time\)/);
+  // A client that gives up before the next probe is silent no longer than it idles.
+  const early = { ...seconds([50, 60, Infinity], 30_000), keepaliveIntervalMs: 75_000 };
+  assert.deepEqual([audit(early, balancer).safe, audit(early, balancer).notes], [true, []]);
+});
+
+test('what relies on keepalive says so, and when its timers may come too late', () => {
+  const notes = (keepaliveMs: number): string =>
+    audit(seconds([Infinity, 350, Infinity], keepaliveMs), l4('silent', 'reset')).notes.join();
+  assert.match(notes(300_000), /^This relies on TCP keepalive, [^,]*$/);
+  assert.match(notes(320_000), /relies on TCP keepalive.*an eighth late.*280 s/);
 });

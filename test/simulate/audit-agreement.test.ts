@@ -20,12 +20,19 @@ test('a chain is safe by the rules where no simulated connection breaks, and onl
   const verdicts = { safe: 0, unsafe: 0 };
   fc.assert(
     fc.property(
-      fc.record({ clientMs: idleMs, balancerMs: idleMs, serverMs: fc.option(idleMs), keepaliveMs: fc.option(idleMs) }),
+      fc.record({
+        clientMs: idleMs,
+        balancerMs: idleMs,
+        serverMs: fc.option(idleMs),
+        keepaliveMs: fc.option(idleMs),
+        keepaliveIntervalMs: idleMs,
+      }),
       behaviour,
-      ({ clientMs, balancerMs, serverMs, keepaliveMs }, { onExpiry, onMiss }) => {
-        const times = [clientMs, balancerMs, serverMs ?? 0, keepaliveMs ?? 1];
+      ({ clientMs, balancerMs, serverMs, keepaliveMs, keepaliveIntervalMs }, { onExpiry, onMiss }) => {
+        const times = [clientMs, balancerMs, serverMs ?? -2000, keepaliveMs ?? -4000, keepaliveIntervalMs];
         fc.pre(times.every((a, i) => times.every((b, j) => i === j || Math.abs(a - b) > 1000)));
-        const chain = { clientMs, balancerMs, keepaliveMs, serverMs: serverMs ?? Number.POSITIVE_INFINITY };
+        const never = Number.POSITIVE_INFINITY;
+        const chain = { clientMs, balancerMs, keepaliveMs, keepaliveIntervalMs, serverMs: serverMs ?? never };
         const { safe } = audit(chain, { kind: 'l4', name: 'any', onExpiry, onMiss });
         const { lives } = simulate(
           settings({
@@ -33,8 +40,7 @@ test('a chain is safe by the rules where no simulated connection breaks, and onl
             lbIdleMs: balancerMs,
             serverIdleMs: serverMs,
             clientKeepaliveMs: keepaliveMs,
-            // So that probes come as often as the first one, which is what the rules mean.
-            keepaliveIntervalMs: 1000,
+            keepaliveIntervalMs,
             onExpiry,
             onMiss,
             connections: 2,
@@ -44,7 +50,7 @@ test('a chain is safe by the rules where no simulated connection breaks, and onl
         assert.equal(lives, safe);
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 500 },
   );
   assert.ok(verdicts.safe > 30 && verdicts.unsafe > 30, JSON.stringify(verdicts));
 });

@@ -41,6 +41,24 @@ test("the default keepalive of 7200 s comes too late, one below the balancer's t
   assert.equal(simulate({ ...AWS, clientKeepaliveMs: 351_000 }).lives, false);
 });
 
+test('an interval longer than the keepalive time: used right after a probe, a connection is silent for the interval', () => {
+  const chain = settings({ mode: 'stateful', lbIdleMs: 60_000, clientIdleMs: 80_000, clientKeepaliveMs: 30_000 });
+  const { moments, connections, lives } = simulate(chain);
+  assert.equal(lives, false);
+  // The first way, a probe at 30 s halves the silence of 80 s; the other, the next probe would come at 105 s.
+  assert.deepEqual(moments, [
+    { kind: 'last', pauseMs: 80_000, outcomes: { kept: 6 } },
+    { kind: 'probed', pauseMs: 80_000, outcomes: { 'reset-by-balancer': 6 } },
+  ]);
+  for (const { secondRequestMs, outcomeMs } of connections.filter((each) => each.moment === 'probed')) {
+    // That probe is what meets the RST.
+    assert.deepEqual([secondRequestMs, Math.round((outcomeMs ?? 0) / 1000)], [null, 105]);
+  }
+  assert.equal(simulate({ ...chain, keepaliveIntervalMs: 59_000 }).lives, true);
+  const atServers = { ...chain, clientKeepaliveMs: null, serverKeepaliveMs: 30_000 };
+  assert.deepEqual(simulate(atServers).moments[1].outcomes, { 'reset-by-balancer': 6 });
+});
+
 test("a keepalive that comes after the balancer's timeout finds the RST by itself", () => {
   const result = simulate({ ...AWS, clientIdleMs: 800_000, clientKeepaliveMs: 600_000 });
   assert.deepEqual(result.moments[0].outcomes, { 'reset-by-balancer': 6 });

@@ -147,6 +147,17 @@ test('a keepalive shorter than its interval: the interval decides from the secon
   assert.deepEqual(probes, [1002, 5002, 9002, 13_002]);
 });
 
+test('data right after a probe does not bring the next one forward, as on a real kernel', () => {
+  const ends = createTwoEnds({ clientKeepaliveMs: 2000, keepaliveIntervalMs: 6000 });
+  ends.at(2200, () => ends.socket.connection.send('x'));
+  ends.at(15_000, () => ends.socket.connection.close());
+  ends.at(15_010, () => ends.serverSocket().connection.close());
+  ends.clock.run();
+  const probes = ends.told.client.filter(({ kind }) => kind === 'keepalive-probe').map(({ timeMs }) => timeMs);
+  // Linux 6.18 with TCP_KEEPIDLE 2 and TCP_KEEPINTVL 6, data at 2.2 s: after 2.0, 8.3 and 14.4 s.
+  assert.deepEqual(probes, [2002, 8002, 14_002]);
+});
+
 test('keepalive, unanswered: 9 probes, 75 s apart, ETIMEDOUT and an RST after 7875 s', () => {
   const ends = createTwoEnds({ clientKeepaliveMs: 7_200_000 });
   ends.isLost = () => ends.clock.now > 1000;

@@ -1,0 +1,6 @@
+/**
+ * Which hushlb this is: for `hushlb --version` (cli/main.ts) and the metric hushlb_build_info (lb/observe.ts).
+ */
+import manifest from '../package.json' with { type: 'json' };
+
+export const VERSION = manifest.version;
