@@ -2,7 +2,7 @@
  * A process that measures on demand: a line in on its stdin, a line out on its stdout. The subjects of decision-cost, the load
  * of forwarding and the C programs are such; between two lines they sleep, so that one is measured at a time.
  */
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 export interface LineProcess {
@@ -15,16 +15,25 @@ export interface LineProcess {
   end(): Promise<void>;
 }
 
-/** `name` is for messages; stderr is ours. What still runs when this process exits is killed. */
+export interface LineProcessOptions {
+  /** Of `stderr`, its lines are answers too; otherwise it is ours. */
+  readonly answersOn?: 'stdout' | 'stderr';
+  /** Handed on as descriptors 3 and up. */
+  readonly descriptors?: readonly number[];
+}
+
+/** `name` is for messages. What still runs when this process exits is killed. */
 export function startLineProcess(
   name: string,
   command: readonly string[],
-  extraDescriptors: readonly number[] = [],
+  { answersOn = 'stdout', descriptors = [] }: LineProcessOptions = {},
 ): LineProcess {
-  const options: SpawnOptions = { stdio: ['pipe', 'pipe', 'inherit', ...extraDescriptors] };
-  const child = spawn(command[0], command.slice(1), options);
-  const { stdin, stdout } = child;
-  if (stdin === null || stdout === null) throw new Error(`${name}: no pipes`);
+  const child = spawn(command[0], command.slice(1), {
+    stdio: ['pipe', 'pipe', answersOn === 'stderr' ? 'pipe' : 'inherit', ...descriptors],
+  });
+  const { stdin } = child;
+  const output = answersOn === 'stderr' ? child.stderr : child.stdout;
+  if (stdin === null || output === null) throw new Error(`${name}: no pipes`);
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
 
@@ -42,7 +51,7 @@ export function startLineProcess(
     child.once('close', (code, signal) => onEnd(`ended (${code ?? signal}) before it answered`));
   });
   stdin.on('error', () => {}); // it ended before it read; `ended` tells
-  createInterface({ input: stdout }).on('line', (line) => {
+  createInterface({ input: output }).on('line', (line) => {
     if (waiting === undefined) lines.push(line);
     else waiting(line);
   });

@@ -163,7 +163,9 @@ function present(decisions: readonly Decision[], yardstick: Yardstick, { quick }
     ],
     targets: [...TARGET_FLOWS.map((flows) => ratioTarget(first, flows, yardstick)), ceilingTarget(decisions)],
     notes: [
-      yardstick.path === undefined ? `The C yardstick was left out: ${yardstick.missing}.` : `C: ${yardstick.compiler}.`,
+      yardstick.path === undefined
+        ? `The C yardstick was left out: ${yardstick.missing}.`
+        : `C: ${yardstick.compiler}.`,
       `Maglev's ${MAGLEV_NS} ns a packet are the paper's figure (NSDI 2016), on other hardware and with I/O.`,
       'In mode stateful the C program does not write the RST of the few flows that find no place in the table.',
       ...(quick ? ['A quick run measures the other modes at one number of flows.'] : []),

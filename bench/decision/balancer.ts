@@ -42,11 +42,6 @@ export function createDecisionBalancer(config: Config): DecisionBalancer {
   const view = new DataView(buffer);
   const batch = createFrameBatch(BATCH);
   const counters = allocateCounters(countersOf(config));
-  const forwarder = createForwarder(
-    { view, batch },
-    counters,
-    decisionState(config),
-    (bytes) => mapHuge(bytes).buffer,
-  );
+  const forwarder = createForwarder({ view, batch }, counters, decisionState(config), (bytes) => mapHuge(bytes).buffer);
   return { memory: new Uint8Array(buffer), view, batch, forwarder, walk: createWalk(forwarder) };
 }

@@ -30,6 +30,7 @@ const FLAGS_AT = 46;
 /** The two bytes from the data offset on, loaded little-endian. */
 const ACK_BYTES = 0x1050;
 const SYN_BYTES = 0x0250;
+const FRAMES_MASK = FRAMES * FRAME_SIZE - 1;
 
 widenInlining();
 const [modeName, flowsText] = process.argv.slice(2);
@@ -43,31 +44,37 @@ for (let i = 0; i < FRAMES; i++) memory.set(frame, i * FRAME_SIZE + HEADROOM);
 const vip = new DataView(Uint8Array.from(VIP.split('.'), Number).buffer).getInt32(0, true);
 const hitsAt = forwarder.state.services[0].serviceBase + SERVICE_HITS;
 const stride = strideOf(flows);
-let flow = 0;
-let chunk = 0;
+let nextFlow = 0;
+let nextFrame = 0;
 
 /** As worker and device would: frames appear in the batch, then the walk. Filling them is counted in, here and in C. */
 function run(packets: number, flagBytes: number, restores: boolean): void {
+  const { offset: offsets, length: lengths } = batch;
+  const frameLength = frame.length;
+  let flow = nextFlow;
+  let offset = nextFrame;
   for (let done = 0; done < packets; done += BATCH) {
     for (let i = 0; i < BATCH; i++) {
-      const offset = chunk * FRAME_SIZE + HEADROOM;
-      chunk = chunk + 1 === FRAMES ? 0 : chunk + 1;
+      const at = offset + HEADROOM;
+      offset = (offset + FRAME_SIZE) & FRAMES_MASK;
       // The outer header of the frame's last use lies over its Ethernet header.
-      view.setUint16(offset + ETHERTYPE_AT, 0x0008, true);
-      view.setInt32(offset + SOURCE_AT, sourceWord(flow), true);
-      view.setInt32(offset + PORTS_AT, portsWord(flow), true);
+      view.setUint16(at + ETHERTYPE_AT, 0x0008, true);
+      view.setInt32(at + SOURCE_AT, sourceWord(flow), true);
+      view.setInt32(at + PORTS_AT, portsWord(flow), true);
       if (restores) {
-        view.setInt32(offset + DESTINATION_AT, vip, true);
-        view.setUint16(offset + FLAGS_AT, flagBytes, true);
+        view.setInt32(at + DESTINATION_AT, vip, true);
+        view.setUint16(at + FLAGS_AT, flagBytes, true);
       }
       flow += stride;
       if (flow >= flows) flow -= flows;
-      batch.offset[i] = offset;
-      batch.length[i] = frame.length;
+      offsets[i] = at;
+      lengths[i] = frameLength;
     }
     batch.count = BATCH;
     walk(1);
   }
+  nextFlow = flow;
+  nextFrame = offset;
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -1,0 +1,8 @@
+/** The cases of the benchmark suite, in the order in which they run. bench/case.ts says how to add one. */
+import type { BenchCase } from './case.ts';
+import { connectionTable } from './cases/connection-table.ts';
+import { decisionCost } from './cases/decision-cost.ts';
+import { forwarding } from './cases/forwarding.ts';
+import { lookupTable } from './cases/lookup-table.ts';
+
+export const CASES: readonly BenchCase[] = [decisionCost, forwarding, lookupTable, connectionTable];
