@@ -68,13 +68,15 @@ export function findSubjects(folder: string): Subjects {
   subjects.push(
     {
       key: 'reflect',
-      name: 'hushlb’s device, remembers: false, reflecting',
+      name: 'hushlb’s device, reflecting',
+      remembers: false,
       maxFlows: UNLIMITED,
       start: (far) => startNode(far, 'reflector.js', []),
     },
     {
       key: 'hushlb',
-      name: 'hushlb run, remembers: true, IPIP',
+      name: 'hushlb run, IPIP',
+      remembers: true,
       maxFlows: UNLIMITED,
       start: (far) => startHushlb(far, folder),
     },
