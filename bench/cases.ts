@@ -4,5 +4,6 @@ import { connectionTable } from './cases/connection-table.ts';
 import { decisionCost } from './cases/decision-cost.ts';
 import { forwarding } from './cases/forwarding.ts';
 import { lookupTable } from './cases/lookup-table.ts';
+import { pause } from './cases/pause.ts';
 
-export const CASES: readonly BenchCase[] = [decisionCost, forwarding, lookupTable, connectionTable];
+export const CASES: readonly BenchCase[] = [decisionCost, forwarding, lookupTable, connectionTable, pause];

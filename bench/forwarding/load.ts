@@ -20,7 +20,8 @@ export interface LoadResult {
 }
 
 const FIRST_FRAMES = 1 << 17;
-const MAX_FRAMES = 1 << 23;
+/** One call of a minute. */
+const MAX_FRAMES = 1 << 28;
 
 const counters = createBpfCounters('bench_sink', ['returned']);
 const sink = loadProgram('bench_sink', assemble([counters.increment('returned'), alu('r0', '=', XDP_DROP), exit()]));
