@@ -25,37 +25,71 @@ export function chartSvg(chart: Chart): string {
   }
 }
 
-function optionOf(chart: Chart): Parameters<ReturnType<typeof init>['setOption']>[0] {
-  const { kind, title, unit, categoryName, categories, series, mark, logarithmic = false } = chart;
-  const text = { color: INK };
-  const nameTextStyle = { color: INK };
+type Option = Parameters<ReturnType<typeof init>['setOption']>[0];
+
+const TEXT = { color: INK };
+const SPLIT_LINE = { lineStyle: { color: GRID } };
+
+function optionOf(chart: Chart): Option {
+  const { title, series } = chart;
   return {
     animation: false,
     color: SERIES,
     textStyle: { fontFamily: 'system-ui, sans-serif' },
-    title: { text: title, left: 'center', textStyle: { color: INK, fontSize: 15 } },
-    legend: { top: 30, textStyle: text, itemStyle: { borderWidth: 0 } },
-    grid: { left: 70, right: 30, top: 80, bottom: 50 },
+    title: { text: title, left: 'center', top: 8, textStyle: { color: INK, fontSize: 15 } },
+    legend: { show: series.length > 1, top: 36, itemGap: 30, textStyle: TEXT },
+    ...(chart.kind === 'bars' ? bars(chart) : lines(chart)),
+  };
+}
+
+/** Lying bars, the first on top: their names may be long. */
+function bars({ unit, categories, series }: Chart): Option {
+  return {
+    grid: { left: 210, right: 70, top: series.length > 1 ? 70 : 45, bottom: 50 },
+    xAxis: {
+      type: 'value',
+      name: unit,
+      nameLocation: 'middle',
+      nameGap: 30,
+      nameTextStyle: TEXT,
+      axisLabel: TEXT,
+      splitLine: SPLIT_LINE,
+    },
+    yAxis: { type: 'category', inverse: true, data: [...categories], axisLabel: TEXT, axisTick: { show: false } },
+    series: series.map(({ name, values }) => ({
+      name,
+      type: 'bar',
+      data: [...values],
+      label: { show: true, position: 'right', ...TEXT, textBorderWidth: 0 },
+    })),
+  };
+}
+
+function lines({ unit, categoryName, categories, series, mark, logarithmic = false }: Chart): Option {
+  return {
+    grid: { left: 70, right: 30, top: 85, bottom: 50 },
     xAxis: {
       type: 'category',
       name: categoryName,
       nameLocation: 'middle',
       nameGap: 30,
-      nameTextStyle,
+      nameTextStyle: TEXT,
       data: [...categories],
-      axisLabel: { ...text, interval: 0 },
+      axisLabel: { ...TEXT, interval: 0 },
       axisLine: { lineStyle: { color: INK } },
     },
     yAxis: {
       type: logarithmic ? 'log' : 'value',
       name: unit,
-      nameTextStyle,
-      axisLabel: text,
-      splitLine: { lineStyle: { color: GRID } },
+      nameTextStyle: TEXT,
+      axisLabel: TEXT,
+      splitLine: SPLIT_LINE,
+      // The line to compare with is shown also where it lies far above all values.
+      ...(mark === undefined ? {} : { max: ({ max }: { max: number }) => roundUp(Math.max(max, mark.value * 1.1)) }),
     },
     series: series.map(({ name, values }, i) => ({
       name,
-      type: kind === 'bars' ? 'bar' : 'line',
+      type: 'line',
       data: [...values],
       symbolSize: 7,
       lineStyle: { width: 2 },
@@ -64,11 +98,17 @@ function optionOf(chart: Chart): Parameters<ReturnType<typeof init>['setOption']
   };
 }
 
+/** To one significant digit, as an axis likes it. */
+function roundUp(value: number): number {
+  const magnitude = 10 ** Math.floor(Math.log10(value));
+  return Math.ceil(value / magnitude) * magnitude;
+}
+
 function markLine({ name, value }: { readonly name: string; readonly value: number }) {
   return {
     symbol: 'none',
     lineStyle: { color: INK, type: 'dashed' as const },
-    label: { formatter: `${name}: ${value}`, position: 'insideEndTop' as const, color: INK, textBorderWidth: 0 },
+    label: { formatter: `${name}: ${value}`, position: 'insideStartTop' as const, color: INK, textBorderWidth: 0 },
     data: [{ yAxis: value }],
   };
 }

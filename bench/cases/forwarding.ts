@@ -218,7 +218,7 @@ function present(measured: readonly Measured[], subjects: readonly Subject[], mi
         kind: 'bars',
         unit: 'Mpps',
         categoryName: '',
-        categories: subjects.map(({ name }) => name.replace(/[:,(].*$/, '').trim()),
+        categories: subjects.map(({ name }) => name),
         series: [{ name: 'Mpps', values: subjects.map(({ key }) => at(MAIN_POINT, key)).map(medianOf) }],
       },
     ],

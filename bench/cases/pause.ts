@@ -8,7 +8,8 @@ import type { BenchCase, CaseResult } from '../case.ts';
 import { buildBenchNetwork } from '../forwarding/network.ts';
 import { pinned } from '../forwarding/subjects.ts';
 import { type LineProcess, startLineProcess } from '../line-process.ts';
-import { BOUNDS_US, type PauseResult } from '../pause/worker.ts';
+import { BOUNDS_US } from '../pause/gaps.ts';
+import type { PauseResult } from '../pause/worker.ts';
 
 const FLOWS = 100_000;
 const FRAME_LENGTH = 60;
@@ -83,7 +84,7 @@ function present(result: PauseResult): CaseResult {
           ['frames a batch', (frames / batches).toFixed(1)],
           ['times that no frame was waiting', idle],
           ['longest gap, ms', (longestUs / 1000).toFixed(3)],
-          ['longest gap without waiting for a core, ms', (longestRunningUs / 1000).toFixed(3)],
+          ['longest gap less the time waiting for a core, ms', (longestRunningUs / 1000).toFixed(3)],
           ['collections in the worker while warming up', result.collectionsWarmingUp],
           ['collections in the worker afterwards', collections],
         ],
@@ -109,7 +110,7 @@ function present(result: PauseResult): CaseResult {
       },
     ],
     notes: [
-      'A gap counts as waiting for a core where the kernel says so of at least half of it (schedstat). Soft interrupts and a ' +
+      'A gap counts as waiting for a core where the kernel says so of more than half of it (schedstat). Soft interrupts and a ' +
         'hypervisor that takes the core away are not told apart: they stay with the other gaps.',
     ],
   };
