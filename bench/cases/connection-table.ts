@@ -14,9 +14,9 @@ import {
 } from '../../conntrack/table.ts';
 import { connectionHash } from '../../hashing/flow-hash.ts';
 import { mapHuge } from '../../io/ffi.ts';
-import type { BenchCase, CaseContext, CaseResult, Cell, ResultTable } from '../case.ts';
+import type { BenchCase, CaseResult, Cell, ResultTable } from '../case.ts';
 import { portsWord, sourceWord, strideOf } from '../decision/modes.ts';
-import { figure, interleave } from '../rounds.ts';
+import { figure, interleave, type RoundLimits } from '../rounds.ts';
 
 const MILLION = 1_000_000;
 const SIZES = [10_000, MILLION];
@@ -35,45 +35,47 @@ export const connectionTable: BenchCase = {
     'is in the figure (the forwarder overlaps those waits, see decision cost). Tables on huge pages, as a worker’s.',
   needsRoot: false,
   seconds: { quick: 8, full: 40 },
-  async run(context) {
-    const costs: Row[][] = [];
-    for (const flows of SIZES) costs.push(await measureCosts(flows, context));
-    context.progress('resident memory of a million flows');
-    const resident = JSON.parse(execFileSync(process.execPath, [RESIDENT, `${MILLION}`], { encoding: 'utf8' }));
-    return present(
-      costs,
-      LOADS.map((load) => fill(load, context.quick ? 100_000 : MILLION)),
-      resident,
-    );
+  async run({ quick, progress, secondsLeft }) {
+    const costs: Row[] = [];
+    for (const [done, flows] of SIZES.entries()) {
+      progress(`insert, hit, miss, sweep at ${flows.toLocaleString('en')} flows`);
+      // The last third of the time is for what comes after.
+      const until = (secondsLeft() * 2) / 3 / (SIZES.length - done);
+      const begun = secondsLeft();
+      const limits = { atLeast: 3, atMost: quick ? 5 : 15, hasTime: () => begun - secondsLeft() < until };
+      costs.push(...(await measureCosts(flows, quick ? MILLION : 2 * MILLION, limits)));
+    }
+    progress('resident memory of a million flows');
+    const resident = measureResident(MILLION);
+    progress('more connections than there is room for');
+    const filled = LOADS.map((load) => fill(load, quick ? 100_000 : MILLION));
+    return present(costs, filled, resident);
   },
 };
 
 type Row = readonly Cell[];
 
-async function measureCosts(flows: number, { quick, progress, secondsLeft }: CaseContext): Promise<Row[]> {
-  progress(`insert, hit, miss, sweep at ${flows.toLocaleString('en')} flows`);
+/** A row for each operation; `operations` of each a round, in whole turns over all flows. */
+export async function measureCosts(flows: number, operations: number, limits: RoundLimits): Promise<Row[]> {
   const table = createTable(flows);
   const stride = strideOf(flows);
-  // As many operations for each size, in whole turns over all flows.
-  const turns = Math.max(1, Math.round((quick ? MILLION : 2 * MILLION) / flows));
-  const operations = [
+  const turns = Math.max(1, Math.round(operations / flows));
+  const measured = [
     { name: 'insert', each: flows, work: () => refill(table, flows, stride) },
     { name: 'hit', each: flows, work: () => hit(table, flows, stride, 0) },
     // The keys after the last flow's are nobody's.
     { name: 'miss', each: flows, work: () => hit(table, flows, stride, flows) },
     { name: 'sweep a slot', each: table.slotCount, work: () => sweep(table, 0, table.slotCount) },
   ];
-  const measure = async ({ each, work }: (typeof operations)[number]): Promise<number> => {
+  const measure = async ({ each, work }: (typeof measured)[number]): Promise<number> => {
     const start = process.hrtime.bigint();
     for (let turn = 0; turn < turns; turn++) work();
     return Number(process.hrtime.bigint() - start) / (each * turns);
   };
   // Compiled, and the table filled.
-  for (const operation of operations) await measure(operation);
-  const share = secondsLeft() - (quick ? 3 : 16);
-  const limits = { atLeast: 3, atMost: quick ? 5 : 15, hasTime: () => secondsLeft() > share };
-  const values = await interleave(operations, limits, measure);
-  return operations.map(({ name }, i) => [name, flows, figure(values[i], 1)]);
+  for (const operation of measured) await measure(operation);
+  const values = await interleave(measured, limits, measure);
+  return measured.map(({ name }, i) => [name, flows, figure(values[i], 1)]);
 }
 
 function createTable(capacity: number): ConnectionTable {
@@ -126,21 +128,26 @@ export function fill(load: number, capacity: number): Filled {
   return { load, connections, kept: hit(table, connections, stride, 0), evicted, refused };
 }
 
-interface Resident {
+export interface Resident {
   readonly flows: number;
   readonly capacity: number;
   readonly tableBytes: number;
   readonly moreMib: number;
 }
 
-function present(costs: readonly (readonly Row[])[], filled: readonly Filled[], resident: Resident): CaseResult {
+/** In a process of its own (bench/resident-memory.ts). */
+export function measureResident(flows: number): Resident {
+  return JSON.parse(execFileSync(process.execPath, [RESIDENT, `${flows}`], { encoding: 'utf8' })) as Resident;
+}
+
+function present(costs: readonly Row[], filled: readonly Filled[], resident: Resident): CaseResult {
   const bytesEach = resident.tableBytes / resident.capacity;
   const percent = (part: number, whole: number): string => `${((part / whole) * 100).toFixed(2)} %`;
   const tables: ResultTable[] = [
     {
       title: 'Cost of an operation',
       head: ['operation', 'flows', 'ns'],
-      rows: costs.flat(),
+      rows: costs,
     },
     {
       title: `New connections into a table for ${(filled[0].connections / filled[0].load).toLocaleString('en')}`,

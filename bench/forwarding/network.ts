@@ -28,9 +28,11 @@ export interface BenchNetwork {
   remove(): void;
 }
 
+let made = 0;
+
 /** Builds the wires of `count` subjects. Throws with iproute2's words where the kernel refuses; nothing is left then. */
 export function buildBenchNetwork(count: number): BenchNetwork {
-  const prefix = `hushlb-bench-${process.pid}`;
+  const prefix = `hushlb-bench-${process.pid}-${made++}`;
   const near = `${prefix}-near`;
   const far = Array.from({ length: count }, (_, i) => `${prefix}-far-${i}`);
   const wires = far.map((_, i) => `wire${i}`);
