@@ -128,10 +128,11 @@ async function measurePoint(
   };
   for (const i of taking) {
     let { returned } = await flood(i, WARM_UP_MS);
-    const wanted = subjects[i].remembers ? point.flows * WARM_UP_PACKETS_A_FLOW : 0;
+    const wanted = subjects[i].remembers ? point.flows * WARM_UP_PACKETS_A_FLOW : 1;
     for (let turns = 0; returned < wanted && turns < MAX_WARM_UPS; turns++) {
       returned += (await flood(i, WARM_UP_MS)).returned;
     }
+    if (returned === 0) throw new Error(`${subjects[i].name}: no packet came back`);
   }
   const processCpu = taking.map((): number[] => []);
   const machineCpu = taking.map((): number[] => []);
@@ -144,8 +145,8 @@ async function measurePoint(
     await setTimeout(20);
     const before = { process: pid === undefined ? 0 : processSeconds(pid), machine: machineBusySeconds() };
     const { returned, seconds: elapsed } = await flood(i, loadMs);
-    if (returned === 0) throw new Error(`${subjects[i].name}: no packet came back`);
-    const millions = returned / 1e6;
+    // Of a subject that got no core for the whole time, one packet.
+    const millions = Math.max(returned, 1) / 1e6;
     if (pid !== undefined) processCpu[place].push((processSeconds(pid) - before.process) / millions);
     machineCpu[place].push((machineBusySeconds() - before.machine) / millions);
     return millions / elapsed;
