@@ -101,7 +101,8 @@ export async function measureDecision(
     const limits = { atLeast: 3, atMost: rounds.atMost, hasTime: () => performance.now() < end };
     const [ours, inC] = await interleave(subjects, limits, async (subject) => {
       const { ns, packets, hits } = await packetsThrough(subject, 'run', rounds.packets);
-      if (mode.table && hits < packets * LEAST_HITS) throw new Error(`${mode.name}: the table did not hold ${flows} flows`);
+      if (mode.table && hits < packets * LEAST_HITS)
+        throw new Error(`${mode.name}: the table did not hold ${flows} flows`);
       return ns / packets;
     });
     return {

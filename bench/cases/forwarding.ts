@@ -5,7 +5,7 @@
  */
 import { setTimeout } from 'node:timers/promises';
 import { inNamespace } from '../../io/namespace.ts';
-import type { BenchCase, CaseContext, CaseResult, Cell, Target } from '../case.ts';
+import type { BenchCase, CaseContext, CaseResult, Cell, ResultTable, Target } from '../case.ts';
 import { machineBusySeconds, processSeconds } from '../forwarding/cpu-time.ts';
 import type { LoadResult } from '../forwarding/load.ts';
 import { type BenchNetwork, buildBenchNetwork } from '../forwarding/network.ts';
@@ -164,7 +164,7 @@ function present(measured: readonly Measured[], subjects: readonly Subject[], mi
   const points = [...new Set(measured.map(({ point }) => point))];
   const at = (point: Point, key: SubjectKey): Measured | undefined =>
     measured.find((each) => each.point === point && each.key === key);
-  const pointName = ({ frameBytes, flows }: Point): string => `${frameBytes} B, ${flows.toLocaleString('en')}`;
+  const pointName = ({ frameBytes, flows }: Point): string => `${frameBytes} bytes, ${flows.toLocaleString('en')}`;
   const ratio = (point: Point, over: SubjectKey, under: SubjectKey): number[] | undefined => {
     const [a, b] = [at(point, over), at(point, under)];
     return a === undefined || b === undefined ? undefined : ratios(a.mpps, b.mpps);
@@ -173,6 +173,11 @@ function present(measured: readonly Measured[], subjects: readonly Subject[], mi
     const values = ratio(point, over, under);
     return values === undefined ? null : figure(values, 2);
   };
+  const mppsTable = (title: string, columns: readonly Point[], name: (point: Point) => string): ResultTable => ({
+    title,
+    head: ['subject', ...columns.map(name)],
+    rows: subjects.map((subject) => [subject.name, ...columns.map((point) => mppsCell(at(point, subject.key)))]),
+  });
   const target = (what: string, limit: number, over: SubjectKey, under: SubjectKey): Target => {
     const values = ratio(MAIN_POINT, over, under);
     return {
@@ -187,19 +192,25 @@ function present(measured: readonly Measured[], subjects: readonly Subject[], mi
   };
   return {
     tables: [
-      {
-        title: 'Millions of packets a second; frame size and flows',
-        head: ['subject', ...points.map(pointName)],
-        rows: subjects.map(({ key, name }) => [name, ...points.map((point) => mppsCell(at(point, key)))]),
-      },
+      mppsTable(
+        `Millions of packets a second, ${MAIN_POINT.frameBytes}-byte frames, by flows`,
+        points.filter(({ frameBytes }) => frameBytes === MAIN_POINT.frameBytes),
+        ({ flows }) => flows.toLocaleString('en'),
+      ),
+      mppsTable(
+        `Millions of packets a second, ${MAIN_POINT.flows.toLocaleString('en')} flows, by frame size`,
+        points.filter(({ flows }) => flows === MAIN_POINT.flows),
+        ({ frameBytes }) => `${frameBytes} bytes`,
+      ),
       {
         title: 'Ratios, round by round',
-        head: ['', ...points.map(pointName)],
-        rows: [
-          ['hushlb run over its device reflecting', ...points.map((point) => ratioCell(point, 'hushlb', 'reflect'))],
-          ['its device reflecting over C', ...points.map((point) => ratioCell(point, 'reflect', 'c'))],
-          ['hushlb run over nftables DNAT', ...points.map((point) => ratioCell(point, 'hushlb', 'nft'))],
-        ],
+        head: ['frames, flows', 'hushlb run / its device', 'its device / C', 'hushlb run / nftables DNAT'],
+        rows: points.map((point) => [
+          pointName(point),
+          ratioCell(point, 'hushlb', 'reflect'),
+          ratioCell(point, 'reflect', 'c'),
+          ratioCell(point, 'hushlb', 'nft'),
+        ]),
       },
       {
         title: `CPU seconds a million packets, ${pointName(MAIN_POINT)} flows`,

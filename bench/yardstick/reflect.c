@@ -10,11 +10,13 @@
 #include <linux/bpf.h>
 #include <linux/if_xdp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -163,6 +165,8 @@ int main(int count, char **arguments) {
     fputs("usage: reflect IFINDEX\n", stderr);
     return 2;
   }
+  /* However the process ends that attached the steering program, this one ends with it. */
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   open_socket((uint32_t)atoi(arguments[1]));
   while (free_count < FRAMES) {
     free_frames[free_count] = (uint64_t)free_count * FRAME_SIZE;

@@ -1,11 +1,14 @@
 /** `npm run bench` as a user runs it, without its set-up: one short case to the end, and what it says to mistakes. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { needsRoot, until } from '../io/two-hosts.ts';
 
 const MAIN = fileURLToPath(new URL('../../bench/main.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
@@ -50,3 +53,40 @@ test('a file that cannot be written is said, after the figures', () => {
   assert.match(stderr, /could not write the results: .*missing\/figures.json/);
   assert.equal(existsSync(join(folder, 'bench')), false);
 });
+
+/** Command lines of the living processes that have `mark` in their environment. */
+function processesOf(mark: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        if (!readFileSync(`/proc/${pid}/environ`, 'utf8').includes(mark)) return [];
+        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')];
+      } catch {
+        // It has ended meanwhile.
+        return [];
+      }
+    });
+}
+
+test('Ctrl-C ends everything that was started', { skip: needsRoot }, async () => {
+  const mark = `HUSHLB_BENCH_RUN=${randomUUID()}`;
+  const env = { ...process.env, HUSHLB_BENCH_RUN: mark.split('=')[1] };
+  const child = spawn(process.execPath, [MAIN, '--quick', '--only', 'forwarding'], { env, stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  // The load is the last that is started.
+  await until('all are started', () => processesOf(mark).some((line) => line.includes('forwarding/load.js')), 60_000);
+  assert.ok(processesOf(mark).length > 3);
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [130, null]);
+  await until('all have ended', () => processesOf(mark).length === 0);
+  assert.deepEqual(benchNamespaces(), []);
+});
+
+/** Of bench runs whose process has ended. */
+function benchNamespaces(): string[] {
+  return readdirSync('/run/netns').filter((name) => {
+    const pid = /^hushlb-bench-(\d+)-/.exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  });
+}
