@@ -5,5 +5,6 @@ import { decisionCost } from './cases/decision-cost.ts';
 import { forwarding } from './cases/forwarding.ts';
 import { lookupTable } from './cases/lookup-table.ts';
 import { pause } from './cases/pause.ts';
+import { workers } from './cases/workers.ts';
 
-export const CASES: readonly BenchCase[] = [decisionCost, forwarding, lookupTable, connectionTable, pause];
+export const CASES: readonly BenchCase[] = [decisionCost, forwarding, lookupTable, connectionTable, pause, workers];

@@ -1,89 +1,19 @@
 /**
- * The TypeScript side of decision-cost, a process of its own for each mode and number of flows: V8 compiles a walk best that
- * was made once. Arguments: MODE FLOWS. Reads lines from stdin, as yardstick/decision.c does: `open N` sends N SYNs, `run N`
- * N ACKs, through the forwarder in batches; each answers with `NANOSECONDS HITS`.
+ * The TypeScript side of decision-cost, a process of its own for each mode and number of flows. Arguments: MODE FLOWS. Reads
+ * lines from stdin, as yardstick/decision.c does: `open N` sends N SYNs, `run N` N ACKs, through the forwarder in batches;
+ * each answers with `NANOSECONDS HITS`.
  */
 import { createInterface } from 'node:readline';
 import { widenInlining } from '../../lb/inlining.ts';
-import { SERVICE_HITS } from '../../metrics/counters.ts';
-import { ackFrame, VIP } from '../balancer.ts';
-import { createDecisionBalancer } from './balancer.ts';
-import {
-  BATCH,
-  decisionConfig,
-  FRAME_SIZE,
-  FRAMES,
-  HEADROOM,
-  modeNamed,
-  portsWord,
-  rewritesFrames,
-  SMALLEST_CAPACITY,
-  sourceWord,
-  strideOf,
-} from './modes.ts';
-
-const ETHERTYPE_AT = 12;
-const SOURCE_AT = 26;
-const DESTINATION_AT = 30;
-const PORTS_AT = 34;
-const FLAGS_AT = 46;
-/** The two bytes from the data offset on, loaded little-endian. */
-const ACK_BYTES = 0x1050;
-const SYN_BYTES = 0x0250;
-const FRAMES_MASK = FRAMES * FRAME_SIZE - 1;
+import { createDrive } from './drive.ts';
+import { modeNamed } from './modes.ts';
 
 widenInlining();
-const [modeName, flowsText] = process.argv.slice(2);
-const mode = modeNamed(modeName);
-const flows = Number(flowsText);
-const { memory, view, batch, forwarder, walk } = createDecisionBalancer(
-  decisionConfig(mode, Math.max(flows, SMALLEST_CAPACITY)),
-);
-const frame = ackFrame(Uint8Array.of(2, 0, 0, 0, 0, 2));
-for (let i = 0; i < FRAMES; i++) memory.set(frame, i * FRAME_SIZE + HEADROOM);
-const vip = new DataView(Uint8Array.from(VIP.split('.'), Number).buffer).getInt32(0, true);
-const hitsAt = forwarder.state.services[0].serviceBase + SERVICE_HITS;
-const stride = strideOf(flows);
-let nextFlow = 0;
-let nextFrame = 0;
-
-/** As worker and device would: frames appear in the batch, then the walk. Filling them is counted in, here and in C. */
-function run(packets: number, flagBytes: number, restores: boolean): void {
-  const { offset: offsets, length: lengths } = batch;
-  const frameLength = frame.length;
-  let flow = nextFlow;
-  let offset = nextFrame;
-  for (let done = 0; done < packets; done += BATCH) {
-    for (let i = 0; i < BATCH; i++) {
-      const at = offset + HEADROOM;
-      offset = (offset + FRAME_SIZE) & FRAMES_MASK;
-      // The outer header of the frame's last use lies over its Ethernet header.
-      view.setUint16(at + ETHERTYPE_AT, 0x0008, true);
-      view.setInt32(at + SOURCE_AT, sourceWord(flow), true);
-      view.setInt32(at + PORTS_AT, portsWord(flow), true);
-      if (restores) {
-        view.setInt32(at + DESTINATION_AT, vip, true);
-        view.setUint16(at + FLAGS_AT, flagBytes, true);
-      }
-      flow += stride;
-      if (flow >= flows) flow -= flows;
-      offsets[i] = at;
-      lengths[i] = frameLength;
-    }
-    batch.count = BATCH;
-    walk(1);
-  }
-  nextFlow = flow;
-  nextFrame = offset;
-}
+const [mode, flows] = process.argv.slice(2);
+const drive = createDrive(modeNamed(mode), Number(flows));
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, packets] = line.split(' ');
-  const opens = command === 'open';
-  const before = forwarder.counters[hitsAt];
-  const start = process.hrtime.bigint();
-  run(Number(packets), opens ? SYN_BYTES : ACK_BYTES, opens || rewritesFrames(mode));
-  const elapsed = process.hrtime.bigint() - start;
-  if (opens) for (let i = 0; i < FRAMES; i++) view.setUint16(i * FRAME_SIZE + HEADROOM + FLAGS_AT, ACK_BYTES, true);
-  process.stdout.write(`${elapsed} ${forwarder.counters[hitsAt] - before}\n`);
+  const { ns, hits } = drive.send(command === 'open' ? 'open' : 'run', Number(packets));
+  process.stdout.write(`${ns} ${hits}\n`);
 }

@@ -7,6 +7,7 @@ import { after, describe, test } from 'node:test';
 import { fill, measureCosts, measureResident } from '../../bench/cases/connection-table.ts';
 import { measureDecision } from '../../bench/cases/decision-cost.ts';
 import { tableFacts } from '../../bench/cases/lookup-table.ts';
+import { measureScaling } from '../../bench/cases/workers.ts';
 import { MODES, portsWord, sourceWord, strideOf } from '../../bench/decision/modes.ts';
 import { compileYardstick } from '../../bench/yardstick/compile.ts';
 
@@ -83,5 +84,13 @@ describe('connection-table', () => {
     const { tableBytes, moreMib } = measureResident(100_000);
     assert.equal(tableBytes, 32 * 100_000);
     assert.ok(moreMib > 2 && moreMib < 12, `${moreMib} MiB`);
+  });
+});
+
+describe('workers', () => {
+  test('one alone and two together', async () => {
+    const { one, two } = await measureScaling(1000, 10_000, 10_000, ONE_ROUND);
+    for (const value of [...one, ...two]) assert.ok(value > 0 && value < 1000, `${value} million a second`);
+    assert.deepEqual([one.length, two.length], [1, 1]);
   });
 });
