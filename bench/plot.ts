@@ -43,11 +43,11 @@ function optionOf(chart: Chart): Option {
 }
 
 /** Lying bars, the first on top: their names may be long. */
-function bars({ unit, categories, series }: Chart): Option {
+function bars({ unit, categories, series, logarithmic = false }: Chart): Option {
   return {
     grid: { left: 210, right: 70, top: series.length > 1 ? 70 : 45, bottom: 50 },
     xAxis: {
-      type: 'value',
+      type: logarithmic ? 'log' : 'value',
       name: unit,
       nameLocation: 'middle',
       nameGap: 30,

@@ -90,7 +90,18 @@ function present(result: PauseResult): CaseResult {
         ],
       },
     ],
-    charts: [],
+    charts: [
+      {
+        name: 'pause',
+        title: `Gaps between batches in ${seconds} s under load, less those waiting for a core`,
+        kind: 'bars',
+        unit: 'gaps',
+        categoryName: '',
+        categories: gaps.map((_, row) => name(row)),
+        series: [{ name: 'gaps', values: gaps.map((count, row) => count - waiting[row] || null) }],
+        logarithmic: true,
+      },
+    ],
     targets: [
       {
         what: 'longest pause outside scheduler preemption',
