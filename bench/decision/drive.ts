@@ -32,8 +32,9 @@ const FRAMES_MASK = FRAMES * FRAME_SIZE - 1;
 
 export interface Driven {
   readonly ns: bigint;
-  /** Of the connection table. */
+  /** Packets that the connection table knew, and connections in it afterwards. */
   readonly hits: number;
+  readonly connections: number;
 }
 
 export interface Drive {
@@ -94,7 +95,8 @@ export function createDrive(mode: DecisionMode, flows: number): Drive {
       run(packets, opens ? SYN_BYTES : ACK_BYTES, opens || rewritesFrames(mode));
       const ns = process.hrtime.bigint() - start;
       if (opens) resetFlags();
-      return { ns, hits: forwarder.counters[hitsAt] - before };
+      const connections = forwarder.tables[0]?.size ?? 0;
+      return { ns, hits: forwarder.counters[hitsAt] - before, connections };
     },
   };
 }

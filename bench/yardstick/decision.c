@@ -1,9 +1,10 @@
 /*
  * The decision yardstick: what lb/forwarder.ts does to a batch of packets, in C, with the same passes, hashes, memory layout
- * and batch size. bench/decision/yardstick.ts compiles it with `cc -O2` and starts it.
+ * and batch size. bench/yardstick/compile.ts compiles it with `cc -O2`, bench/cases/decision-cost.ts starts it.
  *
- *   decision STATE FLOWS RESTORES       reads lines from stdin: "open N", "run N": N packets; answers "NANOSECONDS HITS"
- *   decision STATE replay IN OUT        walks recorded batches; test/bench/ compares OUT with the TypeScript forwarder's
+ *   decision STATE FLOWS RESTORES   reads lines "open N", "run N" from stdin: N SYNs, N ACKs of the next flows in turn; answers
+ *                                   "NANOSECONDS HITS CONNECTIONS"
+ *   decision STATE replay IN OUT    walks recorded batches; test/bench/ compares OUT with the TypeScript forwarder's
  *
  * IN is records of: u32 now (ms), u32 count, and for each frame u32 length and its bytes. OUT is for each frame: u32 exit, u32
  * length and the bytes, none of those unless it is forwarded.
@@ -37,7 +38,7 @@ static void write_frame(uint8_t *frame, const struct header *h) {
   store16(frame + 46, ACK_BYTES);
 }
 
-/* bench/decision/flows.ts, sourceWord and portsWord. */
+/* bench/decision/modes.ts, sourceWord and portsWord. */
 static inline uint32_t source_word(uint32_t flow) {
   uint32_t host = flow >> 6;
   return 198u | (18u + (host >> 16 & 1u)) << 8 | (host >> 8 & 255u) << 16 | (host & 255u) << 24;
@@ -92,7 +93,7 @@ static void serve(struct walker *w, uint32_t flows, int restores) {
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     long long ns = (end.tv_sec - start.tv_sec) * 1000000000ll + (end.tv_nsec - start.tv_nsec);
-    printf("%lld %llu\n", ns, (unsigned long long)(w->hits - hits));
+    printf("%lld %llu %u\n", ns, (unsigned long long)(w->hits - hits), w->table.size);
     fflush(stdout);
   }
 }
