@@ -148,7 +148,15 @@ function present(decisions: readonly Decision[], yardstick: Yardstick, { quick }
         rows: first.map(({ flows, ours, inC, ratio }) => [flows.toLocaleString('en'), ours, inC, ratio]),
       },
       { title: 'Every mode, ns a packet, by flows', head: ['mode', ...labels], rows: matrix(({ ours }) => ours) },
-      { title: 'Every mode, ratio to C, by flows', head: ['mode', ...labels], rows: matrix(({ ratio }) => ratio) },
+      ...(yardstick.path === undefined
+        ? []
+        : [
+            {
+              title: 'Every mode, ratio to C, by flows',
+              head: ['mode', ...labels],
+              rows: matrix(({ ratio }) => ratio),
+            },
+          ]),
     ],
     charts: [
       {
@@ -186,7 +194,7 @@ function ratioTarget(first: readonly Decision[], flows: number, yardstick: Yards
     unit: 'times',
     digits: 2,
     measured: found?.median,
-    ...(yardstick.path === undefined ? { why: yardstick.missing } : {}),
+    ...(yardstick.path === undefined ? { why: 'no C compiler' } : {}),
   };
 }
 

@@ -20,7 +20,7 @@ const SOURCES = fileURLToPath(new URL('../../../bench/yardstick/', import.meta.u
 export function compileYardstick(name: YardstickName, folder: string): Yardstick {
   const version = spawnSync('cc', ['--version'], { encoding: 'utf8' });
   if (version.error !== undefined || version.status !== 0) {
-    return { path: undefined, missing: 'no C compiler (cc): on Debian `apt-get install gcc libc6-dev`' };
+    return { path: undefined, missing: 'no C compiler (Debian: `apt-get install gcc libc6-dev`)' };
   }
   const path = join(folder, name);
   const { status, stderr } = spawnSync('cc', ['-O2', '-Wall', '-Werror', '-o', path, join(SOURCES, `${name}.c`)], {
