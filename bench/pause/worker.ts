@@ -24,7 +24,6 @@ export interface PauseInput {
 
 export interface PauseResult extends Gaps {
   readonly seconds: number;
-  readonly frames: number;
   /** Of garbage, in this thread. */
   readonly collectionsWarmingUp: number;
   readonly collections: number;
@@ -33,13 +32,15 @@ export interface PauseResult extends Gaps {
 const TICK_MS = 20;
 const RECEIVE_TIMEOUT_MS = 100;
 
-/** Returns what was measured from `startedAt` to `end`, and the frames of that time. */
-function run(device: AfXdpDevice, input: PauseInput, startedAt: number, end: number): Gaps & { frames: number } {
+/**
+ * Returns what was measured from `startedAt` to `end`. All that is done then is done before too, and forgotten each time: code
+ * that ran for the first time while the clock counts would have V8 throw away what it has compiled, a pause of our own making.
+ */
+function run(device: AfXdpDevice, input: PauseInput, startedAt: number, end: number): Gaps {
   const forwarder = createForwarder(device, input.counters, input.state, (bytes) => mapHuge(bytes).buffer);
   const walk = createWalk(forwarder);
   const recorder = createGapRecorder();
   let ticked = performance.now();
-  let frames = 0;
   for (let clock = ticked; clock < end; ) {
     let count = device.receive(0);
     if (count === 0) {
@@ -49,20 +50,18 @@ function run(device: AfXdpDevice, input: PauseInput, startedAt: number, end: num
     clock = performance.now();
     const now = Math.trunc(clock);
     if (count > 0) {
-      if (clock >= startedAt) {
-        recorder.batch(clock);
-        frames += count;
-      }
+      recorder.batch(clock, count);
       walk(now);
       device.send();
     }
     if (clock - ticked >= TICK_MS) {
       sweepTables(forwarder, now, Math.trunc(clock - ticked));
       recorder.tick();
+      if (clock < startedAt) recorder.restart();
       ticked = clock;
     }
   }
-  return { ...recorder.result(), frames };
+  return recorder.result();
 }
 
 if (parentPort !== null) {
