@@ -1,6 +1,6 @@
 /**
  * A histogram of the gaps between batches for pause/worker.ts, which tells those apart in which the thread had to wait for a
- * core: the kernel says how long it stood on a run queue (schedstat, the second number). Allocates nothing once it is made.
+ * core: the kernel says how long it stood on a run queue (schedstat, the second number). Of its own it allocates nothing once it is made.
  */
 import { openSync, readSync } from 'node:fs';
 
@@ -39,8 +39,8 @@ const SPACE = 0x20;
 const ZERO = 0x30;
 
 /** Places in the recorder's numbers: V8 allocates for each fraction that a closure's variable takes, but not in an array. */
-const LAST_MS = 0;
-const WAITED_US = 1;
+const WAITED_US = 0;
+const LAST_MS = 1;
 const LONGEST_US = 2;
 const LONGEST_RUNNING_US = 3;
 const BATCHES = 4;
@@ -98,7 +98,7 @@ export function createGapRecorder(): GapRecorder {
     restart() {
       gaps.fill(0);
       waiting.fill(0);
-      numbers.fill(0, LONGEST_US);
+      numbers.fill(0, LAST_MS);
     },
     result: () => ({
       batches: numbers[BATCHES],
