@@ -1,97 +1,124 @@
 /**
- * `npm run bench`: runs the cases, each a process of its own, and prints their figures with their spread and the machine that
- * they come from. `--quick` for a first look, `--only NAME` for one case, `--json FILE` for the figures as data.
+ * `npm run bench`: runs the cases (bench/cases.ts), each a process of its own, one after the other, and prints their tables
+ * with the machine that they come from and the targets, reached or not. `--json` and `--report` write the same down.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { type ChildProcess, fork } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import os from 'node:os';
-import Table from 'cli-table3';
 import yargs from 'yargs';
-import type { Spread } from './balancer.ts';
-import type { DecisionCost } from './decision-cost.ts';
-import type { ForwardingResult } from './forwarding.ts';
+import type { BenchCase, CaseResult } from './case.ts';
+import { CASES } from './cases.ts';
+import { describeMachine } from './machine.ts';
+import { type MeasuredCase, writeResults } from './results-page.ts';
+import type { CaseMessage } from './run-case.ts';
+import { targetTable, terminalTable } from './show.ts';
 
-const CASES = ['decision-cost', 'forwarding'] as const;
+const RUN_CASE = new URL('./run-case.js', import.meta.url).pathname;
+/** A case that takes that much longer than it may hangs. */
+const PATIENCE_S = 60;
+const DEFAULT_REPORT = 'bench';
 
 const options = await yargs(process.argv.slice(2))
   .scriptName('npm run bench --')
-  .usage('$0 [--quick] [--only NAME] [--json FILE]\n\nMeasures hushlb on this machine. `forwarding` needs root.')
-  .option('quick', { type: 'boolean', default: false, describe: 'Fewer and shorter rounds' })
-  .option('only', { choices: CASES, describe: 'Run one case' })
+  .usage(
+    '$0 [--quick] [--only NAME …] [--json FILE] [--report [DIR]]\n\nMeasures hushlb on this machine, beside what it can be compared with.',
+  )
+  .option('quick', { type: 'boolean', default: false, describe: 'Fewer and shorter rounds: under 2 minutes' })
+  .option('only', { choices: CASES.map(({ name }) => name), array: true, describe: 'Run these cases' })
   .option('json', { type: 'string', requiresArg: true, describe: 'Write the figures to a file as well' })
+  .option('report', {
+    type: 'string',
+    describe: `Write RESULTS.md and its plots to a folder as well; without a name to ${DEFAULT_REPORT}/`,
+    coerce: (folder: string) => (folder === '' ? DEFAULT_REPORT : folder),
+  })
+  .epilogue(CASES.map(({ name, about }) => `${name}: ${about}`).join('\n\n'))
   .strict()
   .parse();
 
-async function run(name: string): Promise<unknown> {
-  if (process.stderr.isTTY) process.stderr.write(`measuring ${name} …\r`);
-  const script = new URL(`./${name}.js`, import.meta.url).pathname;
-  const child = spawn(process.execPath, [script, ...(options.quick ? ['--quick'] : [])], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+let running: ChildProcess | undefined;
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    interrupted = true;
+    process.exitCode = signal === 'SIGINT' ? 130 : 143;
+    running?.kill('SIGTERM');
   });
-  let output = '';
-  child.stdout.on('data', (piece) => (output += piece));
-  const [code] = await once(child, 'exit');
-  if (code !== 0) {
-    process.stderr.write(`bench: ${name} ended with ${code}\n`);
-    process.exit(1);
-  }
-  return JSON.parse(output);
 }
 
-function machine(): Record<string, string | number> {
-  const commit = attempt(() =>
-    execFileSync('git', ['rev-parse', '--short', 'HEAD'], { stdio: 'pipe' }).toString().trim(),
-  );
-  return {
-    processor: `${os.cpus()[0]?.model ?? 'unknown'}, ${os.cpus().length} cores`,
-    kernel: os.release(),
-    node: process.version,
-    commit: commit ?? 'unknown',
-  };
-}
-
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    return undefined;
-  }
-}
-
-function figure({ median, min, max }: Spread, digits: number): string {
-  return `${median.toFixed(digits)}  (${min.toFixed(digits)} to ${max.toFixed(digits)})`;
-}
-
-function showDecisionCost(results: readonly DecisionCost[]): string {
-  const table = new Table({ head: ['flows', 'ns a packet: median (range)'], style: { head: [], border: [] } });
-  for (const { flows, nsPerPacket } of results) table.push([flows.toLocaleString('en'), figure(nsPerPacket, 0)]);
-  return `Decision cost: parse, hash, connection table, IPIP encapsulation, no device; ${results[0].nsPerPacket.rounds} rounds\n${table}`;
-}
-
-function showForwarding({ flows, frameBytes, reflectMpps, balanceMpps, ratio }: ForwardingResult): string {
-  const table = new Table({ head: ['AF_XDP on a veth pair', 'median (range)'], style: { head: [], border: [] } });
-  table.push(
-    ['every frame sent back, Mpps', figure(reflectMpps, 3)],
-    ['hushlb run, IPIP, Mpps', figure(balanceMpps, 3)],
-    ['ratio', figure(ratio, 2)],
-  );
-  return `Forwarding: ${frameBytes}-byte TCP, ${flows.toLocaleString('en')} flows; ${ratio.rounds} interleaved rounds\n${table}`;
-}
-
-const figures: Record<string, unknown> = { machine: machine() };
-process.stdout.write(`${Object.values(machine()).join(' · ')}\n`);
-for (const name of CASES) {
-  if (options.only !== undefined && options.only !== name) continue;
-  if (name === 'forwarding' && process.getuid?.() !== 0) {
-    process.stderr.write('bench: forwarding makes network namespaces and needs root: sudo npm run bench\n');
-    process.exitCode = 1;
+const machine = describeMachine(new Date());
+process.stdout.write(`${Object.values(machine).join(' · ')}\n`);
+const measured: MeasuredCase[] = [];
+for (const benchCase of CASES) {
+  if (interrupted || (options.only !== undefined && !options.only.includes(benchCase.name))) continue;
+  if (benchCase.needsRoot && process.getuid?.() !== 0) {
+    complain(`${benchCase.name} needs root, for network namespaces and eBPF: sudo npm run bench`);
     continue;
   }
-  const result = await run(name);
-  figures[name] = result;
-  const text =
-    name === 'forwarding' ? showForwarding(result as ForwardingResult) : showDecisionCost(result as DecisionCost[]);
-  process.stdout.write(`\n${text}\n`);
+  const result = await runCase(benchCase);
+  if (result === undefined) continue;
+  measured.push({ benchCase: { name: benchCase.name, title: benchCase.title, about: benchCase.about }, result });
+  process.stdout.write(`\n── ${benchCase.title} ──\n${result.tables.map(terminalTable).join('\n')}\n`);
+  for (const note of result.notes) process.stdout.write(`${note}\n`);
 }
-if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`);
+const targets = measured.flatMap(({ result }) => result.targets);
+if (targets.length > 0) process.stdout.write(`\n${terminalTable(targetTable(targets))}\n`);
+if (!interrupted) writeDown();
+
+function writeDown(): void {
+  const run = { machine, quick: options.quick, cases: measured };
+  try {
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(run, null, 2)}\n`);
+    if (options.report !== undefined) writeResults(options.report, run);
+  } catch (error) {
+    complain(`could not write the results: ${(error as Error).message}`);
+  }
+}
+
+/** Undefined where it failed, which was said. */
+async function runCase(benchCase: BenchCase): Promise<CaseResult | undefined> {
+  const { name, seconds } = benchCase;
+  const limit = options.quick ? seconds.quick : seconds.full;
+  const started = performance.now();
+  const child = fork(RUN_CASE, [name, options.quick ? 'quick' : 'full'], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  running = child;
+  let result: CaseResult | undefined;
+  let failure: string | undefined;
+  child.on('message', (message: CaseMessage) => {
+    if (message.kind === 'progress')
+      showProgress(`${name}: ${message.text} (${elapsed(started)} s of at most ${limit})`);
+    else if (message.kind === 'failed') failure = message.message;
+    else result = message.result;
+  });
+  const hangs = setTimeout(
+    () => {
+      failure = `took longer than ${limit + PATIENCE_S} s and was ended`;
+      child.kill('SIGTERM');
+    },
+    (limit + PATIENCE_S) * 1000,
+  );
+  const how = await new Promise<string>((resolve) => {
+    child.once('close', (code, signal) => resolve(String(code ?? signal)));
+  });
+  clearTimeout(hangs);
+  running = undefined;
+  showProgress('');
+  if (interrupted) return undefined;
+  if (result === undefined) complain(`${name}: ${failure ?? `ended with ${how}`}`);
+  else process.stderr.write(`bench: ${name}: ${elapsed(started)} s\n`);
+  return result;
+}
+
+function elapsed(started: number): string {
+  return ((performance.now() - started) / 1000).toFixed(0);
+}
+
+/** One line, over the last one, on a terminal; nothing elsewhere, where the lines would pile up. */
+function showProgress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}
+
+function complain(message: string): void {
+  process.stderr.write(`bench: ${message}\n`);
+  process.exitCode = 1;
+}

@@ -5,9 +5,17 @@
  */
 import './check-node.mjs';
 
+/** A Debian package, as in debian.mjs. */
+const nftables = {
+  name: 'nftables',
+  command: 'nft',
+  services: ['nftables'],
+  without: 'forwarding is not compared with nftables DNAT',
+};
+
 void Promise.all([import('./steps.mjs'), import('./setup.mjs')]).then(([{ handOver, main }, { setUp }]) =>
   main(async () => {
-    await setUp();
+    await setUp([nftables]);
     const { code } = await handOver(process.execPath, ['dist/bench/main.js', ...process.argv.slice(2)]);
     return code;
   }),

@@ -1,0 +1,210 @@
+/**
+ * Case `decision-cost`: nanoseconds a packet from parsing to encapsulation, no device: the real forwarder, a batch of 64 at a
+ * time, beside the same algorithm in C. The C program's work is the same to the byte (test/bench/decision-yardstick.test.ts).
+ */
+import { join } from 'node:path';
+import type { BenchCase, CaseContext, CaseResult, Cell, Figure, Target } from '../case.ts';
+import { decisionState } from '../decision/balancer.ts';
+import {
+  BATCH,
+  type DecisionMode,
+  decisionConfig,
+  MODES,
+  modeNamed,
+  rewritesFrames,
+  SMALLEST_CAPACITY,
+} from '../decision/modes.ts';
+import { writeStateFile } from '../decision/state-file.ts';
+import { type LineProcess, startLineProcess } from '../line-process.ts';
+import { figure, interleave, ratios } from '../rounds.ts';
+import { compileYardstick, type Yardstick } from '../yardstick/compile.ts';
+
+const ALL_FLOWS = [1_000, 10_000, 100_000, 1_000_000, 4_000_000];
+/** Of a quick run: three sizes for `stateless`, one for the other modes. */
+const QUICK_FLOWS = [1_000, 10_000, 1_000_000];
+const QUICK_OTHERS = 10_000;
+const TARGET_FLOWS = [10_000, 1_000_000];
+const TARGET_RATIO = 1.5;
+/** Maglev's packet processing on one core, small packets (Eisenbud et al., NSDI 2016, section 5.2.1). */
+const MAGLEV_NS = 350;
+/** Enough for V8 to compile everything in its last tier. */
+const WARM_UP_PACKETS = 500_000;
+
+/** At its capacity a table lets 0.4 % of its flows go; a round may meet most of those. */
+const LEAST_HITS = 0.97;
+
+const SUBJECT = new URL('../decision/subject.js', import.meta.url).pathname;
+
+export interface Decision {
+  readonly mode: string;
+  readonly flows: number;
+  readonly ours: Figure;
+  readonly inC: Figure | null;
+  readonly ratio: Figure | null;
+}
+
+interface Rounds {
+  readonly packets: number;
+  readonly atMost: number;
+}
+
+export const decisionCost: BenchCase = {
+  name: 'decision-cost',
+  title: 'Decision cost',
+  about:
+    'Nanoseconds a packet: parse, service, hash, connection table, next hop, encapsulation; no device. Batches of 64 ACKs of ' +
+    'known connections, one core, IPIP but for the row L2, tables with room for exactly the flows, on huge pages. Putting the ' +
+    'flow into the frame (three stores) is counted in, in TypeScript and in C.',
+  needsRoot: false,
+  seconds: { quick: 25, full: 180 },
+  async run(context) {
+    const yardstick = compileYardstick('decision', context.folder);
+    const pairs = MODES.flatMap(({ name }) => flowsOf(name, context.quick).map((flows) => ({ name, flows })));
+    const rounds = context.quick ? { packets: 500_000, atMost: 5 } : { packets: 1_000_000, atMost: 11 };
+    const decisions: Decision[] = [];
+    for (const [done, { name, flows }] of pairs.entries()) {
+      context.progress(`${name}, ${flows.toLocaleString('en')} flows`);
+      const share = context.secondsLeft() / (pairs.length - done);
+      decisions.push(await measureDecision(modeNamed(name), flows, yardstick, rounds, share, context.folder));
+    }
+    return present(decisions, yardstick, context);
+  },
+};
+
+function flowsOf(mode: string, quick: boolean): readonly number[] {
+  if (!quick) return ALL_FLOWS;
+  return mode === MODES[0].name ? QUICK_FLOWS : [QUICK_OTHERS];
+}
+
+/** One mode at one number of flows, in TypeScript and in C by turns, for `seconds` at most once three rounds are done. */
+export async function measureDecision(
+  mode: DecisionMode,
+  flows: number,
+  yardstick: Yardstick,
+  rounds: Rounds,
+  seconds: number,
+  folder: string,
+): Promise<Decision> {
+  const end = performance.now() + seconds * 1000;
+  const subjects = [startLineProcess(`decision-cost ${mode.name}`, [process.execPath, SUBJECT, mode.name, `${flows}`])];
+  if (yardstick.path !== undefined) {
+    const statePath = join(folder, 'state');
+    writeStateFile(statePath, decisionState(decisionConfig(mode, Math.max(flows, SMALLEST_CAPACITY))));
+    const restores = rewritesFrames(mode) ? '1' : '0';
+    subjects.push(startLineProcess('decision yardstick', [yardstick.path, statePath, `${flows}`, restores]));
+  }
+  try {
+    for (const subject of subjects) {
+      await packetsThrough(subject, 'open', flows);
+      await packetsThrough(subject, 'run', Math.max(flows, WARM_UP_PACKETS));
+    }
+    const limits = { atLeast: 3, atMost: rounds.atMost, hasTime: () => performance.now() < end };
+    const [ours, inC] = await interleave(subjects, limits, async (subject) => {
+      const { ns, packets, hits, connections } = await packetsThrough(subject, 'run', rounds.packets);
+      const known = hits >= packets * LEAST_HITS && connections >= flows * LEAST_HITS;
+      if (mode.table && !known) throw new Error(`${mode.name}: the table did not hold ${flows} flows`);
+      return ns / packets;
+    });
+    return {
+      mode: mode.name,
+      flows,
+      ours: figure(ours, 0),
+      inC: inC === undefined ? null : figure(inC, 0),
+      ratio: inC === undefined ? null : figure(ratios(ours, inC), 2),
+    };
+  } finally {
+    await Promise.all(subjects.map((subject) => subject.end()));
+  }
+}
+
+async function packetsThrough(
+  subject: LineProcess,
+  command: 'open' | 'run',
+  wanted: number,
+): Promise<{ ns: number; packets: number; hits: number; connections: number }> {
+  const packets = Math.ceil(wanted / BATCH) * BATCH;
+  const [ns, hits, connections] = (await subject.ask(`${command} ${packets}`)).split(' ').map(Number);
+  return { ns, packets, hits, connections };
+}
+
+function present(decisions: readonly Decision[], yardstick: Yardstick, { quick }: CaseContext): CaseResult {
+  const first = decisions.filter(({ mode }) => mode === MODES[0].name);
+  const flowCounts = [...new Set(decisions.map(({ flows }) => flows))].sort((a, b) => a - b);
+  const labels = flowCounts.map((flows) => flows.toLocaleString('en'));
+  const matrix = (cell: (decision: Decision) => Cell): Cell[][] =>
+    MODES.map(({ name }) => [
+      name,
+      ...flowCounts.map((flows) => {
+        const found = decisions.find((decision) => decision.mode === name && decision.flows === flows);
+        return found === undefined ? null : cell(found);
+      }),
+    ]);
+  const median = (wanted: Figure | null): number | null => (wanted === null ? null : wanted.median);
+  return {
+    tables: [
+      {
+        title: 'Mode stateless, ns a packet',
+        head: ['flows', 'hushlb (TypeScript)', 'the same in C', 'ratio'],
+        rows: first.map(({ flows, ours, inC, ratio }) => [flows.toLocaleString('en'), ours, inC, ratio]),
+      },
+      { title: 'Every mode, ns a packet, by flows', head: ['mode', ...labels], rows: matrix(({ ours }) => ours) },
+      ...(yardstick.path === undefined
+        ? []
+        : [
+            {
+              title: 'Every mode, ratio to C, by flows',
+              head: ['mode', ...labels],
+              rows: matrix(({ ratio }) => ratio),
+            },
+          ]),
+    ],
+    charts: [
+      {
+        name: 'decision-cost',
+        title: 'Decision cost: ns a packet, one core, no device',
+        kind: 'lines',
+        unit: 'ns a packet',
+        categoryName: 'flows',
+        categories: first.map(({ flows }) => flows.toLocaleString('en')),
+        series: [
+          { name: 'hushlb, stateless', values: first.map(({ ours }) => ours.median) },
+          { name: 'the same in C', values: first.map(({ inC }) => median(inC)) },
+        ],
+        mark: { name: 'Maglev, as published', value: MAGLEV_NS },
+      },
+    ],
+    targets: [...TARGET_FLOWS.map((flows) => ratioTarget(first, flows, yardstick)), ceilingTarget(decisions)],
+    notes: [
+      yardstick.path === undefined
+        ? `The C yardstick was left out: ${yardstick.missing}.`
+        : `C: ${yardstick.compiler}.`,
+      `Maglev's ${MAGLEV_NS} ns a packet are the paper's figure (NSDI 2016), on other hardware and with I/O.`,
+      'In mode stateful the C program does not write the RST of the few flows that find no place in the table.',
+      ...(quick ? ['A quick run measures the other modes at one number of flows.'] : []),
+    ],
+  };
+}
+
+function ratioTarget(first: readonly Decision[], flows: number, yardstick: Yardstick): Target {
+  const found = first.find((decision) => decision.flows === flows)?.ratio;
+  return {
+    what: `decision cost over C, ${flows.toLocaleString('en')} flows`,
+    bound: 'at most',
+    limit: TARGET_RATIO,
+    unit: 'times',
+    digits: 2,
+    measured: found?.median,
+    ...(yardstick.path === undefined ? { why: 'no C compiler' } : {}),
+  };
+}
+
+function ceilingTarget(decisions: readonly Decision[]): Target {
+  return {
+    what: 'decision cost, slowest mode and number of flows',
+    bound: 'at most',
+    limit: MAGLEV_NS,
+    unit: 'ns',
+    digits: 0,
+    measured: Math.max(...decisions.map(({ ours }) => ours.median)),
+  };
+}

@@ -1,0 +1,257 @@
+/**
+ * Case `forwarding`: packets a second on a veth pair through `hushlb run`, beside what it can be compared with: its own device
+ * when it merely reflects, an AF_XDP reflector in C, the wire's limit, the kernel's forwarding and its stateful NAT. All stand
+ * ready at the same time, each on a wire of its own, and are loaded in turn.
+ */
+import { setTimeout } from 'node:timers/promises';
+import { inNamespace } from '../../io/namespace.ts';
+import type { BenchCase, CaseContext, CaseResult, Cell, ResultTable, Target } from '../case.ts';
+import { machineBusySeconds, processSeconds } from '../forwarding/cpu-time.ts';
+import type { LoadResult } from '../forwarding/load.ts';
+import { type BenchNetwork, buildBenchNetwork } from '../forwarding/network.ts';
+import { findSubjects, pinned, type RunningSubject, type Subject, type SubjectKey } from '../forwarding/subjects.ts';
+import { type LineProcess, startLineProcess } from '../line-process.ts';
+import { figure, interleave, ratios } from '../rounds.ts';
+
+interface Point {
+  /** As benches count: with FCS. */
+  readonly frameBytes: number;
+  readonly flows: number;
+}
+
+const FCS = 4;
+const MAIN_POINT: Point = { frameBytes: 64, flows: 100_000 };
+const FULL_POINTS: readonly Point[] = [
+  { frameBytes: 64, flows: 1 },
+  { frameBytes: 64, flows: 1_000 },
+  MAIN_POINT,
+  { frameBytes: 64, flows: 1_000_000 },
+  { frameBytes: 512, flows: 100_000 },
+  { frameBytes: 1400, flows: 100_000 },
+];
+const QUICK_POINTS: readonly Point[] = [MAIN_POINT, { frameBytes: 1400, flows: 100_000 }];
+
+const LOAD = new URL('../forwarding/load.js', import.meta.url).pathname;
+
+/** One subject at one point: what each round gave. */
+export interface Measured {
+  readonly point: Point;
+  readonly key: SubjectKey;
+  readonly mpps: readonly number[];
+  /** CPU seconds a million packets. */
+  readonly processCpu: readonly number[];
+  readonly machineCpu: readonly number[];
+}
+
+export interface ForwardingPlan {
+  readonly points: readonly Point[];
+  readonly atMost: number;
+  readonly loadMs: number;
+}
+
+export const forwarding: BenchCase = {
+  name: 'forwarding',
+  title: 'Forwarding',
+  about:
+    'Millions of packets a second that come back over the veth pair that they went out on, at overload: the kernel’s generator ' +
+    '(live frames, source address and port vary) floods from core 0, the subject’s process has core 1. AF_XDP in copy mode, ' +
+    'which is all that veth has. What the kernel does by itself (XDP_TX, forwarding, NAT) runs on core 0, beside the generator.',
+  needsRoot: true,
+  seconds: { quick: 32, full: 260 },
+  async run(context) {
+    const plan: ForwardingPlan = context.quick
+      ? { points: QUICK_POINTS, atMost: 5, loadMs: 500 }
+      : { points: FULL_POINTS, atMost: 9, loadMs: 1000 };
+    const { subjects, missing } = findSubjects(context.folder);
+    const measured = await measureForwarding(subjects, plan, context);
+    return present(measured, subjects, missing);
+  },
+};
+
+export async function measureForwarding(
+  subjects: readonly Subject[],
+  { points, atMost, loadMs }: ForwardingPlan,
+  { progress, secondsLeft }: Pick<CaseContext, 'progress' | 'secondsLeft'>,
+): Promise<Measured[]> {
+  progress('building the network');
+  const network = buildBenchNetwork(subjects.length);
+  const running: RunningSubject[] = [];
+  let load: LineProcess | undefined;
+  try {
+    for (const [i, subject] of subjects.entries()) {
+      progress(`starting ${subject.name}`);
+      running.push(await subject.start(network.far[i]));
+    }
+    load = startLoad(network);
+    await load.next();
+    const bench = { subjects, running, network, load };
+    const measured: Measured[] = [];
+    for (const [done, point] of points.entries()) {
+      progress(`${point.frameBytes} bytes, ${point.flows.toLocaleString('en')} flows`);
+      const seconds = secondsLeft() / (points.length - done);
+      measured.push(...(await measurePoint(bench, point, { atMost, loadMs, seconds })));
+    }
+    return measured;
+  } finally {
+    await load?.end();
+    await Promise.all(running.map((subject) => subject.stop()));
+    network.remove();
+  }
+}
+
+function startLoad({ near, wires }: BenchNetwork): LineProcess {
+  return inNamespace(near, () => startLineProcess('the load', pinned(0, [process.execPath, LOAD, ...wires])));
+}
+
+interface Bench {
+  readonly subjects: readonly Subject[];
+  readonly running: readonly RunningSubject[];
+  readonly network: BenchNetwork;
+  readonly load: LineProcess;
+}
+
+/** New flows come first and are not counted: tables fill, code is compiled. A million flows need their time. */
+const WARM_UP_MS = 400;
+const WARM_UP_PACKETS_A_FLOW = 3;
+const MAX_WARM_UPS = 20;
+
+async function measurePoint(
+  { subjects, running, network, load }: Bench,
+  point: Point,
+  { atMost, loadMs, seconds }: { atMost: number; loadMs: number; seconds: number },
+): Promise<Measured[]> {
+  const end = performance.now() + seconds * 1000;
+  const taking = [...subjects.keys()].filter((i) => point.flows <= subjects[i].maxFlows);
+  const flood = async (i: number, ms: number): Promise<LoadResult> => {
+    const answer = await load.ask(`${network.wires[i]} ${point.flows} ${point.frameBytes - FCS} ${ms}`);
+    return JSON.parse(answer) as LoadResult;
+  };
+  for (const i of taking) {
+    let { returned } = await flood(i, WARM_UP_MS);
+    const wanted = subjects[i].remembers ? point.flows * WARM_UP_PACKETS_A_FLOW : 1;
+    for (let turns = 0; returned < wanted && turns < MAX_WARM_UPS; turns++) {
+      returned += (await flood(i, WARM_UP_MS)).returned;
+    }
+    if (returned === 0) throw new Error(`${subjects[i].name}: no packet came back`);
+  }
+  const processCpu = taking.map((): number[] => []);
+  const machineCpu = taking.map((): number[] => []);
+  const places = taking.map((_, place) => place);
+  const limits = { atLeast: 2, atMost, hasTime: () => performance.now() < end };
+  const mpps = await interleave(places, limits, async (place) => {
+    const i = taking[place];
+    const { pid } = running[i];
+    // The last subject's frames have all come back.
+    await setTimeout(20);
+    const before = { process: pid === undefined ? 0 : processSeconds(pid), machine: machineBusySeconds() };
+    const { returned, seconds: elapsed } = await flood(i, loadMs);
+    // Of a subject that got no core for the whole time, one packet.
+    const millions = Math.max(returned, 1) / 1e6;
+    if (pid !== undefined) processCpu[place].push((processSeconds(pid) - before.process) / millions);
+    machineCpu[place].push((machineBusySeconds() - before.machine) / millions);
+    return millions / elapsed;
+  });
+  return taking.map((i, place) => ({
+    point,
+    key: subjects[i].key,
+    mpps: mpps[place],
+    processCpu: processCpu[place],
+    machineCpu: machineCpu[place],
+  }));
+}
+
+function present(measured: readonly Measured[], subjects: readonly Subject[], missing: readonly string[]): CaseResult {
+  const points = [...new Set(measured.map(({ point }) => point))];
+  const at = (point: Point, key: SubjectKey): Measured | undefined =>
+    measured.find((each) => each.point === point && each.key === key);
+  const pointName = ({ frameBytes, flows }: Point): string => `${frameBytes} bytes, ${flows.toLocaleString('en')}`;
+  const ratio = (point: Point, over: SubjectKey, under: SubjectKey): number[] | undefined => {
+    const [a, b] = [at(point, over), at(point, under)];
+    return a === undefined || b === undefined ? undefined : ratios(a.mpps, b.mpps);
+  };
+  const ratioCell = (point: Point, over: SubjectKey, under: SubjectKey): Cell => {
+    const values = ratio(point, over, under);
+    return values === undefined ? null : figure(values, 2);
+  };
+  const mppsTable = (title: string, columns: readonly Point[], name: (point: Point) => string): ResultTable => ({
+    title,
+    head: ['subject', ...columns.map(name)],
+    rows: subjects.map((subject) => [subject.name, ...columns.map((point) => mppsCell(at(point, subject.key)))]),
+  });
+  const target = (what: string, limit: number, over: SubjectKey, under: SubjectKey): Target => {
+    const values = ratio(MAIN_POINT, over, under);
+    return {
+      what,
+      bound: 'at least',
+      limit,
+      unit: 'times',
+      digits: 2,
+      measured: values === undefined ? undefined : figure(values, 2).median,
+      ...(values === undefined ? { why: 'a subject was left out' } : {}),
+    };
+  };
+  return {
+    tables: [
+      mppsTable(
+        `Millions of packets a second, ${MAIN_POINT.frameBytes}-byte frames, by flows`,
+        points.filter(({ frameBytes }) => frameBytes === MAIN_POINT.frameBytes),
+        ({ flows }) => flows.toLocaleString('en'),
+      ),
+      mppsTable(
+        `Millions of packets a second, ${MAIN_POINT.flows.toLocaleString('en')} flows, by frame size`,
+        points.filter(({ flows }) => flows === MAIN_POINT.flows),
+        ({ frameBytes }) => `${frameBytes} bytes`,
+      ),
+      {
+        title: 'Ratios, round by round',
+        head: ['frames, flows', 'hushlb run / its device', 'its device / C', 'hushlb run / nftables DNAT'],
+        rows: points.map((point) => [
+          pointName(point),
+          ratioCell(point, 'hushlb', 'reflect'),
+          ratioCell(point, 'reflect', 'c'),
+          ratioCell(point, 'hushlb', 'nft'),
+        ]),
+      },
+      {
+        title: `CPU seconds a million packets, ${pointName(MAIN_POINT)} flows`,
+        head: ['subject', 'its process', 'the machine'],
+        rows: subjects.map(({ key, name }) => {
+          const found = at(MAIN_POINT, key);
+          if (found === undefined) return [name, null, null];
+          const own = found.processCpu.length > 0 && key !== 'xdp-tx' ? figure(found.processCpu, 2) : 'in the kernel';
+          return [name, own, figure(found.machineCpu, 2)];
+        }),
+      },
+    ],
+    charts: [
+      {
+        name: 'forwarding',
+        title: `Forwarding on a veth pair, ${MAIN_POINT.frameBytes}-byte frames, ${MAIN_POINT.flows.toLocaleString('en')} flows`,
+        kind: 'bars',
+        unit: 'Mpps',
+        categoryName: '',
+        categories: subjects.map(({ name }) => name),
+        series: [{ name: 'Mpps', values: subjects.map(({ key }) => at(MAIN_POINT, key)).map(medianOf) }],
+      },
+    ],
+    targets: [
+      target('hushlb over its device reflecting, 64 B', 0.97, 'hushlb', 'reflect'),
+      target('its device reflecting over C, 64 B', 0.95, 'reflect', 'c'),
+    ],
+    notes: [
+      ...missing,
+      '“Its process” is user and system time of all its threads; the soft interrupts that receive the frames run on core 0, those that ' +
+        'hand on what was sent on core 1. “The machine” is everything on all cores: generator, sink and soft interrupts too.',
+      'nftables DNAT gets no more flows than nf_conntrack_max of the machine allows.',
+      'The device that exists is af-xdp.',
+    ],
+  };
+}
+
+function mppsCell(measured: Measured | undefined): Cell {
+  return measured === undefined ? null : figure(measured.mpps, 3);
+}
+
+function medianOf(measured: Measured | undefined): number | null {
+  return measured === undefined ? null : Number(figure(measured.mpps, 3).median.toFixed(3));
+}

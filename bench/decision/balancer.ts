@@ -1,0 +1,46 @@
+/**
+ * The forwarder that decision-cost measures, made as lb/worker.ts makes it: tables on huge pages, frames on pages of their
+ * own. The case's subject walks it, the test of the yardstick too.
+ */
+import { createFrameBatch, type FrameBatch } from '../../io/device.ts';
+import { mapAnonymous, mapHuge } from '../../io/ffi.ts';
+import { createForwarder } from '../../lb/adopt.ts';
+import type { Config } from '../../lb/config.ts';
+import { createWalk, type Forwarder, type Walk } from '../../lb/forwarder.ts';
+import { buildForwardingState, type ForwardingState } from '../../lb/forwarding-state.ts';
+import { prepare } from '../../lb/prepare.ts';
+import { allocateCounters } from '../../metrics/counters.ts';
+import { BATCH, FRAME_SIZE, FRAMES } from './modes.ts';
+
+const MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
+
+export interface DecisionBalancer {
+  readonly memory: Uint8Array;
+  readonly view: DataView;
+  readonly batch: FrameBatch;
+  readonly forwarder: Forwarder;
+  readonly walk: Walk;
+}
+
+/** The forwarding state of `config` with made-up next hops, one MAC for each backend. */
+export function decisionState(config: Config): ForwardingState {
+  return buildForwardingState({
+    prepared: prepare(config),
+    ownMac: MAC,
+    hopOf: (address) => ({
+      mac: Uint8Array.of(2, 0, 0, 0, 2, Number(address.split('.')[3])),
+      source: Uint8Array.of(198, 18, 2, 254),
+      mtu: 1500,
+    }),
+    generation: 1,
+  });
+}
+
+export function createDecisionBalancer(config: Config): DecisionBalancer {
+  const { buffer } = mapAnonymous(FRAMES * FRAME_SIZE);
+  const view = new DataView(buffer);
+  const batch = createFrameBatch(BATCH);
+  const counters = allocateCounters(prepare(config).layout);
+  const forwarder = createForwarder({ view, batch }, counters, decisionState(config), (bytes) => mapHuge(bytes).buffer);
+  return { memory: new Uint8Array(buffer), view, batch, forwarder, walk: createWalk(forwarder) };
+}

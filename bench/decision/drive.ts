@@ -1,0 +1,102 @@
+/**
+ * Drives packets of a mode's flows through the forwarder, as worker and device would: a batch of frames appears, then the walk.
+ * To be made once a thread, because V8 compiles a walk best that was made once. For decision/subject.ts (a process) and
+ * workers/worker.ts (a thread).
+ */
+import { SERVICE_HITS } from '../../metrics/counters.ts';
+import { ackFrame, VIP } from '../balancer.ts';
+import { createDecisionBalancer } from './balancer.ts';
+import {
+  BATCH,
+  type DecisionMode,
+  decisionConfig,
+  FRAME_SIZE,
+  FRAMES,
+  HEADROOM,
+  portsWord,
+  rewritesFrames,
+  SMALLEST_CAPACITY,
+  sourceWord,
+  strideOf,
+} from './modes.ts';
+
+const ETHERTYPE_AT = 12;
+const SOURCE_AT = 26;
+const DESTINATION_AT = 30;
+const PORTS_AT = 34;
+const FLAGS_AT = 46;
+/** The two bytes from the data offset on, loaded little-endian. */
+const ACK_BYTES = 0x1050;
+const SYN_BYTES = 0x0250;
+const FRAMES_MASK = FRAMES * FRAME_SIZE - 1;
+
+export interface Driven {
+  readonly ns: bigint;
+  /** Packets that the connection table knew, and connections in it afterwards. */
+  readonly hits: number;
+  readonly connections: number;
+}
+
+export interface Drive {
+  /** Sends SYNs (`open`) or ACKs (`run`), a multiple of `BATCH`, of the next flows in turn. */
+  send(command: 'open' | 'run', packets: number): Driven;
+}
+
+export function createDrive(mode: DecisionMode, flows: number): Drive {
+  const config = decisionConfig(mode, Math.max(flows, SMALLEST_CAPACITY));
+  const { memory, view, batch, forwarder, walk } = createDecisionBalancer(config);
+  const frame = ackFrame(Uint8Array.of(2, 0, 0, 0, 0, 2));
+  for (let i = 0; i < FRAMES; i++) memory.set(frame, i * FRAME_SIZE + HEADROOM);
+  const vip = new DataView(Uint8Array.from(VIP.split('.'), Number).buffer).getInt32(0, true);
+  const hitsAt = forwarder.state.services[0].serviceBase + SERVICE_HITS;
+  const stride = strideOf(flows);
+  let nextFlow = 0;
+  let nextFrame = 0;
+
+  /** Filling the frames is counted in, here and in C. */
+  function run(packets: number, flagBytes: number, restores: boolean): void {
+    const { offset: offsets, length: lengths } = batch;
+    const frameLength = frame.length;
+    let flow = nextFlow;
+    let offset = nextFrame;
+    for (let done = 0; done < packets; done += BATCH) {
+      for (let i = 0; i < BATCH; i++) {
+        const at = offset + HEADROOM;
+        offset = (offset + FRAME_SIZE) & FRAMES_MASK;
+        // The outer header of the frame's last use lies over its Ethernet header.
+        view.setUint16(at + ETHERTYPE_AT, 0x0008, true);
+        view.setInt32(at + SOURCE_AT, sourceWord(flow), true);
+        view.setInt32(at + PORTS_AT, portsWord(flow), true);
+        if (restores) {
+          view.setInt32(at + DESTINATION_AT, vip, true);
+          view.setUint16(at + FLAGS_AT, flagBytes, true);
+        }
+        flow += stride;
+        if (flow >= flows) flow -= flows;
+        offsets[i] = at;
+        lengths[i] = frameLength;
+      }
+      batch.count = BATCH;
+      walk(1);
+    }
+    nextFlow = flow;
+    nextFrame = offset;
+  }
+
+  function resetFlags(): void {
+    for (let i = 0; i < FRAMES; i++) view.setUint16(i * FRAME_SIZE + HEADROOM + FLAGS_AT, ACK_BYTES, true);
+  }
+
+  return {
+    send(command, packets) {
+      const opens = command === 'open';
+      const before = forwarder.counters[hitsAt];
+      const start = process.hrtime.bigint();
+      run(packets, opens ? SYN_BYTES : ACK_BYTES, opens || rewritesFrames(mode));
+      const ns = process.hrtime.bigint() - start;
+      if (opens) resetFlags();
+      const connections = forwarder.tables[0]?.size ?? 0;
+      return { ns, hits: forwarder.counters[hitsAt] - before, connections };
+    },
+  };
+}

@@ -1,0 +1,27 @@
+/** The steering program for the benchmark's one service on `eth0`: the same for both reflectors as for `hushlb run`. */
+
+import type { Link } from '../../io/links.ts';
+import { attachXdp, requireLink } from '../../io/xdp.ts';
+import { createSteering } from '../../io/xdp-steering.ts';
+import { ipv4Bytes, parseIpv4 } from '../../wire/address.ts';
+import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
+import { PORT, VIP } from '../balancer.ts';
+
+export interface SteeredService {
+  readonly link: Link;
+  /** XSKMAP that the socket of queue 0 enters itself into. */
+  readonly socketMapFd: number;
+  /** Once that has happened. Ends with the process. */
+  attach(): void;
+}
+
+export function steerService(): SteeredService {
+  const link = requireLink('eth0');
+  const steering = createSteering({ queueCount: 1 });
+  steering.setServices([{ address: ipv4Bytes(parseIpv4(VIP) ?? 0), protocol: PROTOCOL_TCP, port: PORT }]);
+  return {
+    link,
+    socketMapFd: steering.socketMapFd,
+    attach: () => void attachXdp({ programFd: steering.programFd, interfaceIndex: link.index, mode: 'native' }),
+  };
+}

@@ -1,0 +1,126 @@
+/**
+ * A chart of a case's result as an SVG file that reads well on light and dark pages: drawn by ECharts without a browser, its
+ * ink exchanged by a style sheet where the reader prefers dark. For bench/results-page.ts.
+ */
+import { init } from 'echarts';
+import type { Chart } from './case.ts';
+
+const WIDTH = 760;
+const HEIGHT = 420;
+
+const INK = '#1f2328';
+const GRID = '#d1d9e0';
+/** What the ink becomes on a dark page. */
+const DARK = { [INK]: '#e6edf3', [GRID]: '#3d444d' };
+/** Of enough contrast on white and on black. */
+const SERIES = ['#3b82d6', '#d9730d', '#1a9e6b', '#a855c7', '#d1495b', '#7d8590', '#b08d00'];
+
+export function chartSvg(chart: Chart): string {
+  const plot = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: HEIGHT });
+  try {
+    plot.setOption(optionOf(chart));
+    return withDarkInk(plot.renderToSVGString(), chart.title);
+  } finally {
+    plot.dispose();
+  }
+}
+
+type Option = Parameters<ReturnType<typeof init>['setOption']>[0];
+
+const TEXT = { color: INK };
+const SPLIT_LINE = { lineStyle: { color: GRID } };
+
+function optionOf(chart: Chart): Option {
+  const { title, series } = chart;
+  return {
+    animation: false,
+    color: SERIES,
+    textStyle: { fontFamily: 'system-ui, sans-serif' },
+    title: { text: title, left: 'center', top: 8, textStyle: { color: INK, fontSize: 15 } },
+    legend: { show: series.length > 1, top: 36, itemGap: 30, textStyle: TEXT },
+    ...(chart.kind === 'bars' ? bars(chart) : lines(chart)),
+  };
+}
+
+/** Lying bars, the first on top: their names may be long. */
+function bars({ unit, categories, series, logarithmic = false }: Chart): Option {
+  return {
+    grid: { left: 210, right: 70, top: series.length > 1 ? 70 : 45, bottom: 50 },
+    xAxis: {
+      type: logarithmic ? 'log' : 'value',
+      name: unit,
+      nameLocation: 'middle',
+      nameGap: 30,
+      nameTextStyle: TEXT,
+      axisLabel: TEXT,
+      splitLine: SPLIT_LINE,
+    },
+    yAxis: { type: 'category', inverse: true, data: [...categories], axisLabel: TEXT, axisTick: { show: false } },
+    series: series.map(({ name, values }) => ({
+      name,
+      type: 'bar',
+      data: [...values],
+      label: { show: true, position: 'right', ...TEXT, textBorderWidth: 0 },
+    })),
+  };
+}
+
+function lines({ unit, categoryName, categories, series, mark, logarithmic = false }: Chart): Option {
+  return {
+    grid: { left: 70, right: 30, top: 85, bottom: 50 },
+    xAxis: {
+      type: 'category',
+      name: categoryName,
+      nameLocation: 'middle',
+      nameGap: 30,
+      nameTextStyle: TEXT,
+      data: [...categories],
+      axisLabel: { ...TEXT, interval: 0 },
+      axisLine: { lineStyle: { color: INK } },
+    },
+    yAxis: {
+      type: logarithmic ? 'log' : 'value',
+      name: unit,
+      nameTextStyle: TEXT,
+      axisLabel: TEXT,
+      splitLine: SPLIT_LINE,
+      // The line to compare with is shown also where it lies far above all values.
+      ...(mark === undefined ? {} : { max: ({ max }: { max: number }) => roundUp(Math.max(max, mark.value * 1.1)) }),
+    },
+    series: series.map(({ name, values }, i) => ({
+      name,
+      type: 'line',
+      data: [...values],
+      symbolSize: 7,
+      lineStyle: { width: 2 },
+      ...(mark !== undefined && i === 0 ? { markLine: markLine(mark) } : {}),
+    })),
+  };
+}
+
+/** To one significant digit, as an axis likes it. */
+function roundUp(value: number): number {
+  const magnitude = 10 ** Math.floor(Math.log10(value));
+  return Math.ceil(value / magnitude) * magnitude;
+}
+
+function markLine({ name, value }: { readonly name: string; readonly value: number }) {
+  return {
+    symbol: 'none',
+    lineStyle: { color: INK, type: 'dashed' as const },
+    label: { formatter: `${name}: ${value}`, position: 'insideStartTop' as const, color: INK, textBorderWidth: 0 },
+    data: [{ yAxis: value }],
+  };
+}
+
+function withDarkInk(svg: string, title: string): string {
+  const rules = Object.entries(DARK).map(
+    ([light, dark]) => `[fill="${light}"]{fill:${dark}}[stroke="${light}"]{stroke:${dark}}`,
+  );
+  const style = `<style>@media (prefers-color-scheme:dark){${rules.join('')}}</style>`;
+  const name = title.replace(/[&<>]/g, (letter) => `&#${letter.charCodeAt(0)};`);
+  return svg.replace(
+    /^<svg[^>]*>/,
+    (opening) => `${opening.slice(0, -1)} role="img">\n<title>${name}</title>\n${style}`,
+  );
+}

@@ -1,0 +1,92 @@
+/** `npm run bench` as a user runs it, without its set-up: one short case to the end, and what it says to mistakes. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { needsRoot, until } from '../io/two-hosts.ts';
+
+const MAIN = fileURLToPath(new URL('../../bench/main.js', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', cwd: folder });
+}
+
+test('a case is run, shown, and written down', () => {
+  const { status, stdout, stderr } = bench(
+    '--quick',
+    '--only',
+    'lookup-table',
+    '--json',
+    'figures.json',
+    '--report',
+    'out',
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^.*core.* · Linux .* · Node v\d+.* · \d{4}-\d\d-\d\d\n/);
+  assert.match(stdout, /── Lookup table ──/);
+  assert.match(stdout, /Targets\n/);
+  const { quick, cases } = JSON.parse(readFileSync(join(folder, 'figures.json'), 'utf8'));
+  assert.equal(quick, true);
+  assert.equal(cases[0].benchCase.name, 'lookup-table');
+  assert.equal(cases[0].result.targets[0].limit, 5);
+  assert.match(readFileSync(join(folder, 'out', 'RESULTS.md'), 'utf8'), /npm run bench -- --quick --only lookup-table/);
+});
+
+test('a case that does not exist is named with those that do', () => {
+  const { status, stderr } = bench('--only', 'speed');
+  assert.equal(status, 1);
+  assert.match(stderr, /speed/);
+  assert.match(stderr, /decision-cost/);
+});
+
+test('a file that cannot be written is said, after the figures', () => {
+  const { status, stdout, stderr } = bench('--quick', '--only', 'lookup-table', '--json', 'missing/figures.json');
+  assert.equal(status, 1);
+  assert.match(stdout, /Lookup table/);
+  assert.match(stderr, /could not write the results: .*missing\/figures.json/);
+  assert.equal(existsSync(join(folder, 'bench')), false);
+});
+
+/** Command lines of the living processes that have `mark` in their environment. */
+function processesOf(mark: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        if (!readFileSync(`/proc/${pid}/environ`, 'utf8').includes(mark)) return [];
+        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')];
+      } catch {
+        // It has ended meanwhile.
+        return [];
+      }
+    });
+}
+
+test('Ctrl-C ends everything that was started', { skip: needsRoot }, async () => {
+  const mark = `HUSHLB_BENCH_RUN=${randomUUID()}`;
+  const env = { ...process.env, HUSHLB_BENCH_RUN: mark.split('=')[1] };
+  const child = spawn(process.execPath, [MAIN, '--quick', '--only', 'forwarding'], { env, stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  // The load is the last that is started.
+  await until('all are started', () => processesOf(mark).some((line) => line.includes('forwarding/load.js')), 60_000);
+  assert.ok(processesOf(mark).length > 3);
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [130, null]);
+  await until('all have ended', () => processesOf(mark).length === 0);
+  assert.deepEqual(benchNamespaces(), []);
+});
+
+/** Of bench runs whose process has ended. */
+function benchNamespaces(): string[] {
+  return readdirSync('/run/netns').filter((name) => {
+    const pid = /^hushlb-bench-(\d+)-/.exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  });
+}

@@ -1,0 +1,142 @@
+/** The frame of the benchmark suite: what it promises of its time, and how results are told. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Chart, Target } from '../../bench/case.ts';
+import { CASES } from '../../bench/cases.ts';
+import { chartSvg } from '../../bench/plot.ts';
+import { writeResults } from '../../bench/results-page.ts';
+import { figure, interleave, ratios, spread } from '../../bench/rounds.ts';
+import { cellText, isReached, markdownTable, targetTable, terminalTable } from '../../bench/show.ts';
+
+test('a quick run takes less than 2 minutes, a full one less than 15', () => {
+  const sum = (length: 'quick' | 'full'): number => CASES.reduce((total, { seconds }) => total + seconds[length], 0);
+  assert.ok(sum('quick') < 120, `${sum('quick')} s`);
+  assert.ok(sum('full') < 15 * 60, `${sum('full')} s`);
+});
+
+test('cases have names of their own', () => {
+  assert.equal(new Set(CASES.map(({ name }) => name)).size, CASES.length);
+  for (const { name } of CASES) assert.match(name, /^[a-z]+(-[a-z]+)*$/);
+});
+
+test('the median of rounds, with their spread', () => {
+  assert.deepEqual(spread([5, 1, 3]), { median: 3, min: 1, max: 5, rounds: 3 });
+  assert.deepEqual(spread([4, 1, 2, 8]), { median: 3, min: 1, max: 8, rounds: 4 });
+  assert.deepEqual(ratios([2, 9], [1, 3]), [2, 3]);
+});
+
+test('subjects are measured in turn, in both orders, for as long as there is time', async () => {
+  const order: string[] = [];
+  const measure = async (subject: string): Promise<number> => order.push(subject);
+  const values = await interleave(['a', 'b'], { atLeast: 2, atMost: 9, hasTime: () => false }, measure);
+  assert.deepEqual(order, ['a', 'b', 'b', 'a']);
+  assert.deepEqual(values, [
+    [1, 4],
+    [2, 3],
+  ]);
+  order.length = 0;
+  await interleave(['a', 'b'], { atLeast: 1, atMost: 3, hasTime: () => true }, measure);
+  assert.equal(order.length, 6);
+});
+
+const target: Target = { what: 'cost', bound: 'at most', limit: 2, unit: 'times', digits: 1, measured: 2.5 };
+
+test('a target is reached or not, and says by how much', () => {
+  const cells = (changes: Partial<Target>): readonly unknown[] => targetTable([{ ...target, ...changes }]).rows[0]!;
+  assert.deepEqual(cells({}), ['cost', 'at most 2.0 times', '2.5 times', 'no, by 25 %']);
+  assert.equal(cells({ measured: 1.5 })[3], 'yes, by 25 %');
+  assert.equal(cells({ bound: 'at least' })[3], 'yes, by 25 %');
+  assert.equal(cells({ bound: 'at least', measured: 1.9 })[3], 'no, by 5 %');
+  assert.equal(cells({ limit: 0, measured: 0 })[3], 'yes');
+  assert.deepEqual(cells({ measured: undefined, why: 'no compiler' }).slice(2), ['–', 'not measured: no compiler']);
+  assert.equal(isReached({ ...target, measured: undefined }), false);
+});
+
+test('cells and tables', () => {
+  assert.equal(cellText(figure([1.25, 3.5, 2], 1)), '2.0 (1.3 to 3.5)');
+  assert.equal(cellText(figure([1234.5], 0)), '1,235');
+  assert.equal(cellText(1_000_000), '1,000,000');
+  assert.equal(cellText(null), '–');
+  const table = {
+    title: 'Costs',
+    head: ['flows', 'ns'],
+    rows: [
+      ['1,000', figure([7], 0)],
+      ['a|b', null],
+    ] as const,
+  };
+  assert.equal(markdownTable(table), '**Costs**\n\n| flows | ns |\n|---|---:|\n| 1,000 | 7 |\n| a\\|b | – |');
+  assert.match(terminalTable(table), /^Costs\n┌─/);
+});
+
+const chart: Chart = {
+  name: 'cost',
+  title: 'Cost <of> a packet',
+  kind: 'lines',
+  unit: 'ns',
+  categoryName: 'flows',
+  categories: ['1,000', '10,000'],
+  series: [
+    { name: 'ours', values: [20, null] },
+    { name: 'theirs', values: [10, 20] },
+  ],
+  mark: { name: 'published', value: 350 },
+};
+
+test('a plot is an SVG with its title, its series and ink for dark pages', () => {
+  for (const kind of ['lines', 'bars'] as const) {
+    const svg = chartSvg({ ...chart, kind });
+    assert.match(svg, /^<svg [^>]*role="img">\n<title>Cost &#60;of&#62; a packet<\/title>/);
+    assert.match(svg, /prefers-color-scheme:dark/);
+    const words = ['ours', 'theirs', '10,000', 'ns', ...(kind === 'lines' ? ['published: 350'] : [])];
+    for (const word of words) assert.ok(svg.includes(`>${word}</text>`), word);
+    // All ink is of the two colours that the style sheet exchanges, or of a series.
+    const ink = new Set([...svg.matchAll(/<text[^>]* fill="([^"]+)"/g)].map(([, colour]) => colour));
+    assert.deepEqual([...ink], ['#1f2328']);
+  }
+});
+
+test('results are written with the command that reproduces each', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
+  try {
+    writeResults(folder, {
+      machine: {
+        processor: 'one core',
+        memory: '1 GiB',
+        kernel: 'Linux',
+        node: 'Node',
+        commit: 'abc',
+        date: '2026-11-23',
+      },
+      quick: false,
+      cases: [
+        {
+          benchCase: { name: 'cost', title: 'Cost', about: 'What a packet costs.' },
+          result: {
+            tables: [{ title: 'Costs', head: ['flows', 'ns'], rows: [['1', 2]] }],
+            charts: [chart],
+            targets: [target],
+            notes: ['No compiler.'],
+          },
+        },
+      ],
+    });
+    const page = readFileSync(join(folder, 'RESULTS.md'), 'utf8');
+    for (const part of [
+      'Generated by `npm run bench -- --report`',
+      'one core · 1 GiB · Linux · Node · abc · 2026-11-23',
+      '| cost | at most 2.0 times | 2.5 times | no, by 25 % |',
+      '## Cost\n\nWhat a packet costs.\n\nReproduce with `npm run bench -- --only cost`.',
+      '![Cost <of> a packet](plots/cost.svg)',
+      '- No compiler.',
+    ]) {
+      assert.ok(page.includes(part), part);
+    }
+    assert.deepEqual(readdirSync(join(folder, 'plots')), ['cost.svg']);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
