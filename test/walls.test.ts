@@ -35,7 +35,7 @@ const WALLS: Readonly<Record<string, Wall>> = {
   cli: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe', 'report'] },
   bench: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'cli'] },
   test: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe', 'report', 'cli', 'bench'] },
-  scripts: { folders: [], packages: [] },
+  scripts: { folders: [], packages: ['rollup'] },
 };
 
 const LONGEST = 300;

@@ -13,6 +13,7 @@
 #define BACKEND_MASK 0xffff
 #define OCCUPIED (1 << 16)
 #define CLOSING (1 << 17)
+#define PROVEN (1 << 18)
 #define CLOSING_TIMEOUT_MS 5000
 
 struct table {
@@ -82,9 +83,15 @@ static inline int32_t find(struct table *t, uint32_t hash, int32_t key0, int32_t
     t->last_place = -1;
     return MISS;
   }
+  int32_t meta = t->words[place + META];
   t->words[place + LAST_SEEN] = (int32_t)now;
+  t->words[place + META] = meta | PROVEN;
   t->last_place = place;
-  return t->words[place + META] & BACKEND_MASK;
+  return meta & BACKEND_MASK;
+}
+
+static int is_protected(const struct table *t, int32_t place, uint32_t age) {
+  return (t->words[place + META] & PROVEN) != 0 && 2ULL * age < t->idle_timeout_ms;
 }
 
 static int32_t choose_slot(const struct table *t, uint32_t hash, uint32_t now) {
@@ -98,9 +105,10 @@ static int32_t choose_slot(const struct table *t, uint32_t hash, uint32_t now) {
       return place;
     }
     if (has_idled_out(t, place, now)) return place;
-    if (age_of(t, place, now) > oldest_age) {
+    uint32_t age = age_of(t, place, now);
+    if (age > oldest_age && !is_protected(t, place, age)) {
       oldest = place;
-      oldest_age = age_of(t, place, now);
+      oldest_age = age;
     }
   }
   return oldest;

@@ -1,5 +1,7 @@
 /**
  * The lab's own programs against servers that behave and servers that don't, in a namespace of this test's.
+ *
+ * Longer than 300 lines because those servers stand beside the programs that meet them.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
