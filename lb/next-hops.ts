@@ -12,7 +12,8 @@ import type { Hop } from './forwarding-state.ts';
 
 /** A backend's way: a hop, or why there is none. `waiting` for a neighbour may end by itself, a wrong route will not. */
 export type Way =
-  | { readonly kind: 'hop'; readonly hop: Hop; readonly via: string }
+  /** `fixed`: an administrator's entry. The kernel would forget it if it were told to use it (Linux 6.18). */
+  | { readonly kind: 'hop'; readonly hop: Hop; readonly via: string; readonly fixed: boolean }
   | { readonly kind: 'waiting'; readonly why: string }
   | { readonly kind: 'unreachable'; readonly why: string };
 
@@ -54,7 +55,8 @@ export function followNextHops(
   };
   const retry = (kind: Way['kind']): void => {
     for (const address of addresses) {
-      if (ways.get(address)?.kind === kind) askFor(address);
+      const way = ways.get(address);
+      if (way?.kind === kind && !(way.kind === 'hop' && way.fixed)) askFor(address);
     }
   };
 
@@ -116,7 +118,8 @@ function lookUpWay(link: Link, address: string, neighbours: ReadonlyMap<string, 
   if (neighbour?.usable !== true || neighbour.mac === undefined || route.source === undefined) {
     return { kind: 'waiting', why: `${via} does not answer ARP on ${link.name}` };
   }
-  return { kind: 'hop', hop: { mac: neighbour.mac, source: route.source, mtu: route.mtu ?? link.mtu }, via };
+  const hop = { mac: neighbour.mac, source: route.source, mtu: route.mtu ?? link.mtu };
+  return { kind: 'hop', hop, via, fixed: neighbour.state === 'PERMANENT' };
 }
 
 function whatIsWrong(link: Link, route: Route | undefined): string | undefined {
