@@ -35,7 +35,7 @@ export async function observe(connection: Connection, options: ObserveOptions): 
   const { useAfterMs, bare, leave, signal } = options;
   const idle = (atMs = performance.now()): number => Math.max(atMs - idleSinceMs, 0);
 
-  const first = await until(ended, idleSinceMs + useAfterMs - performance.now(), [leave, signal]);
+  const first = await until(ended, idleSinceMs + useAfterMs, [leave, signal]);
   if (first === 'aborted') return { outcome: 'unused', idleMs: idle(), ending: null };
   if (first !== 'elapsed') return { outcome: 'closed', idleMs: idle(first.atMs), ending: first.ending };
 
@@ -51,10 +51,10 @@ export async function observe(connection: Connection, options: ObserveOptions): 
   return { outcome: 'died', idleMs, ending };
 }
 
-/** What happens first: the event, the end of the time, or an abort. */
+/** What happens first: the event, the moment (of performance.now()), or an abort. */
 async function until<T>(
   event: Promise<T>,
-  ms: number,
+  momentMs: number,
   signals: readonly AbortSignal[],
 ): Promise<T | 'elapsed' | 'aborted'> {
   const signal = AbortSignal.any([...signals]);
@@ -64,7 +64,13 @@ async function until<T>(
     abort = () => resolve('aborted');
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort);
-    if (Number.isFinite(ms)) timer = setTimeout(() => resolve('elapsed'), Math.max(ms, 0));
+    // Timers count from the start of the loop's turn, in whole milliseconds: they may fire too early.
+    const wait = (): void => {
+      const left = momentMs - performance.now();
+      if (left <= 0) resolve('elapsed');
+      else timer = setTimeout(wait, Math.ceil(left));
+    };
+    if (Number.isFinite(momentMs)) wait();
   });
   try {
     return await Promise.race([event, other]);

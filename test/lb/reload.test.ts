@@ -100,11 +100,15 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
     const isResult = ({ msg }: LogLine) => msg === 'reloaded' || msg === 'reload refused, nothing changed';
     const before = log.length;
     process.kill(pid, 'SIGHUP');
+    return until(() => log.slice(before).find(isResult), 'a reload ends');
+  }
+
+  async function until<T>(holds: () => T | undefined | false, what: string): Promise<T> {
     const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
-      const line = log.slice(before).find(isResult);
-      if (line !== undefined) return line;
-      assert.ok(performance.now() < deadline, 'a reload ends');
+      const result = holds();
+      if (result !== undefined && result !== false) return result;
+      assert.ok(performance.now() < deadline, what);
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
   }
@@ -205,12 +209,16 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
   test('a bad file changes nothing and gets a line for each problem, as check prints them', async () => {
     write([yaml('b1')]);
     const pid = await ready(await start());
+    const problems = () => log.flatMap(({ problem }) => problem ?? []);
     write([yaml('b2', ', weight: 0'), yaml('b2')], { service: 'tableSize: 8' });
-    await reloaded(pid);
+    const { msg } = await reloaded(pid);
+    await until(() => problems().length === 4, 'four lines, one for each problem');
     const check = spawnSync(process.execPath, [HUSHLB, 'check', '-c', file], { encoding: 'utf8' }).stderr;
-    const problems = log.flatMap(({ problem }) => problem ?? []);
-    assert.equal(problems.length, 4);
-    for (const problem of problems) assert.ok(check.includes(problem.replace(`${file}: `, '')), `${problem}\n${check}`);
+    assert.deepEqual(
+      log.filter(({ problem }) => problem !== undefined).map((line) => line.msg),
+      Array(4).fill(msg),
+    );
+    for (const problem of problems()) assert.ok(check.includes(problem.replace(`${file}: `, '')), `${problem}\n${check}`);
 
     rmSync(file);
     assert.match((await reloaded(pid)).problem ?? '', /no such file$/);

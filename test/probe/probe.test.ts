@@ -185,7 +185,7 @@ describe('the probe', { concurrency: 4 }, () => {
     });
     assert.equal(report.interrupted, true);
     assert.equal(report.finding.result, 'unknown');
-    assert.ok(report.finding.livedMs >= 99);
+    assert.ok(report.finding.livedMs >= 100, `the shortest time was over, not ${report.finding.livedMs} ms`);
 
     const before = await probe(`http://127.0.0.1:${server.port}/`, { signal: AbortSignal.abort() });
     assert.deepEqual([before.interrupted, before.finding.result, before.observations], [true, 'unknown', []]);
