@@ -5,12 +5,12 @@
  */
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { createPacedGenerator } from '../../io/packet-generator.ts';
 import { attachXdp, requireLink } from '../../io/xdp.ts';
 import { parseMac } from '../../wire/address.ts';
 import { ackFrame } from '../balancer.ts';
 import { FAR_MAC } from '../forwarding/network.ts';
 import { GUEST } from './configurations.ts';
+import { createPacedGenerator } from './generator.ts';
 import { createSink, SINK_COUNTERS, type SinkCounts } from './sink.ts';
 
 /** What one line's packets came to. */

@@ -3,7 +3,7 @@
  * the backend that its first packet was sent to and the number of its last one, and counts what is not as it must be.
  *
  * ```
- * frame   Ethernet │ outer IPv4, destination: the backend │ IPv4, source │ TCP, source port, sequence number: the frame's
+ * frame   Ethernet │ outer IPv4, destination: the backend │ IPv4 │ TCP, source port: the flow, sequence number: the frame's
  * row     home: last byte of its backend's address, 0: not seen yet │ number of its last frame, plus one     8 bytes a flow
  * ```
  */
@@ -44,13 +44,11 @@ const LAST = 4;
 const ETHERTYPE_AT = 12;
 const OUTER_PROTOCOL_AT = 23;
 const BACKEND_AT = 33;
-const SOURCE_LAST_BYTE_AT = 49;
 const SOURCE_PORT_AT = 54;
 const NUMBER_AT = 58;
 const HEADERS_LENGTH = 62;
 const IPV4 = 0x0800;
 const IPIP = 4;
-const FIRST_PORT = 1024;
 
 /** `guest` is the last byte of the address of the backend that flows may leave. Lives as long as the process. */
 export function createSink(guest: number): Sink {
@@ -76,10 +74,6 @@ function sinkProgram(counters: BpfCounters<(typeof SINK_COUNTERS)[number]>, rows
 
     load('u16', 'r7', 'r6', SOURCE_PORT_AT),
     toBigEndian('r7', 16),
-    alu('r7', '-=', FIRST_PORT),
-    alu('r7', '<<=', 8),
-    load('u8', 'r2', 'r6', SOURCE_LAST_BYTE_AT),
-    alu('r7', '|=', 'r2'),
     alu('r7', '&=', FLOWS - 1),
     alu('r7', '<<=', Math.log2(ROW_SIZE)),
     loadMapValue('r8', rowsFd, 0),

@@ -7,7 +7,7 @@ import { alu, assemble, exit, jump, jumpIf, jumpIf32, label, load, store } from 
 import { createBpfCounters } from '../../io/bpf-counters.ts';
 import { closeDescriptor } from '../../io/ffi.ts';
 import { inNamespace } from '../../io/namespace.ts';
-import { createGenerator, createPacedGenerator, flowSource } from '../../io/packet-generator.ts';
+import { createGenerator, flowSource } from '../../io/packet-generator.ts';
 import { attachXdp, requireLink } from '../../io/xdp.ts';
 import { createSteering } from '../../io/xdp-steering.ts';
 import { internetChecksum, tcpFrame } from '../packets.ts';
@@ -80,40 +80,6 @@ suite('packet-generator', { skip: needsRoot }, () => {
     const seen = arrived();
     assert.equal(seen.length, 100);
     for (const frame of seen) assert.deepEqual(frame, expectedFrame(0));
-  });
-
-  test('paced: numbered frames of flows that come and go, none before it is due', () => {
-    const generator = inNamespace(hosts.right, () => {
-      const options = { interfaceIndex: requireLink('right').index, frame: template, flows: 300, newFlowEvery: 64 };
-      return createPacedGenerator(options);
-    });
-    const numbered = (n: number): Buffer => {
-      const frame = expectedFrame((n % 300) + Math.floor(n / 64));
-      frame.writeUInt32BE(n, 38);
-      return frame;
-    };
-    const run = (count: number): Buffer[] => {
-      inNamespace(hosts.right, () => generator.run(count));
-      return arrived();
-    };
-    const seen = [...run(500), ...run(200)];
-    // One now, the next in a quarter of an hour.
-    generator.setRate(0.001);
-    seen.push(...run(1000), ...run(1000));
-    assert.equal(generator.sent(), 701);
-    generator.setRate(Number.POSITIVE_INFINITY);
-    seen.push(...run(99));
-    assert.equal(generator.sent(), 800);
-    generator.close();
-    assert.equal(seen.length, 800);
-    for (const [n, frame] of seen.entries()) assert.deepEqual(frame, numbered(n), `frame ${n}`);
-  });
-
-  test('paced: what it cannot do is refused', () => {
-    const options = { interfaceIndex: 1, frame: template, flows: 1, newFlowEvery: 1 };
-    assert.throws(() => createPacedGenerator({ ...options, newFlowEvery: 3 }), /power of two, got 3/);
-    assert.throws(() => createPacedGenerator({ ...options, flows: 65_537 }), /1 to 65536 flows, got 65537/);
-    assert.throws(() => createPacedGenerator({ ...options, frame: template.subarray(0, 41) }), /41 bytes of 42/);
   });
 
   test('a receiver that spoils the pages does not show in later frames', () => {
