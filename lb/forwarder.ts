@@ -67,7 +67,7 @@ export interface Forwarder {
   touched: number;
 }
 
-/** Walks the device's batch; `now` in milliseconds, on a clock that does not step. */
+/** Walks the device's batch; `now` in milliseconds modulo 2^32, signed or not, on a clock that does not step. */
 export type Walk = (now: number) => void;
 
 /** The walk of one forwarder. Cold; what it returns is hot. */

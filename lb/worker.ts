@@ -5,6 +5,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Allocate } from '../conntrack/table.ts';
 import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
+import { createClock, elapsed } from '../io/clock.ts';
 import { mapHuge } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
@@ -41,17 +42,18 @@ const TICK_MS = 20;
 
 function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput): void {
   const walk = createWalk(forwarder);
-  let ticked = Math.trunc(performance.now());
+  const clock = createClock();
+  let ticked = clock.milliseconds();
   while (!stopRequested(input.control)) {
     const count = device.receive(RECEIVE_TIMEOUT_MS);
-    const now = Math.trunc(performance.now());
+    const now = clock.milliseconds();
     if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder, input.control);
     if (count > 0) {
       walk(now);
       device.send();
     }
-    if (now - ticked >= TICK_MS) {
-      sweepTables(forwarder, now, now - ticked);
+    if (elapsed(ticked, now) >= TICK_MS) {
+      sweepTables(forwarder, now, elapsed(ticked, now));
       publishDeviceCounters(device, input.deviceCounters);
       ticked = now;
     }

@@ -3,6 +3,7 @@
  * core: the kernel says how long it stood on a run queue (schedstat, the second number). Of its own it allocates nothing once it is made.
  */
 import { openSync, readSync } from 'node:fs';
+import { elapsed } from '../../io/clock.ts';
 
 /** Upper bounds of the histogram's rows in microseconds; a last row takes what is longer. */
 export const BOUNDS_US = [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000];
@@ -21,8 +22,8 @@ export interface Gaps {
 }
 
 export interface GapRecorder {
-  /** A batch of `count` frames was received at `clock`, in milliseconds. */
-  batch(clock: number, count: number): void;
+  /** A batch of `count` frames was received at `nowUs`, on the clock of io/clock.ts. */
+  batch(nowUs: number, count: number): void;
   /** The thread slept, because no frame was there. */
   slept(): void;
   /** To be called now and then, so that a wait is set against the gap that it belongs to. */
@@ -40,13 +41,15 @@ const ZERO = 0x30;
 
 /** Places in the recorder's numbers: V8 allocates for each fraction that a closure's variable takes, but not in an array. */
 const WAITED_US = 0;
-const LAST_MS = 1;
-const LONGEST_US = 2;
-const LONGEST_RUNNING_US = 3;
-const BATCHES = 4;
-const FRAMES = 5;
-const IDLE = 6;
-const NUMBERS = 7;
+/** When the last batch came, and whether one has since the thread slept. */
+const LAST_US = 1;
+const IS_BUSY = 2;
+const LONGEST_US = 3;
+const LONGEST_RUNNING_US = 4;
+const BATCHES = 5;
+const FRAMES = 6;
+const IDLE = 7;
+const NUMBERS = 8;
 
 /** For the calling thread, and to be used by it alone. */
 export function createGapRecorder(): GapRecorder {
@@ -83,22 +86,23 @@ export function createGapRecorder(): GapRecorder {
   }
 
   return {
-    batch(clock, count) {
-      if (numbers[LAST_MS] > 0) note((clock - numbers[LAST_MS]) * 1000);
+    batch(nowUs, count) {
+      if (numbers[IS_BUSY] !== 0) note(elapsed(numbers[LAST_US], nowUs));
       numbers[BATCHES]++;
       numbers[FRAMES] += count;
-      numbers[LAST_MS] = clock;
+      numbers[LAST_US] = nowUs;
+      numbers[IS_BUSY] = 1;
     },
     slept() {
-      if (numbers[LAST_MS] > 0) numbers[IDLE]++;
-      numbers[LAST_MS] = 0;
+      numbers[IDLE] += numbers[IS_BUSY];
+      numbers[IS_BUSY] = 0;
       readWaited();
     },
     tick: readWaited,
     restart() {
       gaps.fill(0);
       waiting.fill(0);
-      numbers.fill(0, LAST_MS);
+      numbers.fill(0, LAST_US);
     },
     result: () => ({
       batches: numbers[BATCHES],
