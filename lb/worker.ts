@@ -83,15 +83,23 @@ function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
   row[3] = device.txDropped;
 }
 
-/** Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. */
+/**
+ * Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. What
+ * `onExpiry: reset` remembers of a connection takes one and a half times as much again.
+ */
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
+const CAPACITY_WITH_RESETS = 2.5;
 
 /**
  * For the tables of the start. Never unmapped, not even for a service that a reload removes: nobody could tell whether V8
  * still has a view of it. A thousand services with room to spare use ordinary memory.
  */
 function tableMemory({ services }: ForwardingState): Allocate | undefined {
-  const capacity = services.reduce((sum, { conntrack }) => sum + (conntrack?.capacity ?? 0), 0);
+  const capacity = services.reduce(
+    (sum, { conntrack, resetsOnExpiry }) =>
+      sum + (conntrack?.capacity ?? 0) * (resetsOnExpiry ? CAPACITY_WITH_RESETS : 1),
+    0,
+  );
   return capacity <= RESIDENT_CAPACITY ? (bytes) => mapHuge(bytes).buffer : undefined;
 }
 
