@@ -30,10 +30,11 @@ const errnoFunctions = {
   read: libc.func('long read(int fd, void *data, size_t length)'),
   close: libc.func('int close(int fd)'),
   clock_gettime: libc.func('int clock_gettime(int clock, void *time)'),
+  getrusage: libc.func('int getrusage(int who, void *usage)'),
 };
 
 /** The raw functions: hot callers use them directly; a negative result has its reason in `lastErrno()`. */
-export const { sendto, recv, poll, read, clock_gettime } = errnoFunctions;
+export const { sendto, recv, poll, read, clock_gettime, getrusage } = errnoFunctions;
 
 /** Errno names as Node knows them, for comparing: `lastErrno() === errno.EAGAIN`. */
 export const errno = constants.errno;
