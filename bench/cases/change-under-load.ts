@@ -12,7 +12,7 @@ import { type LineProcess, startLineProcess } from '../line-process.ts';
 
 const CHANGES_A_SECOND = 100;
 /** Parts of what it forwards at overload; the first is used at which nothing is lost without changes. */
-const SHARES = [1 / 2, 1 / 4, 1 / 8];
+const SHARES = [1 / 4, 1 / 8, 1 / 16];
 const WARM_UP_MS = 500;
 const TRIAL_MS = 300;
 const SHORTEST_ROUND_MS = 300;
@@ -38,7 +38,7 @@ export const changeUnderLoad: BenchCase = {
   title: 'Change under load',
   about:
     'Packets lost or misrouted while the forwarding state is swapped 100 times a second: a backend is added, weights change, it ' +
-    'drains, it is removed, in turn. The parts of `hushlb run` on a veth pair, IPIP, at up to half of what they forward; 4,096 ' +
+    'drains, it is removed, in turn. The parts of `hushlb run` on a veth pair, IPIP, at up to a quarter of what they forward; 4,096 ' +
     'connections at a time, new ones all along. An XDP program looks at every packet that comes back: its number, and its backend ' +
     'beside that of its connection’s first packet.',
   needsRoot: true,
