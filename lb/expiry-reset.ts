@@ -79,6 +79,12 @@ export function createExpiryRows(
 }
 
 /**
+ * Connections from which on rows are fetched ahead: those of fewer are in the core's cache anyway, and looking for them twice
+ * costs 15 ns a packet. At a million it saves 100 (measured 2026-11, 2 MiB of cache a core).
+ */
+export const WORTH_PREFETCHING = 32_768;
+
+/**
  * Fetches the row that `noteSegment` will look into, which lies on one cache line or on two. For a whole batch between the
  * passes, as `prefetch` of the connection table; the number has no meaning either.
  */

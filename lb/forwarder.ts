@@ -39,7 +39,14 @@ import { FLOW, type FlowBatch, hasUnfinishedChecksum, OTHER_PROTOCOL, parseFlow 
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
 import * as exits from './exits.ts';
-import { type ExpiryRows, noteSegment, prefetchRow, type ResetQueue, takeExpired } from './expiry-reset.ts';
+import {
+  type ExpiryRows,
+  noteSegment,
+  prefetchRow,
+  type ResetQueue,
+  takeExpired,
+  WORTH_PREFETCHING,
+} from './expiry-reset.ts';
 import { type ForwardingState, ON_MISS_DROP, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
 import { RESET_FRAME_LENGTH, writeReset } from './reset.ts';
 import { findService, findVip, NO_SERVICE, VIP_ONLY } from './service-index.ts';
@@ -140,7 +147,8 @@ export function createWalk(forwarder: Forwarder): Walk {
       if (exit[i] !== FLOW) continue;
       const table = tables[service[i]];
       const rows = expiryRows[service[i]];
-      if (table !== null && rows !== null) touched ^= prefetchRow(rows, table, hash[i], source[i], ports[i]);
+      if (table === null || rows === null || table.size < WORTH_PREFETCHING) continue;
+      touched ^= prefetchRow(rows, table, hash[i], source[i], ports[i]);
     }
     forwarder.touched = touched;
   }

@@ -20,6 +20,7 @@
 #define ON_MISS_DROP 2
 
 #define BATCH 64
+#define WORTH_PREFETCHING 32768
 
 struct expiry_row {
   int32_t sequence_end, acknowledged, source, ports, mac_low, state;
@@ -175,7 +176,7 @@ static void walk(struct walker *w, uint32_t now) {
     }
     w->touched = touched;
   }
-  if (w->state.h.resets_on_expiry) {
+  if (w->state.h.resets_on_expiry && w->table.size >= WORTH_PREFETCHING) {
     for (uint32_t i = 0; i < w->count; i++) {
       if (w->exit[i] != FLOW) continue;
       int32_t place = locate(&w->table, w->hash[i], w->flow[i].source, w->flow[i].ports);

@@ -19,9 +19,9 @@ const WAYS: { name: string; top?: string; service?: string; fields: TcpFields; f
   { name: 'RSTs of mode stateful', top: 'mode: stateful', fields: { flags: 'A' }, flows: 100_000 },
   {
     name: 'onExpiry: reset, hits',
-    service: 'onExpiry: reset, conntrack: { capacity: 4096 },',
+    service: 'onExpiry: reset, conntrack: { capacity: 65536 },',
     fields: { flags: 'A' },
-    flows: 1000,
+    flows: 60_000,
   },
   { name: 'round-robin by L2', service: 'scheduler: round-robin, encap: l2,', fields: { flags: 'A' }, flows: 100_000 },
   { name: 'hash alone', service: 'conntrack: { enabled: false },', fields: { flags: 'A' }, flows: 100_000 },
