@@ -15,6 +15,7 @@ import type { Ladder } from '../../lab/ladder.ts';
 import { HUSHLB } from '../../lab/processes.ts';
 import { type Scenario, titleOf } from '../../lab/scenario.ts';
 import { checkPromise, SCENARIOS } from '../../lab/scenarios.ts';
+import { VERSION } from '../../lb/version.ts';
 import type { ReportData } from '../../report/model.ts';
 import { reportOnMatrix } from '../../report/on-matrix.ts';
 import { reportOnRuns } from '../../report/on-runs.ts';
@@ -77,7 +78,7 @@ function reportOn(
   change: (ladder: Ladder) => Ladder = (same) => same,
 ): void {
   const commandLine = ['lab', 'run', '--all', '--report', path];
-  const runs = reportOnRuns({ path, scenarios, commandLine });
+  const runs = reportOnRuns({ path, scenarios, commandLine, version: VERSION });
   runs.open();
   for (const scenario of scenarios) {
     const evidence = evidenceOf(scenario);
@@ -86,7 +87,7 @@ function reportOn(
   }
   runs.complete();
   runs.close();
-  const matrix = reportOnMatrix({ path, commandLine: ['lab', 'matrix', '--report', path] });
+  const matrix = reportOnMatrix({ path, commandLine: ['lab', 'matrix', '--report', path], version: VERSION });
   matrix.open();
   matrix.complete(anyMatrix());
   matrix.close();
