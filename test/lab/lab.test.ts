@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inNamespace } from '../../io/namespace.ts';
 import { findRuns, removeRun, runDirectory } from '../../lab/runs.ts';
 import { lab, traces, until } from './command.ts';
 
@@ -17,6 +18,12 @@ after(() => rmSync(directory, { recursive: true }));
 
 function pidsIn(namespace: string): number[] {
   return execFileSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' }).split('\n').filter(Boolean).map(Number);
+}
+
+function established(namespace: string): number {
+  if (!existsSync(`/run/netns/${namespace}`)) return 0;
+  const table = inNamespace(namespace, () => readFileSync('/proc/net/tcp', 'latin1'));
+  return table.split('\n').filter((line) => /^ *\d+: \S+ \S+:0050 01 /.test(line)).length;
 }
 
 /** Until a run is in the middle of it: its client runs. (The lab itself looks in only while it builds.) */
@@ -127,8 +134,8 @@ describe('hushlb lab run', () => {
 
   it('says which promise broke, and exits with 1, when the network does not play along', async () => {
     const run = lab('run', 'stateless');
-    await inTheMiddle(run.pid);
-    await sleep(1500);
+    await until('its connections', () => established(`hushlb-${run.pid}-client`) === 60);
+    await sleep(300);
     execFileSync('ip', ['-n', `hushlb-${run.pid}-router`, 'link', 'set', 'b1', 'down']);
     const { code, stdout } = await run.ended;
     assert.equal(code, 1);

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { setOffloads } from '../../io/ethtool.ts';
 import { inNamespace } from '../../io/namespace.ts';
@@ -158,7 +159,8 @@ describe('hushlb run', { skip: needsRoot }, () => {
         '-e',
         "require('net').createServer().listen(9999, '127.0.0.1', () => console.log('listening'))",
       ]);
-      await new Promise((resolve) => squatter.stdout.once('data', resolve));
+      const squatterEnded = once(squatter, 'exit');
+      await once(squatter.stdout, 'data');
       const away = failure.name.includes('backend');
       if (away) for (const name of BACKENDS) ipOf(name, 'link', 'set', 'eth0', 'down');
       if (away) ipOf('lb', 'neigh', 'flush', 'all');
@@ -170,6 +172,7 @@ describe('hushlb run', { skip: needsRoot }, () => {
         assert.ok(!isAttached());
       } finally {
         squatter.kill();
+        await squatterEnded;
         if (away) for (const name of BACKENDS) ipOf(name, 'link', 'set', 'eth0', 'up');
         if (away) for (const name of BACKENDS) ipOf(name, 'route', 'replace', 'default', 'via', '198.18.2.254');
       }

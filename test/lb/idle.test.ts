@@ -81,9 +81,9 @@ describe('idle connections', { skip: needsRoot }, () => {
 
   for (const encap of ['ipip', 'l2']) {
     test(`onExpiry: reset by ${encap}: both kernels drop the connection before anybody sends again`, async () => {
-      await startBalancer(`encap: ${encap}\n    profile: f5-fastl4\n    conntrack: { idleTimeout: 1500ms }`);
+      await startBalancer(`encap: ${encap}\n    profile: f5-fastl4\n    conntrack: { idleTimeout: 3s }`);
       const packetsSeen = watch('client', ...BACKENDS);
-      const { client, reports } = await openConnections(1000);
+      const { client, reports } = await openConnections(5000);
       assert.deepEqual([established('client'), onBackends()], [CONNECTIONS, CONNECTIONS]);
       await until(() => established('client') === 0, 'every socket of the client is reset');
       await until(() => onBackends() === 0, 'every socket of the backends is reset');
@@ -108,7 +108,7 @@ describe('idle connections', { skip: needsRoot }, () => {
   test('onExpiry: silent: the same pause leaves both sides as they are', async () => {
     await startBalancer('conntrack: { idleTimeout: 500ms }');
     const packetsSeen = watch('client', ...BACKENDS);
-    const { client, reports } = await openConnections(1000);
+    const { client, reports } = await openConnections(5000);
     await pause(2000, never);
     assert.deepEqual([established('client'), onBackends()], [CONNECTIONS, CONNECTIONS]);
     client.write('again');
@@ -123,7 +123,7 @@ describe('idle connections', { skip: needsRoot }, () => {
   test('onMiss: drop: the request hangs, the kernel sends it again and again, and nobody says a word', async () => {
     await startBalancer('onMiss: drop\n    conntrack: { idleTimeout: 500ms }');
     const packetsSeen = watch('client', ...BACKENDS);
-    const { client, reports } = await openConnections(1500);
+    const { client, reports } = await openConnections(3000);
     await pause(2000, never);
     client.write('again');
     await client.waitForLine((line) => line.includes('"done"'), PATIENCE_MS, never);
