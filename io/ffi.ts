@@ -93,14 +93,20 @@ export function mapAnonymous(length: number): Mapping {
 }
 
 const HUGE_PAGE = 2 * 1024 * 1024;
+const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
+
+export interface HugeMapping extends Mapping {
+  /** Gives the memory back and keeps the addresses: whoever still looks there finds zeros. */
+  discard(): void;
+}
 
 /**
  * Zeroed memory for what is looked into at random, on huge pages where the kernel grants them (its transparent_hugepage
  * setting is `madvise` or `always`): a miss in the TLB costs as much as one in the cache. All of it is touched here, because
  * the kernel clears a huge page for up to milliseconds when it is touched first.
  */
-export function mapHuge(length: number): Mapping {
+export function mapHuge(length: number): HugeMapping {
   const whole = Math.ceil(length / HUGE_PAGE) * HUGE_PAGE;
   const reserved = whole + HUGE_PAGE;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -112,7 +118,12 @@ export function mapHuge(length: number): Mapping {
   errnoFunctions.madvise(address, whole, MADV_HUGEPAGE);
   const buffer = koffi.view(address, length);
   new Uint8Array(buffer).fill(0);
-  return { address, buffer, unmap: () => void errnoFunctions.munmap(start, reserved) };
+  return {
+    address,
+    buffer,
+    discard: () => void errnoFunctions.madvise(address, whole, MADV_DONTNEED),
+    unmap: () => void errnoFunctions.munmap(start, reserved),
+  };
 }
 
 /** A ring that the kernel shares through a descriptor. */

@@ -5,7 +5,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Allocate } from '../conntrack/table.ts';
 import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
-import { mapHuge } from '../io/ffi.ts';
+import { type HugeMapping, mapHuge } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
 import { sendResets } from './expiry-reset.ts';
@@ -39,13 +39,16 @@ const RECEIVE_TIMEOUT_MS = 100;
 /** Pause between two sweeps under load. */
 const TICK_MS = 20;
 
-function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput): void {
+function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput, mapped: Set<HugeMapping>): void {
   const walk = createWalk(forwarder);
   let ticked = Math.trunc(performance.now());
   while (!stopRequested(input.control)) {
     const count = device.receive(RECEIVE_TIMEOUT_MS);
     const now = Math.trunc(performance.now());
-    if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder, input.control);
+    if (announcedGeneration(input.control) !== forwarder.state.generation) {
+      takeOver(forwarder, input.control);
+      giveBackUnused(mapped, forwarder);
+    }
     if (count > 0) {
       walk(now);
       device.send();
@@ -84,22 +87,35 @@ function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
 /** Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. */
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
 
-/**
- * For the tables of the start. Never unmapped, not even for a service that a reload removes: nobody could tell whether V8
- * still has a view of it. A thousand services with room to spare use ordinary memory.
- */
-function tableMemory({ services }: ForwardingState): Allocate | undefined {
+/** For the tables of the start, noted in `mapped`. A thousand services with room to spare use ordinary memory. */
+function tableMemory({ services }: ForwardingState, mapped: Set<HugeMapping>): Allocate | undefined {
   const capacity = services.reduce((sum, { conntrack }) => sum + (conntrack?.capacity ?? 0), 0);
-  return capacity <= RESIDENT_CAPACITY ? (bytes) => mapHuge(bytes).buffer : undefined;
+  if (capacity > RESIDENT_CAPACITY) return undefined;
+  return (bytes) => {
+    const mapping = mapHuge(bytes);
+    mapped.add(mapping);
+    return mapping.buffer;
+  };
+}
+
+/** Of services that a reload has removed. Never unmapped: nobody could tell whether V8 still has a view of it. */
+function giveBackUnused(mapped: Set<HugeMapping>, { tables, expiryRows }: Forwarder): void {
+  const inUse = new Set([...tables.map((table) => table?.words.buffer), ...expiryRows.map((rows) => rows?.buffer)]);
+  for (const mapping of mapped) {
+    if (inUse.has(mapping.buffer)) continue;
+    mapping.discard();
+    mapped.delete(mapping);
+  }
 }
 
 function main(input: WorkerInput, post: (message: WorkerMessage) => void): void {
   let device: AfXdpDevice | undefined;
   try {
     device = createAfXdpDevice(input);
-    const forwarder = createForwarder(device, input.counters, input.state, tableMemory(input.state));
+    const mapped = new Set<HugeMapping>();
+    const forwarder = createForwarder(device, input.counters, input.state, tableMemory(input.state, mapped));
     post({ kind: 'ready', zeroCopy: device.zeroCopy });
-    runLoop(device, forwarder, input);
+    runLoop(device, forwarder, input, mapped);
     post({ kind: 'stopped' });
   } catch (error) {
     const { message, code } = error as Error & { code?: string };

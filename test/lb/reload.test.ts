@@ -110,6 +110,20 @@ describe('reload', { skip: needsRoot }, () => {
     assert.match(get('client', `http://${VIP}/`)[0], /^failed: /, "a VIP and port of nobody are the kernel's");
   });
 
+  test("a removed service's connection table takes no memory any more", async () => {
+    const second = `  - { name: other, vip: ${VIP}, port: 8080, backends: [${yaml('b2')}] }\n`;
+    write([yaml('b1')], { more: second });
+    const { pid } = await ready(start());
+    const residentMib = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+    const before = residentMib();
+    write([yaml('b1')]);
+    await reloaded(pid);
+    // 1,048,576 connections at 32 bytes, and what JavaScript takes or gives back meanwhile.
+    const less = before - residentMib();
+    assert.ok(less > 24, `${less} MiB less of ${before}`);
+    assert.deepEqual(answering(), new Set(['b1']));
+  });
+
   test('metrics show the configuration in force, and counters of who stays go on', async () => {
     write([yaml('b1'), yaml('b2')]);
     const { pid } = await ready(start());
