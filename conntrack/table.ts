@@ -56,6 +56,7 @@ export interface ConnectionTable {
   /** Twice the capacity, in whole buckets: what `sweep` passes over. */
   readonly slotCount: number;
   readonly slotWords: number;
+  readonly bucketWords: number;
   /** Buckets for each unit of the hash: multiplying scales a 32-bit hash to a bucket, whatever their number. */
   readonly bucketScale: number;
   readonly words: Int32Array;
@@ -102,6 +103,7 @@ export function createConnectionTable(options: {
     closingTimeoutMs: Math.min(idleTimeoutMs, CLOSING_TIMEOUT_MS),
     slotCount: bucketCount * WAYS,
     slotWords,
+    bucketWords: WAYS * slotWords,
     bucketScale: bucketCount / 2 ** 32,
     words: new Int32Array(allocate(bucketCount * WAYS * slotWords * Int32Array.BYTES_PER_ELEMENT)),
     size: 0,
@@ -150,9 +152,10 @@ export function find(table: ConnectionTable, hash: number, key0: number, key1: n
     table.lastPlace = -1;
     return MISS;
   }
-  const meta = words[place + META];
+  const at = (place + META) | 0;
+  const meta = words[at];
   words[place + LAST_SEEN] = now;
-  words[place + META] = meta | PROVEN;
+  words[at] = meta | PROVEN;
   table.lastPlace = place;
   return meta & BACKEND_MASK;
 }
@@ -255,10 +258,10 @@ function locate(table: ConnectionTable, hash: number, key0: number, key1: number
 
 function locateIn(table: ConnectionTable, bucket: number, key0: number, key1: number): number {
   const { words, slotWords } = table;
-  const end = bucket + WAYS * slotWords;
-  for (let place = bucket; place < end; place += slotWords) {
-    const isSame = words[place + KEY] === (key0 | 0) && words[place + KEY + 1] === (key1 | 0);
-    if (isSame && (words[place + META] & OCCUPIED) !== 0) return place;
+  const end = (bucket + table.bucketWords) | 0;
+  for (let place = bucket; place < end; place = (place + slotWords) | 0) {
+    const isSame = words[(place + KEY) | 0] === (key0 | 0) && words[(place + KEY + 1) | 0] === (key1 | 0);
+    if (isSame && (words[(place + META) | 0] & OCCUPIED) !== 0) return place;
   }
   return -1;
 }
@@ -315,7 +318,7 @@ function ageOf(words: Int32Array, place: number, now: number): number {
 
 /** First word of the bucket that the hash names. */
 function primaryBucket(table: ConnectionTable, hash: number): number {
-  return (((hash >>> 0) * table.bucketScale) | 0) * WAYS * table.slotWords;
+  return Math.imul((hash >>> 0) * table.bucketScale, table.bucketWords);
 }
 
 /** The other bucket: a multiplication carries the low bits, which the first choice ignores, to the top. */

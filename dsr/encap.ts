@@ -23,7 +23,8 @@ export const ENCAP_IPIP = 1;
  */
 export type NextHops = Int32Array;
 
-const ROW = 8;
+const ROW_SHIFT = 3;
+const ROW = 1 << ROW_SHIFT;
 const MAC_0 = 0;
 const MAC_1 = 1;
 const MAC_2 = 2;
@@ -72,12 +73,12 @@ export function setNextHop(hops: NextHops, row: number, encap: number, hop: Next
 
 /** Bytes of the largest IP packet that can be sent to the backend of `row`; 0 where it has no next hop, or NO_LONGER_THERE. */
 export function largestPacket(hops: NextHops, row: number): number {
-  return hops[row * ROW + LARGEST];
+  return hops[(row << ROW_SHIFT) | LARGEST];
 }
 
 /** The first counter slot of the backend of `row`. */
 export function counterOf(hops: NextHops, row: number): number {
-  return hops[row * ROW + COUNTER];
+  return hops[(row << ROW_SHIFT) | COUNTER];
 }
 
 /** Bytes that an encapsulation adds in front of the IP packet: what clients' MSS or the path's MTU must leave room for. */
@@ -103,7 +104,7 @@ export function encapsulate(
   hops: NextHops,
   row: number,
 ): number {
-  const at = row * ROW;
+  const at = row << ROW_SHIFT;
   const grown = overhead(encap);
   const frame = offset - grown;
   if (encap === ENCAP_IPIP) {
@@ -115,11 +116,11 @@ export function encapsulate(
       ipLength + grown,
       ipv4.identificationAndDf(view, inner),
       ipv4.PROTOCOL_IPIP,
-      hops[at + OUTER_SOURCE],
-      hops[at + OUTER_DESTINATION],
-      hops[at + OUTER_SUM],
+      hops[at | OUTER_SOURCE],
+      hops[at | OUTER_DESTINATION],
+      hops[at | OUTER_SUM],
     );
   }
-  writeEthernet(view, frame, hops[at + MAC_0], hops[at + MAC_1], hops[at + MAC_2], ETHERTYPE_IPV4);
+  writeEthernet(view, frame, hops[at | MAC_0], hops[at | MAC_1], hops[at | MAC_2], ETHERTYPE_IPV4);
   return grown;
 }

@@ -189,7 +189,7 @@ export function createAfXdpDevice(options: AfXdpOptions): AfXdpDevice {
     let queued = 0;
     for (let i = 0; i < inBatch; i++) {
       // A descriptor that leaves its chunk would be thrown away by the kernel, and its frame with it.
-      const inside = length[i] !== 0 && offset[i] >= chunk[i] && offset[i] + length[i] <= chunk[i] + frameSize;
+      const inside = length[i] > 0 && offset[i] >= chunk[i] && offset[i] + length[i] <= chunk[i] + frameSize;
       if (action[i] === TRANSMIT && inside && queued < room) {
         setDescriptor(tx, start + queued++, offset[i], length[i]);
         continue;

@@ -16,11 +16,11 @@ export interface FrameBatch {
   readonly capacity: number;
   count: number;
   /** First byte of the Ethernet header; the forwarder moves it when it prepends an outer header. */
-  readonly offset: Uint32Array;
+  readonly offset: Int32Array;
   /** Bytes of the frame, without FCS. */
-  readonly length: Uint32Array;
+  readonly length: Int32Array;
   /** RELEASE, TRANSMIT or PASS. */
-  readonly action: Uint8Array;
+  readonly action: Int32Array;
 }
 
 export interface PacketDevice {
@@ -47,8 +47,8 @@ export function createFrameBatch(capacity: number): FrameBatch {
   return {
     capacity,
     count: 0,
-    offset: new Uint32Array(capacity),
-    length: new Uint32Array(capacity),
-    action: new Uint8Array(capacity),
+    offset: new Int32Array(capacity),
+    length: new Int32Array(capacity),
+    action: new Int32Array(capacity),
   };
 }

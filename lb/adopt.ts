@@ -32,7 +32,7 @@ export function createForwarder(
     flows: createFlowBatch(batch.capacity),
     service: new Int32Array(batch.capacity),
     hash: new Int32Array(batch.capacity),
-    exit: new Uint8Array(batch.capacity),
+    exit: new Int32Array(batch.capacity),
     state,
     tables,
     expiryRows: tables.map((table, i) =>

@@ -49,4 +49,4 @@ export const RESET_EXPIRED = 17;
 const ACTIONS: Record<Verdict, number> = { forward: TRANSMIT, reset: TRANSMIT, pass: PASS, drop: RELEASE };
 
 /** What the device does with a frame that left by an exit (io/device.ts), by the exit's number. */
-export const EXIT_ACTION: Uint8Array = Uint8Array.from(EXITS, (exit) => ACTIONS[exit.verdict]);
+export const EXIT_ACTION: Int32Array = Int32Array.from(EXITS, (exit) => ACTIONS[exit.verdict]);

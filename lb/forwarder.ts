@@ -44,6 +44,12 @@ import { type ForwardingState, ON_MISS_DROP, ON_MISS_FORWARD, type ServiceState 
 import { RESET_FRAME_LENGTH, writeReset } from './reset.ts';
 import { findService, findVip, NO_SERVICE, VIP_ONLY } from './service-index.ts';
 
+/**
+ * Of any place in a device's frame memory, which is less than 1 GiB. Masked with it, a place is a number of which V8 knows
+ * that no sum with a header's length overflows, and the checks of every such sum fall away.
+ */
+const OFFSET_MASK = 0x3fff_ffff;
+
 /** One worker's forwarder: what it reads (frames, state), and what it alone writes (tables, counters). */
 export interface Forwarder {
   readonly view: DataView;
@@ -54,7 +60,7 @@ export interface Forwarder {
   readonly service: Int32Array;
   readonly hash: Int32Array;
   /** For each packet of the batch: the exit that it left by (lb/exits.ts). */
-  readonly exit: Uint8Array;
+  readonly exit: Int32Array;
   state: ForwardingState;
   /** By service index; null where a service forwards by hash alone. */
   tables: (ConnectionTable | null)[];
@@ -106,7 +112,7 @@ export function createWalk(forwarder: Forwarder): Walk {
 
   /** First pass: what is it, whose is it. Returns FLOW for a packet of a service, or the exit that it leaves by. */
   function arrive(state: ForwardingState, i: number): number {
-    const parsed = parseFlow(view, offset[i], length[i], flows, i);
+    const parsed = parseFlow(view, offset[i] & OFFSET_MASK, length[i], flows, i);
     service[i] = NO_SERVICE;
     if (parsed !== FLOW) {
       const addressed = parsed >= OTHER_PROTOCOL;
@@ -191,7 +197,7 @@ export function createWalk(forwarder: Forwarder): Walk {
       if (largest === NO_LONGER_THERE) return leaveAnew(state, owner, ownerIndex, i, now);
       return largest === 0 ? exits.NO_NEIGHBOUR : exits.TOO_BIG;
     }
-    const grown = encapsulate(view, offset[i], bytes, encap, hops, backend);
+    const grown = encapsulate(view, offset[i] & OFFSET_MASK, bytes, encap, hops, backend);
     offset[i] -= grown;
     length[i] = ETHERNET_HEADER_LENGTH + bytes + grown;
     const counter = counterOf(hops, backend);

@@ -26,9 +26,9 @@ export interface FlowBatch {
   readonly destination: Int32Array;
   /** Source port in the low half, destination port in the high half, both in packet order. */
   readonly ports: Int32Array;
-  readonly tcpFlags: Uint8Array;
+  readonly tcpFlags: Int32Array;
   /** Total length of the IP packet: less than the frame's where Ethernet has padded it. */
-  readonly ipLength: Uint16Array;
+  readonly ipLength: Int32Array;
 }
 
 export function createFlowBatch(capacity: number): FlowBatch {
@@ -36,8 +36,8 @@ export function createFlowBatch(capacity: number): FlowBatch {
     source: new Int32Array(capacity),
     destination: new Int32Array(capacity),
     ports: new Int32Array(capacity),
-    tcpFlags: new Uint8Array(capacity),
-    ipLength: new Uint16Array(capacity),
+    tcpFlags: new Int32Array(capacity),
+    ipLength: new Int32Array(capacity),
   };
 }
 
