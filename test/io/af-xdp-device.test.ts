@@ -58,7 +58,7 @@ const echoOf = (frame: Uint8Array) => Buffer.concat([frame.subarray(6, 12), fram
 /** Receives `count` frames, batch by batch, handing each batch to `work`, which must send it. */
 function receiveAll(device: AfXdpDevice, count: number, work: () => void): void {
   for (let received = 0; received < count; ) {
-    const got = device.receive(1000);
+    const got = device.receive(5000);
     assert.notEqual(got, 0, `${received} of ${count} frames came`);
     received += got;
     work();
