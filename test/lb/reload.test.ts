@@ -218,7 +218,8 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
       log.filter(({ problem }) => problem !== undefined).map((line) => line.msg),
       Array(4).fill(msg),
     );
-    for (const problem of problems()) assert.ok(check.includes(problem.replace(`${file}: `, '')), `${problem}\n${check}`);
+    for (const problem of problems())
+      assert.ok(check.includes(problem.replace(`${file}: `, '')), `${problem}\n${check}`);
 
     rmSync(file);
     assert.match((await reloaded(pid)).problem ?? '', /no such file$/);

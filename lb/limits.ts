@@ -1,0 +1,49 @@
+/**
+ * What limits the throughput where hushlb was started, in a line each: for the log (lb/daemon.ts), so that nobody has to
+ * guess why a fast card is slow. docs/performance.md says more of each.
+ */
+import type { ZeroCopy } from '../io/xsk-socket.ts';
+
+export interface Ground {
+  readonly interface: string;
+  /** The driver's name, where it tells. */
+  readonly driver: string | undefined;
+  readonly queues: number;
+  readonly workers: number;
+  /** CPUs that this process may use. */
+  readonly cpus: number;
+  readonly xdp: 'native' | 'generic';
+  readonly zeroCopy: boolean;
+  readonly zeroCopyWanted: ZeroCopy;
+}
+
+export function limitsOf(ground: Ground): string[] {
+  return [...modeLimits(ground), ...coreLimits(ground)];
+}
+
+function* modeLimits({ xdp, zeroCopy, zeroCopyWanted, driver }: Ground): Generator<string> {
+  if (xdp === 'generic')
+    yield 'generic XDP: the kernel makes an skb of each packet before the steering program sees it';
+  if (zeroCopy) return;
+  const reasons = [
+    xdp === 'generic' && 'generic XDP has no zero-copy',
+    zeroCopyWanted === 'off' && 'afXdp.zeroCopy is off',
+    `the driver ${driver ?? 'of this interface'} has no zero-copy, or not in its present settings`,
+  ];
+  yield `copy mode, the kernel copies each packet in and out: ${reasons.find(Boolean)}`;
+}
+
+function* coreLimits({ interface: name, queues, workers, cpus }: Ground): Generator<string> {
+  const [queueCount, workerCount] = [counted(queues, 'receive queue'), counted(workers, 'worker')];
+  if (workers > cpus) {
+    yield `${workerCount} on ${counted(cpus, 'CPU')} wait for each other: workers: ${cpus} lets each serve several queues`;
+  } else if (workers < queues && workers < cpus) {
+    yield `${workerCount} for ${queueCount}, as configured: at most ${workers} of ${cpus} CPUs forward`;
+  } else if (queues < cpus) {
+    yield `${queueCount}, so at most ${queues} of ${cpus} CPUs forward: ethtool -l ${name} shows whether it can have more`;
+  }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
