@@ -199,10 +199,8 @@ const afXdp = mapping({
   busyPoll: busyPollUs.default(null),
 }).transform(({ busyPoll, ...rest }): AfXdpConfig => ({ ...rest, busyPollUs: busyPoll }));
 
-const workers = z.union(
-  [z.literal('auto'), wholeNumber(1, MAX_WORKERS)],
-  `auto or a whole number from 1 to ${MAX_WORKERS}`,
-);
+const WORKERS = `auto or a whole number from 1 to ${MAX_WORKERS}`;
+const workers = z.union([z.literal('auto'), z.int(WORKERS).min(1, WORKERS).max(MAX_WORKERS, WORKERS)], WORKERS);
 
 /** Parsed YAML in, `Config` out. Issue messages are what was expected. */
 export const configSchema: z.ZodType<Config> = mapping({

@@ -22,26 +22,29 @@ export function limitsOf(ground: Ground): string[] {
 }
 
 function* modeLimits({ xdp, zeroCopy, zeroCopyWanted, driver }: Ground): Generator<string> {
-  if (xdp === 'generic')
-    yield 'generic XDP: the kernel makes an skb of each packet before the steering program sees it';
+  if (xdp === 'generic') yield 'generic XDP, slower than native';
   if (zeroCopy) return;
   const reasons = [
     xdp === 'generic' && 'generic XDP has no zero-copy',
     zeroCopyWanted === 'off' && 'afXdp.zeroCopy is off',
-    `the driver ${driver ?? 'of this interface'} has no zero-copy, or not in its present settings`,
+    `the driver ${driver ?? 'of this interface'} offers no zero-copy`,
   ];
-  yield `copy mode, the kernel copies each packet in and out: ${reasons.find(Boolean)}`;
+  yield `copy mode: ${reasons.find(Boolean)}`;
 }
 
 function* coreLimits({ interface: name, queues, workers, cpus }: Ground): Generator<string> {
   const [queueCount, workerCount] = [counted(queues, 'receive queue'), counted(workers, 'worker')];
   if (workers > cpus) {
-    yield `${workerCount} on ${counted(cpus, 'CPU')} wait for each other: workers: ${cpus} lets each serve several queues`;
+    yield `${workerCount} on ${counted(cpus, 'CPU')} wait for each other (as many as CPUs: workers: ${cpus})`;
   } else if (workers < queues && workers < cpus) {
-    yield `${workerCount} for ${queueCount}, as configured: at most ${workers} of ${cpus} CPUs forward`;
+    yield `${workerCount} for ${queueCount}, as configured: at most ${forwarding(workers, cpus)}`;
   } else if (queues < cpus) {
-    yield `${queueCount}, so at most ${queues} of ${cpus} CPUs forward: ethtool -l ${name} shows whether it can have more`;
+    yield `${queueCount}: at most ${forwarding(queues, cpus)} (more: ethtool -L ${name} combined N)`;
   }
+}
+
+function forwarding(busy: number, cpus: number): string {
+  return `${busy} of ${cpus} CPUs ${busy === 1 ? 'forwards' : 'forward'}`;
 }
 
 function counted(count: number, what: string): string {

@@ -27,7 +27,7 @@ export function planWorkers(
   { interface: name, workers, cpus, afXdp }: Pick<Config, 'interface' | 'workers' | 'cpus' | 'afXdp'>,
 ): WorkerPlan[] {
   const count = workers === 'auto' ? queueCount : workers;
-  const queues = `${queueCount} receive ${queueCount === 1 ? 'queue' : 'queues'}`;
+  const queues = counted(queueCount, 'receive queue', 'receive queues');
   const refuse = (message: string) => new HushlbError('WORKERS_UNFIT', message);
   if (count > queueCount) {
     throw refuse(
@@ -35,8 +35,11 @@ export function planWorkers(
     );
   }
   if (cpus !== null && cpus.length !== count) {
+    // With `workers: N` the configuration was held against them before.
+    const workerPhrase = count === 1 ? 'one worker' : 'a worker for each';
+    const way = cpus.length < count ? `, or say workers: ${cpus.length}` : '';
     throw refuse(
-      `cpus: ${name} has ${queues} and so many workers, and ${cpus.length} CPUs are named: name ${count}, or say workers: ${cpus.length}`,
+      `cpus: ${name} has ${queues}, ${workerPhrase}, and ${counted(cpus.length, 'CPU is', 'CPUs are')} named: name ${count}${way}`,
     );
   }
   const most = Math.ceil(queueCount / count);
@@ -49,4 +52,8 @@ export function planWorkers(
     queues: Array.from({ length: queueCount }, (__, queue) => queue).filter((queue) => queue % count === i),
     cpu: cpus === null ? null : cpus[i],
   }));
+}
+
+function counted(count: number, one: string, several: string): string {
+  return `${count} ${count === 1 ? one : several}`;
 }
