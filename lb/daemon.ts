@@ -155,7 +155,12 @@ async function putUp(
   const ground = { ...device, cpus: availableParallelism(), zeroCopyWanted: config.afXdp.zeroCopy };
   for (const limit of limitsOf(ground)) logger.info(`limit: ${limit}`);
 
-  const hints = watchForHints({ layout: () => preparedNow().layout, counters, logger });
+  const hints = watchForHints({
+    layout: () => preparedNow().layout,
+    counters,
+    noSocket: () => steering.counters().noSocket,
+    logger,
+  });
   undo.push(() => hints.close());
   const reloads = takeReloadRequests({
     readConfig,

@@ -15,6 +15,8 @@ export interface HintSources {
   /** Asked at every look. */
   layout(): CounterLayout;
   readonly counters: readonly Float64Array[];
+  /** Packets of services that came in at a queue without a socket. */
+  noSocket(): number;
   readonly logger: Logger;
 }
 
@@ -22,14 +24,26 @@ export function watchForHints(sources: HintSources): { close(): void } {
   const said = new Set<string>();
   const timer = setInterval(() => {
     for (const [key, message] of hints(sources)) {
-      if (!said.has(key)) sources.logger.warn({ service: key.split('/')[0] }, message);
+      const [service] = key.split('/');
+      if (!said.has(key)) sources.logger.warn(service === '' ? {} : { service }, message);
       said.add(key);
     }
   }, LOOK_EVERY_MS).unref();
   return { close: () => clearInterval(timer) };
 }
 
-function* hints({ layout: layoutNow, counters }: HintSources): Generator<readonly [key: string, message: string]> {
+/** A key is the service's name, or nothing, and what the hint is about. */
+function* hints({
+  layout: layoutNow,
+  counters,
+  noSocket,
+}: HintSources): Generator<readonly [key: string, message: string]> {
+  if (noSocket() > 0) {
+    yield [
+      '/queues',
+      'packets come in at a queue without a worker and go to the kernel: the interface got more receive queues (ethtool -L) since the start, restart hushlb',
+    ];
+  }
   const layout = layoutNow();
   for (const [i, { name }] of layout.services.entries()) {
     const ofService = (slot: number) => sumSlots(counters, layout.serviceBase[i] + slot);
