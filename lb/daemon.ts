@@ -13,6 +13,7 @@
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { readDriver, readReceiveQueues } from '../io/ethtool.ts';
+import { SystemCallError } from '../io/ffi.ts';
 import { type Link, readLink, readLinks } from '../io/links.ts';
 import { attachXdp } from '../io/xdp.ts';
 import { createSteering } from '../io/xdp-steering.ts';
@@ -158,7 +159,7 @@ async function putUp(
   const hints = watchForHints({
     layout: () => preparedNow().layout,
     counters,
-    noSocket: () => steering.counters().noSocket,
+    hasNewQueues: () => steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount,
     logger,
   });
   undo.push(() => hints.close());
@@ -185,6 +186,16 @@ async function putUp(
     'ready',
   );
   return { failed: workers.failed, reloads };
+}
+
+/** Undefined where the driver doesn't tell, and when the interface has just gone: its worker says that. */
+function receiveQueuesOf({ name }: Link): number | undefined {
+  try {
+    return readReceiveQueues(name);
+  } catch (error) {
+    if (error instanceof SystemCallError) return undefined;
+    throw error;
+  }
 }
 
 type UsableLink = Link & { readonly mac: Uint8Array };

@@ -15,8 +15,8 @@ export interface HintSources {
   /** Asked at every look. */
   layout(): CounterLayout;
   readonly counters: readonly Float64Array[];
-  /** Packets of services that came in at a queue without a socket. */
-  noSocket(): number;
+  /** The interface has more receive queues than it had when the workers were started. */
+  hasNewQueues(): boolean;
   readonly logger: Logger;
 }
 
@@ -36,12 +36,12 @@ export function watchForHints(sources: HintSources): { close(): void } {
 function* hints({
   layout: layoutNow,
   counters,
-  noSocket,
+  hasNewQueues,
 }: HintSources): Generator<readonly [key: string, message: string]> {
-  if (noSocket() > 0) {
+  if (hasNewQueues()) {
     yield [
       '/queues',
-      'packets come in at a queue without a worker and go to the kernel: the interface got more receive queues (ethtool -L) since the start, restart hushlb',
+      'the interface has got more receive queues (ethtool -L), and no worker serves the new ones, their packets go to the kernel: restart hushlb',
     ];
   }
   const layout = layoutNow();

@@ -14,25 +14,24 @@ afterEach(() => mock.timers.reset());
 
 function watch() {
   const counters = [allocateCounters(layout), allocateCounters(layout)];
-  const steered = { noSocket: 0 };
+  const queues = { areNew: false };
   const lines: [fields: object, message: string][] = [];
   const logger = { warn: (fields: object, message: string) => lines.push([fields, message]) } as unknown as Logger;
-  const hints = watchForHints({ layout: () => layout, counters, noSocket: () => steered.noSocket, logger });
+  const hints = watchForHints({ layout: () => layout, counters, hasNewQueues: () => queues.areNew, logger });
   const look = () => {
     mock.timers.tick(1000);
     return lines;
   };
-  return { counters, steered, hints, look };
+  return { counters, queues, hints, look };
 }
 
-test('a queue without a worker is told of once, and belongs to no service', () => {
-  const { steered, look, hints } = watch();
+test('queues without a worker are told of once, and belong to no service', () => {
+  const { queues, look, hints } = watch();
   assert.deepEqual(look(), []);
-  steered.noSocket = 1;
+  queues.areNew = true;
   const [line] = look();
   assert.deepEqual(line?.[0], {});
-  assert.match(line?.[1] ?? '', /queue without a worker .* restart hushlb$/);
-  steered.noSocket = 2;
+  assert.match(line?.[1] ?? '', /more receive queues .* restart hushlb$/);
   assert.equal(look().length, 1);
   hints.close();
 });
