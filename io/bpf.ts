@@ -20,6 +20,7 @@ export const XDP_MD_RX_QUEUE_INDEX = 16;
 
 /** Helpers (bpf-helpers(7)) by their numbers. */
 export const MAP_LOOKUP_ELEM = 1;
+export const KTIME_GET_NS = 5;
 export const REDIRECT = 23;
 export const XDP_ADJUST_HEAD = 44;
 export const REDIRECT_MAP = 51;

@@ -30,10 +30,12 @@ const errnoFunctions = {
   eventfd: libc.func('int eventfd(unsigned int value, int flags)'),
   read: libc.func('long read(int fd, void *data, size_t length)'),
   close: libc.func('int close(int fd)'),
+  clock_gettime: libc.func('int clock_gettime(int clock, void *time)'),
+  getrusage: libc.func('int getrusage(int who, void *usage)'),
 };
 
 /** The raw functions: hot callers use them directly; a negative result has its reason in `lastErrno()`. */
-export const { sendto, recv, poll, read } = errnoFunctions;
+export const { sendto, recv, poll, read, clock_gettime, getrusage } = errnoFunctions;
 
 /** Errno names as Node knows them, for comparing: `lastErrno() === errno.EAGAIN`. */
 export const errno = constants.errno;
@@ -152,12 +154,13 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
   checked('setsockopt', errnoFunctions.setsockopt(fd, level, name, value, value.byteLength));
 }
 
-/** Fills `value` and returns how many bytes of it the kernel wrote. */
-export function getSocketOption(fd: number, level: number, name: number, value: Uint8Array): number {
-  const length = Buffer.alloc(4);
-  length.writeInt32LE(value.byteLength);
-  checked('getsockopt', errnoFunctions.getsockopt(fd, level, name, value, length));
-  return length.readInt32LE();
+const optionLength = new Int32Array(1);
+
+/** Fills `value` and returns how many bytes of it the kernel wrote. Allocates nothing: workers call it while packets wait. */
+export function getSocketOption(fd: number, level: number, name: number, value: ArrayBufferView): number {
+  optionLength[0] = value.byteLength;
+  checked('getsockopt', errnoFunctions.getsockopt(fd, level, name, value, optionLength));
+  return optionLength[0];
 }
 
 const SYS_BPF: Record<string, number> = { x64: 321, arm64: 280, riscv64: 280, s390x: 351, ppc64: 361 };

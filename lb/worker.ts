@@ -6,6 +6,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import type { Allocate } from '../conntrack/table.ts';
 import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../io/af-xdp-device.ts';
 import { onlineCpus, pinThread } from '../io/affinity.ts';
+import { createClock, elapsed } from '../io/clock.ts';
 import { type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
@@ -42,10 +43,11 @@ const TICK_MS = 20;
 
 function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput, mapped: Set<HugeMapping>): void {
   const walk = createWalk(forwarder);
-  let ticked = Math.trunc(performance.now());
+  const clock = createClock();
+  let ticked = clock.milliseconds();
   while (!stopRequested(input.control)) {
     const count = device.receive(RECEIVE_TIMEOUT_MS);
-    const now = Math.trunc(performance.now());
+    const now = clock.milliseconds();
     if (announcedGeneration(input.control) !== forwarder.state.generation) {
       takeOver(forwarder, input.control);
       giveBackUnused(mapped, forwarder);
@@ -54,8 +56,8 @@ function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput, 
       walk(now);
       device.send();
     }
-    if (now - ticked >= TICK_MS) {
-      sweepTables(forwarder, now, now - ticked);
+    if (elapsed(ticked, now) >= TICK_MS) {
+      sweepTables(forwarder, now, elapsed(ticked, now));
       publishDeviceCounters(device, input.deviceCounters);
       ticked = now;
     }
@@ -78,7 +80,8 @@ function takeOver(forwarder: Forwarder, control: Control): void {
 }
 
 function publishDeviceCounters({ queues }: AfXdpDevice, rows: readonly Float64Array[]): void {
-  for (const [i, row] of rows.entries()) {
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i];
     const statistics = queues[i].statistics();
     row[0] = statistics.rxDropped;
     row[1] = statistics.rxRingFull;
@@ -99,12 +102,20 @@ function stayOn(cpu: number): void {
   }
 }
 
-/** Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. */
+/**
+ * Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. What
+ * `onExpiry: reset` remembers of a connection takes one and a half times as much again.
+ */
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
+const CAPACITY_WITH_RESETS = 2.5;
 
 /** For the tables of the start, noted in `mapped`. A thousand services with room to spare use ordinary memory. */
 function tableMemory({ services }: ForwardingState, mapped: Set<HugeMapping>): Allocate | undefined {
-  const capacity = services.reduce((sum, { conntrack }) => sum + (conntrack?.capacity ?? 0), 0);
+  const capacity = services.reduce(
+    (sum, { conntrack, resetsOnExpiry }) =>
+      sum + (conntrack?.capacity ?? 0) * (resetsOnExpiry ? CAPACITY_WITH_RESETS : 1),
+    0,
+  );
   if (capacity > RESIDENT_CAPACITY) return undefined;
   return (bytes) => {
     const mapping = mapHuge(bytes);

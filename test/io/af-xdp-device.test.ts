@@ -112,6 +112,22 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
     });
   }
 
+  test('statistics, read between batches, leave nothing on the heap', () => {
+    withDevice('native', {}, ({ device }) => {
+      const read = (times: number): void => {
+        for (let i = 0; i < times; i++) device.queues[0].statistics();
+      };
+      read(5000);
+      const growths = Array.from({ length: 9 }, () => {
+        const before = process.memoryUsage().heapUsed;
+        read(2000);
+        return process.memoryUsage().heapUsed - before;
+      }).sort((a, b) => a - b);
+      // One number on the heap would be 24,000 in a round, which is short enough to have no collection in it.
+      assert.ok(growths[4]! < 20_000, `${growths[4]} bytes in 2,000 reads`);
+    });
+  });
+
   test('a wake-up ends the wait of one receive, and of no other', () => {
     const wake = createWake();
     try {
