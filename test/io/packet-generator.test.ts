@@ -25,8 +25,11 @@ suite('packet-generator', { skip: needsRoot }, () => {
     const opened = createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd });
     return [opened, attachXdp({ programFd, interfaceIndex, mode: 'native' })];
   });
-  const generatorOf = (flows: number, frame: Uint8Array) =>
-    inNamespace(hosts.right, () => createGenerator({ interfaceIndex: requireLink('right').index, frame, flows }));
+  const generatorOf = (flows: number, frame: Uint8Array, tcpChecksum = false) =>
+    inNamespace(hosts.right, () => {
+      const interfaceIndex = requireLink('right').index;
+      return createGenerator({ interfaceIndex, frame, flows, tcpChecksum });
+    });
   after(() => {
     attachment.detach();
     device.close();
@@ -71,6 +74,25 @@ suite('packet-generator', { skip: needsRoot }, () => {
     assert.equal(seen.length, 843);
     for (const [n, frame] of seen.entries()) assert.deepEqual(frame, expectedFrame(n % 600), `frame ${n}`);
     assert.equal(device.checkFrames().inBatch, 0);
+  });
+
+  test('with valid TCP checksums, a sequence number for each flow', () => {
+    // The odd one has half a word at its end.
+    for (const payload of ['', 'odd']) {
+      const generator = generatorOf(2 ** 24, tcpFrame({ source: '198.18.7.77', payload, flags: 'S' }), true);
+      inNamespace(hosts.right, () => generator.run(900));
+      generator.close();
+      const seen = arrived();
+      assert.equal(seen.length, 900);
+      for (const [n, frame] of seen.entries()) {
+        const segment = [...frame.subarray(34, 14 + frame.readUInt16BE(16))];
+        const pseudoHeader = [...frame.subarray(26, 34), 0, 6, 0, segment.length];
+        assert.equal(internetChecksum([...pseudoHeader, ...segment]), 0, `frame ${n}`);
+        assert.equal(frame[29], n % 256);
+        assert.equal(frame.readUInt16BE(34), 1024 + Math.floor(n / 256));
+        assert.equal(frame.readUInt16BE(38), 0xffff - frame.readUInt16BE(34));
+      }
+    }
   });
 
   test('one flow', () => {
@@ -127,6 +149,8 @@ suite('packet-generator', { skip: needsRoot }, () => {
 
   test('bad settings are refused', () => {
     assert.throws(() => createGenerator({ interfaceIndex: 1, frame: template.subarray(0, 39), flows: 1 }), RangeError);
+    const short = template.subarray(0, 53);
+    assert.throws(() => createGenerator({ interfaceIndex: 1, frame: short, flows: 1, tcpChecksum: true }), RangeError);
     for (const flows of [0, 2 ** 24 + 1, Number.NaN]) {
       assert.throws(() => createGenerator({ interfaceIndex: 1, frame: template, flows }), RangeError);
     }
