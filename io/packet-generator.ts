@@ -49,11 +49,15 @@ const SOURCE_LAST_BYTE_AT = 29;
 const SOURCE_PORT_AT = 34;
 const SEQUENCE_AT = 38;
 const TCP_CHECKSUM_AT = 50;
-/** Ethernet, IPv4 and ports, rounded up to words. */
+/** Ethernet, IPv4 and ports, rounded up to words; and with all of TCP. */
 const HEADERS_LENGTH = 40;
 const TCP_HEADERS_LENGTH = 54;
 const FIRST_PORT = 1024;
 const LAST_BYTE_MASK = 0xff;
+
+function headersLength(tcpChecksum: boolean): number {
+  return tcpChecksum ? TCP_HEADERS_LENGTH : HEADERS_LENGTH;
+}
 
 /** Last byte of the source address, and source port, of flow `index`. */
 export function flowSource(index: number): { lastByte: number; port: number } {
@@ -107,13 +111,15 @@ interface Target {
 
 /** r6 packet, r7 flow. The headers are written in full each time: a page holds what its last receiver made of it. */
 function generatorProgram(frame: Buffer, sequenceMapFd: number, { flows, interfaceIndex, tcpChecksum }: Target): Code {
+  const length = headersLength(tcpChecksum);
   const headerWords: Code[] = [];
-  for (let at = 0; at < HEADERS_LENGTH; at += 4) headerWords.push([store('u32', 'r6', at, frame.readInt32LE(at))]);
+  for (let at = 0; at + 4 <= length; at += 4) headerWords.push([store('u32', 'r6', at, frame.readInt32LE(at))]);
+  if (length % 4 !== 0) headerWords.push([store('u16', 'r6', length - 2, frame.readUInt16LE(length - 2))]);
   return [
     load('u32', 'r6', 'r1', XDP_MD_DATA),
     load('u32', 'r2', 'r1', XDP_MD_DATA_END),
     alu('r3', '=', 'r6'),
-    alu('r3', '+=', tcpChecksum ? TCP_HEADERS_LENGTH : HEADERS_LENGTH),
+    alu('r3', '+=', length),
     jumpIf('r3', '>', 'r2', 'too-short'),
     headerWords,
 
@@ -150,7 +156,7 @@ function generatorProgram(frame: Buffer, sequenceMapFd: number, { flows, interfa
 
 /** Throws RangeError for a frame or a number of flows that does not fit, SystemCallError without the privilege. */
 export function createGenerator({ interfaceIndex, frame, flows, tcpChecksum = false }: GeneratorOptions): Generator {
-  const needed = tcpChecksum ? TCP_HEADERS_LENGTH : HEADERS_LENGTH;
+  const needed = headersLength(tcpChecksum);
   if (frame.byteLength < needed)
     throw new RangeError(`generator: the frame has ${frame.byteLength} bytes of ${needed}`);
   if (!(flows >= 1 && flows <= 1 << 24)) throw new RangeError(`generator: 1 to ${1 << 24} flows, got ${flows}`);

@@ -104,40 +104,54 @@ suite('packet-generator', { skip: needsRoot }, () => {
     for (const frame of seen) assert.deepEqual(frame, expectedFrame(0));
   });
 
-  test('a receiver that spoils the pages does not show in later frames', () => {
-    attachment.detach();
-    const counters = createBpfCounters('test_spoiler', ['whole', 'spoilt']);
-    const words = Array.from({ length: 10 }, (_, i) => i * 4);
-    const code = [
-      load('u32', 'r7', 'r1', XDP_MD_DATA),
-      load('u32', 'r2', 'r1', XDP_MD_DATA_END),
-      alu('r3', '=', 'r7'),
-      alu('r3', '+=', 40),
-      jumpIf('r3', '>', 'r2', 'drop'),
-      load('u32', 'r6', 'r7', 0),
-      words.map((at) => store('u32', 'r7', at, 0x5a5a5a5a)),
-      jumpIf32('r6', '!=', Buffer.from(template).readInt32LE(), 'other'),
-      counters.increment('whole'),
-      jump('drop'),
-      label('other'),
-      jumpIf32('r6', '!=', 0x5a5a5a5a, 'drop'),
-      counters.increment('spoilt'),
-      label('drop'),
-      alu('r0', '=', 1),
-      exit(),
-    ];
-    const programFd = loadProgram('test_spoiler', assemble(code));
-    const spoiler = inNamespace(hosts.left, () =>
-      attachXdp({ programFd, interfaceIndex: requireLink('left').index, mode: 'native' }),
-    );
-    const generator = generatorOf(5, template);
-    for (let i = 0; i < 20; i++) inNamespace(hosts.right, () => generator.run(200));
-    assert.deepEqual(counters.read(), { whole: 4000, spoilt: 0 });
-    generator.close();
-    spoiler.detach();
-    counters.close();
-    closeDescriptor(programFd);
+  /** As flow 0 is with a TCP checksum: all that differs from the template has an effect on it. */
+  const finished = tcpFrame({
+    source: '198.18.7.0',
+    sourcePort: 1024,
+    sequence: (0xffff - 1024) * 65536 + 0xffff,
+    payload: 'generated',
   });
+
+  for (const { tcpChecksum, spoilt, looksAt, expected } of [
+    { tcpChecksum: false, spoilt: 40, looksAt: 0, expected: template },
+    { tcpChecksum: true, spoilt: 52, looksAt: 48, expected: finished },
+  ]) {
+    const what = tcpChecksum ? 'all headers' : 'headers';
+    test(`a receiver that spoils ${what} does not show in later frames`, () => {
+      attachment.detach();
+      const counters = createBpfCounters('test_spoiler', ['whole', 'spoilt']);
+      const words = Array.from({ length: spoilt / 4 }, (_, i) => i * 4);
+      const code = [
+        load('u32', 'r7', 'r1', XDP_MD_DATA),
+        load('u32', 'r2', 'r1', XDP_MD_DATA_END),
+        alu('r3', '=', 'r7'),
+        alu('r3', '+=', spoilt),
+        jumpIf('r3', '>', 'r2', 'drop'),
+        load('u32', 'r6', 'r7', looksAt),
+        words.map((at) => store('u32', 'r7', at, 0x5a5a5a5a)),
+        jumpIf32('r6', '!=', Buffer.from(expected).readInt32LE(looksAt), 'other'),
+        counters.increment('whole'),
+        jump('drop'),
+        label('other'),
+        jumpIf32('r6', '!=', 0x5a5a5a5a, 'drop'),
+        counters.increment('spoilt'),
+        label('drop'),
+        alu('r0', '=', 1),
+        exit(),
+      ];
+      const programFd = loadProgram('test_spoiler', assemble(code));
+      const spoiler = inNamespace(hosts.left, () =>
+        attachXdp({ programFd, interfaceIndex: requireLink('left').index, mode: 'native' }),
+      );
+      const generator = generatorOf(5, template, tcpChecksum);
+      for (let i = 0; i < 20; i++) inNamespace(hosts.right, () => generator.run(200));
+      assert.deepEqual(counters.read(), { whole: 4000, spoilt: 0 });
+      generator.close();
+      spoiler.detach();
+      counters.close();
+      closeDescriptor(programFd);
+    });
+  }
 
   test('flowSource names the sources', () => {
     for (const index of [0, 1, 255, 256, 70_000, 2 ** 24 - 1]) {
