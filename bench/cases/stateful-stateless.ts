@@ -17,20 +17,26 @@ export interface StatePlan {
   readonly flood: FloodPlan & { readonly connections: number };
   /** Connections that hushlb's tables have room for: a quarter of the flood. */
   readonly capacity: number;
-  readonly throughput: { readonly flows: number; readonly packets: number; readonly atMost: number };
+  /** `seconds`: with less left it is left out. */
+  readonly throughput: {
+    readonly flows: number;
+    readonly packets: number;
+    readonly atMost: number;
+    readonly seconds: number;
+  };
 }
 
 const FULL: StatePlan = {
   connections: 1000,
-  flood: { connections: 1000, syns: 1_000_000, seconds: 15 },
+  flood: { connections: 1000, syns: 1_000_000, seconds: 18 },
   capacity: 250_000,
-  throughput: { flows: 50_000, packets: 500_000, atMost: 9 },
+  throughput: { flows: 50_000, packets: 500_000, atMost: 9, seconds: 12 },
 };
 const QUICK: StatePlan = {
   connections: 100,
   flood: { connections: 200, syns: 100_000, seconds: 1 },
   capacity: 25_000,
-  throughput: { flows: 4096, packets: 200_000, atMost: 3 },
+  throughput: { flows: 4096, packets: 200_000, atMost: 3, seconds: 1.5 },
 };
 /** A flood's connections are opened and used again within that, for one subject. */
 const AROUND_A_FLOOD_S = 0.5;
@@ -100,10 +106,10 @@ async function measureOn(
     events.push(event);
   }
   let mpps: number[][] | undefined;
-  if (secondsLeft() > 0) {
+  const { flows, packets, atMost, seconds } = plan.throughput;
+  if (secondsLeft() > seconds) {
     progress('throughput');
-    const { flows, packets, atMost } = plan.throughput;
-    const rounds = { atLeast: 1, atMost, hasTime: () => secondsLeft() > 1 };
+    const rounds = { atLeast: 1, atMost, hasTime: () => secondsLeft() > seconds / 3 };
     mpps = await measureThroughput(stage, { flows, packets, rounds });
   }
   return { plan, keys, events, leftOut, outcomes, mpps, natCapacity: readNatCapacity() };

@@ -35,9 +35,11 @@ const FOUR = [...THREE, GUEST];
 const IDLE_MS = 1000;
 /** More than are sent: none comes twice. */
 const SPOOFED_SOURCES = 1 << 24;
-/** The kernel sends them at once; then the balancer's counter is read. */
-const FLOOD_PART = 65_536;
-const LEAST_PART = 2048;
+/** The kernel sends a part at once, then the balancer's counter is read; as few parts as may be, for it rests in between. */
+const FIRST_PART = 16_384;
+const PART_S = 0.5;
+/** Of what is sent, the least that a balancer is expected to take. */
+const LEAST_SHARE = 0.05;
 
 export const BEGINNING: Setup = { backends: THREE, idleTimeoutMs: 60_000 };
 
@@ -91,9 +93,13 @@ async function flood(actor: Actor, stage: Stage, { syns, seconds }: FloodPlan): 
   const { subject } = actor;
   const before = (await subject.counts()).syns;
   const deadline = performance.now() + seconds * 1000;
-  for (let taken = 0; taken < syns && performance.now() < deadline; taken = (await subject.counts()).syns - before) {
-    const packets = Math.min(Math.max(syns - taken, LEAST_PART), FLOOD_PART);
-    await stage.send(actor, { kind: 'spoofed', flows: SPOOFED_SOURCES, packets });
+  let taken = 0;
+  for (let packets = FIRST_PART; taken < syns && performance.now() < deadline; ) {
+    const sending = await stage.send(actor, { kind: 'spoofed', flows: SPOOFED_SOURCES, packets });
+    const nowTaken = (await subject.counts()).syns - before;
+    const wanted = (syns - nowTaken) / Math.max((nowTaken - taken) / packets, LEAST_SHARE);
+    packets = Math.ceil(Math.max(FIRST_PART, Math.min(wanted, (packets / sending) * PART_S)));
+    taken = nowTaken;
   }
 }
 

@@ -66,28 +66,26 @@ export function presentState(result: StateResult): CaseResult {
       },
       {
         title: 'Throughput, and memory after the flood',
-        head: ['', ...ALL.map((key) => NAMES[key])],
-        rows: [
-          [
-            `Mpps, 64 bytes, ${plan.throughput.flows.toLocaleString('en')} flows`,
-            ...perSubject((key) => (mpps === undefined ? null : figure(mpps[keys.indexOf(key)], 3))),
-          ],
-          ['MiB of its table', ...perSubject((key) => flooded(key, ({ memory }) => mib(memory.table)))],
-          [
-            'MiB resident',
-            ...perSubject((key) =>
-              flooded(key, ({ memory }) => (memory.resident === undefined ? 'in the kernel' : mib(memory.resident))),
-            ),
-          ],
+        head: [
+          'balancer',
+          `Mpps, 64 bytes, ${plan.throughput.flows.toLocaleString('en')} flows`,
+          'MiB of its table',
+          'MiB resident',
         ],
+        rows: keys.map((key, i) => [
+          NAMES[key],
+          mpps === undefined ? null : figure(mpps[i], 3),
+          flooded(key, ({ memory }) => mib(memory.table)),
+          flooded(key, ({ memory }) => (memory.resident === undefined ? 'in the kernel' : mib(memory.resident))),
+        ]),
       },
     ],
     charts: [
       {
         name: 'stateful-stateless',
-        title: `Connections lost, in percent of ${connectionsText(result)}`,
+        title: `Connections lost when something happens to the balancer: percent of ${connectionsText(result)}`,
         kind: 'bars',
-        unit: '% of the open connections that got no answer when they were used again',
+        unit: '% of open connections that got no answer when they were used again',
         categoryName: '',
         categories: events.map(({ name }) => name),
         series: keys.map((key) => ({
@@ -125,7 +123,7 @@ function mib(bytes: number): string {
 
 function connectionsText({ plan }: StateResult): string {
   const [some, flooded] = [plan.connections, plan.flood.connections].map((number) => number.toLocaleString('en'));
-  return some === flooded ? `${some} for each event` : `${some} for each event (flood: ${flooded})`;
+  return some === flooded ? some : `${some} (flood: ${flooded})`;
 }
 
 function targetsOf(

@@ -20,7 +20,7 @@ const PLAN = {
   connections: CONNECTIONS,
   flood: { connections: CONNECTIONS, syns: SYNS, seconds: 20 },
   capacity: CAPACITY,
-  throughput: { flows: FLOWS, packets: 20_000, atMost: 1 },
+  throughput: { flows: FLOWS, packets: 20_000, atMost: 1, seconds: 1 },
 };
 
 function nothingLeft(): void {
