@@ -6,6 +6,7 @@ import { decisionCost } from './cases/decision-cost.ts';
 import { forwarding } from './cases/forwarding.ts';
 import { lookupTable } from './cases/lookup-table.ts';
 import { pause } from './cases/pause.ts';
+import { statefulStateless } from './cases/stateful-stateless.ts';
 import { workers } from './cases/workers.ts';
 
 export const CASES: readonly BenchCase[] = [
@@ -14,6 +15,7 @@ export const CASES: readonly BenchCase[] = [
   lookupTable,
   connectionTable,
   pause,
-  changeUnderLoad,
   workers,
+  changeUnderLoad,
+  statefulStateless,
 ];

@@ -10,7 +10,7 @@ const nftables = {
   name: 'nftables',
   command: 'nft',
   services: ['nftables'],
-  without: 'forwarding is not compared with nftables DNAT',
+  without: 'forwarding and stateful-stateless are not compared with nftables',
 };
 
 void Promise.all([import('./steps.mjs'), import('./setup.mjs')]).then(([{ handOver, main }, { setUp }]) =>
