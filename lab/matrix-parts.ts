@@ -2,7 +2,6 @@
  * What a row of the matrix is made of: its network, the servers with one port and one idle timeout for each cell, and
  * what stands between them and the client. lab/matrix-run.ts puts it together.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { type Site, startBackend, type WebServer, waitForListener } from './backends.ts';
 import { balancerReady, METRICS_ADDRESS, startBalancer } from './balancer.ts';
@@ -14,9 +13,9 @@ import { startNat, withNatHost } from './matrix-nat.ts';
 import { freshPortOf, portOf } from './matrix-plan.ts';
 import type { Between, MatrixRow } from './matrix-rows.ts';
 import type { Network } from './network.ts';
+import { writeNginx } from './nginx.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
-import { findProgram } from './programs.ts';
-import { nginxProxyConfiguration, type ProxySite } from './proxies.ts';
+import { nginxProxySettings, type ProxySite } from './proxies.ts';
 import { backendAddress, backendNames, CLIENT_ADDRESS, LONG_CABLE, sharedLan, type Topology, VIP } from './topology.ts';
 
 /** Where a row is run. */
@@ -139,7 +138,6 @@ function hushlbConfiguration(between: Extract<Between, { kind: 'hushlb' }>, back
 async function startProxy(stage: RowStage, { toServers }: Extract<Between, { kind: 'nginx' }>): Promise<void> {
   const { network, backends, signal, started, onUnexpectedEnd } = stage;
   const directory = `${stage.directory}/proxy`;
-  mkdirSync(directory);
   const sites = ORDERINGS.flatMap((ordering, cell): ProxySite[] => {
     const { balancer, server } = timeoutsOf(ordering);
     const site = {
@@ -149,11 +147,9 @@ async function startProxy(stage: RowStage, { toServers }: Extract<Between, { kin
     };
     return [portOf(cell), freshPortOf(cell)].map((port) => ({ ...site, port }));
   });
-  const file = `${directory}/nginx.conf`;
-  writeFileSync(file, nginxProxyConfiguration(backends, sites, directory));
   const name = 'nginx on the balancer';
   const namespace = network.namespace(BALANCER);
-  const command = [findProgram('nginx') ?? 'nginx', '-p', directory, '-c', file, '-e', 'stderr'];
+  const command = writeNginx(nginxProxySettings(backends, sites, directory));
   started(startProcess({ name, namespace, command, onUnexpectedEnd }));
   for (const { port } of sites) await waitForListener(namespace, port, name, signal);
 }
