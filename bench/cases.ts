@@ -5,6 +5,15 @@ import { decisionCost } from './cases/decision-cost.ts';
 import { forwarding } from './cases/forwarding.ts';
 import { lookupTable } from './cases/lookup-table.ts';
 import { pause } from './cases/pause.ts';
+import { realTcp } from './cases/real-tcp.ts';
 import { workers } from './cases/workers.ts';
 
-export const CASES: readonly BenchCase[] = [decisionCost, forwarding, lookupTable, connectionTable, pause, workers];
+export const CASES: readonly BenchCase[] = [
+  decisionCost,
+  forwarding,
+  realTcp,
+  lookupTable,
+  connectionTable,
+  pause,
+  workers,
+];
