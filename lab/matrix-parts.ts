@@ -2,7 +2,6 @@
  * What a row of the matrix is made of: its network, the servers with one port and one idle timeout for each cell, and
  * what stands between them and the client. lab/matrix-run.ts puts it together.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { type Site, startBackend, type WebServer, waitForListener } from './backends.ts';
 import { balancerReady, servicesConfiguration, startBalancer } from './balancer.ts';
 import { atHost, atRouter, type CapturePoint } from './captures.ts';
@@ -13,9 +12,9 @@ import { startNat, withNatHost } from './matrix-nat.ts';
 import { freshPortOf, portOf } from './matrix-plan.ts';
 import type { Between, MatrixRow } from './matrix-rows.ts';
 import type { Network } from './network.ts';
+import { writeNginx } from './nginx.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
-import { findProgram } from './programs.ts';
-import { nginxProxyConfiguration, type ProxySite } from './proxies.ts';
+import { nginxProxySettings, type ProxySite } from './proxies.ts';
 import { backendNames, CLIENT_ADDRESS, LONG_CABLE, sharedLan, type Topology } from './topology.ts';
 
 /** Where a row is run. */
@@ -126,7 +125,6 @@ async function startHushlb(stage: RowStage, between: Extract<Between, { kind: 'h
 async function startProxy(stage: RowStage, { toServers }: Extract<Between, { kind: 'nginx' }>): Promise<void> {
   const { network, backends, signal, started, onUnexpectedEnd } = stage;
   const directory = `${stage.directory}/proxy`;
-  mkdirSync(directory);
   const sites = ORDERINGS.flatMap((ordering, cell): ProxySite[] => {
     const { balancer, server } = timeoutsOf(ordering);
     const site = {
@@ -136,11 +134,9 @@ async function startProxy(stage: RowStage, { toServers }: Extract<Between, { kin
     };
     return [portOf(cell), freshPortOf(cell)].map((port) => ({ ...site, port }));
   });
-  const file = `${directory}/nginx.conf`;
-  writeFileSync(file, nginxProxyConfiguration(backends, sites, directory));
   const name = 'nginx on the balancer';
   const namespace = network.namespace(BALANCER);
-  const command = [findProgram('nginx') ?? 'nginx', '-p', directory, '-c', file, '-e', 'stderr'];
+  const command = writeNginx(nginxProxySettings(backends, sites, directory));
   started(startProcess({ name, namespace, command, onUnexpectedEnd }));
   for (const { port } of sites) await waitForListener(namespace, port, name, signal);
 }
