@@ -6,14 +6,18 @@ import { decisionCost } from './cases/decision-cost.ts';
 import { forwarding } from './cases/forwarding.ts';
 import { lookupTable } from './cases/lookup-table.ts';
 import { pause } from './cases/pause.ts';
+import { realTcp } from './cases/real-tcp.ts';
+import { statefulStateless } from './cases/stateful-stateless.ts';
 import { workers } from './cases/workers.ts';
 
 export const CASES: readonly BenchCase[] = [
   decisionCost,
   forwarding,
+  realTcp,
+  statefulStateless,
   lookupTable,
   connectionTable,
   pause,
-  changeUnderLoad,
   workers,
+  changeUnderLoad,
 ];

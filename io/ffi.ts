@@ -26,6 +26,7 @@ const errnoFunctions = {
   poll: libc.func('int poll(void *fds, unsigned long count, int timeout)'),
   ioctl: libc.func('ioctl', 'int', ['int', 'unsigned long', 'void *']),
   setns: libc.func('int setns(int fd, int type)'),
+  sched_setaffinity: libc.func('int sched_setaffinity(int thread, size_t length, void *mask)'),
   eventfd: libc.func('int eventfd(unsigned int value, int flags)'),
   read: libc.func('long read(int fd, void *data, size_t length)'),
   close: libc.func('int close(int fd)'),
@@ -95,14 +96,20 @@ export function mapAnonymous(length: number): Mapping {
 }
 
 const HUGE_PAGE = 2 * 1024 * 1024;
+const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
+
+export interface HugeMapping extends Mapping {
+  /** Gives the memory back and keeps the addresses: whoever still looks there finds zeros. */
+  discard(): void;
+}
 
 /**
  * Zeroed memory for what is looked into at random, on huge pages where the kernel grants them (its transparent_hugepage
  * setting is `madvise` or `always`): a miss in the TLB costs as much as one in the cache. All of it is touched here, because
  * the kernel clears a huge page for up to milliseconds when it is touched first.
  */
-export function mapHuge(length: number): Mapping {
+export function mapHuge(length: number): HugeMapping {
   const whole = Math.ceil(length / HUGE_PAGE) * HUGE_PAGE;
   const reserved = whole + HUGE_PAGE;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -114,7 +121,12 @@ export function mapHuge(length: number): Mapping {
   errnoFunctions.madvise(address, whole, MADV_HUGEPAGE);
   const buffer = koffi.view(address, length);
   new Uint8Array(buffer).fill(0);
-  return { address, buffer, unmap: () => void errnoFunctions.munmap(start, reserved) };
+  return {
+    address,
+    buffer,
+    discard: () => void errnoFunctions.madvise(address, whole, MADV_DONTNEED),
+    unmap: () => void errnoFunctions.munmap(start, reserved),
+  };
 }
 
 /** A ring that the kernel shares through a descriptor. */
@@ -167,6 +179,11 @@ export function ioctl(fd: number, request: number, argument: Uint8Array | bigint
 /** Moves the calling thread into the namespace behind `fd` (of CLONE_NEWNET, CLONE_NEWNS … kind `type`). */
 export function setNamespace(fd: number, type: number): void {
   checked('setns', errnoFunctions.setns(fd, type));
+}
+
+/** Keeps the calling thread to the CPUs whose bits are set, the lowest first. */
+export function setThreadAffinity(mask: Uint8Array): void {
+  checked('sched_setaffinity', errnoFunctions.sched_setaffinity(0, mask.byteLength, mask));
 }
 
 export function closeDescriptor(fd: number): void {

@@ -15,6 +15,8 @@ export interface HintSources {
   /** Asked at every look. */
   layout(): CounterLayout;
   readonly counters: readonly Float64Array[];
+  /** The interface has more receive queues than it had when the workers were started. */
+  hasNewQueues(): boolean;
   readonly logger: Logger;
 }
 
@@ -22,14 +24,26 @@ export function watchForHints(sources: HintSources): { close(): void } {
   const said = new Set<string>();
   const timer = setInterval(() => {
     for (const [key, message] of hints(sources)) {
-      if (!said.has(key)) sources.logger.warn({ service: key.split('/')[0] }, message);
+      const [service] = key.split('/');
+      if (!said.has(key)) sources.logger.warn(service === '' ? {} : { service }, message);
       said.add(key);
     }
   }, LOOK_EVERY_MS).unref();
   return { close: () => clearInterval(timer) };
 }
 
-function* hints({ layout: layoutNow, counters }: HintSources): Generator<readonly [key: string, message: string]> {
+/** A key is the service's name, or nothing, and what the hint is about. */
+function* hints({
+  layout: layoutNow,
+  counters,
+  hasNewQueues,
+}: HintSources): Generator<readonly [key: string, message: string]> {
+  if (hasNewQueues()) {
+    yield [
+      '/queues',
+      'the interface has got more receive queues (ethtool -L), and no worker serves the new ones, their packets go to the kernel: restart hushlb',
+    ];
+  }
   const layout = layoutNow();
   for (const [i, { name }] of layout.services.entries()) {
     const ofService = (slot: number) => sumSlots(counters, layout.serviceBase[i] + slot);

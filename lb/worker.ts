@@ -1,29 +1,30 @@
 /**
- * A worker thread: one receive queue, one AF_XDP socket, one forwarder, one plain loop. It waits for frames, walks them,
- * sends them, and between batches takes over a new state and sweeps its tables. Started by lb/workers.ts.
+ * A worker thread: one receive queue or several, a socket for each, one forwarder, one plain loop. It waits for frames, walks
+ * them, sends them, and between batches takes over a new state and sweeps its tables. Started by lb/workers.ts.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Allocate } from '../conntrack/table.ts';
-import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
+import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../io/af-xdp-device.ts';
+import { onlineCpus, pinThread } from '../io/affinity.ts';
 import { createClock, elapsed } from '../io/clock.ts';
-import { mapHuge } from '../io/ffi.ts';
+import { type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
+import { HushlbError } from './errors.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { decodeState, type StateMessage } from './state-message.ts';
 
 export interface WorkerInput {
-  readonly interfaceIndex: number;
-  readonly queue: number;
-  readonly socketMapFd: number;
-  readonly wakeFd: number;
+  readonly device: AfXdpOptions;
+  /** Where the thread stays; null: wherever the kernel likes. */
+  readonly cpu: number | null;
   readonly control: Control;
   /** This worker's counter slots (metrics/counters.ts), on shared memory. */
   readonly counters: Float64Array;
-  /** This worker's row of device counters (`DEVICE_COUNTERS`), on shared memory. */
-  readonly deviceCounters: Float64Array;
+  /** A row of device counters (`DEVICE_COUNTERS`) for each of its queues, on shared memory. */
+  readonly deviceCounters: readonly Float64Array[];
   readonly state: ForwardingState;
 }
 
@@ -40,14 +41,17 @@ const RECEIVE_TIMEOUT_MS = 100;
 /** Pause between two sweeps under load. */
 const TICK_MS = 20;
 
-function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput): void {
+function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput, mapped: Set<HugeMapping>): void {
   const walk = createWalk(forwarder);
   const clock = createClock();
   let ticked = clock.milliseconds();
   while (!stopRequested(input.control)) {
     const count = device.receive(RECEIVE_TIMEOUT_MS);
     const now = clock.milliseconds();
-    if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder, input.control);
+    if (announcedGeneration(input.control) !== forwarder.state.generation) {
+      takeOver(forwarder, input.control);
+      giveBackUnused(mapped, forwarder);
+    }
     if (count > 0) {
       walk(now);
       device.send();
@@ -75,12 +79,27 @@ function takeOver(forwarder: Forwarder, control: Control): void {
   acknowledgeGeneration(control, state.generation);
 }
 
-function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
-  const statistics = device.statistics();
-  row[0] = statistics.rxDropped;
-  row[1] = statistics.rxRingFull;
-  row[2] = statistics.fillRingEmpty;
-  row[3] = device.txDropped;
+function publishDeviceCounters({ queues }: AfXdpDevice, rows: readonly Float64Array[]): void {
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i];
+    const statistics = queues[i].statistics();
+    row[0] = statistics.rxDropped;
+    row[1] = statistics.rxRingFull;
+    row[2] = statistics.fillRingEmpty;
+    row[3] = queues[i].txDropped;
+  }
+}
+
+function stayOn(cpu: number): void {
+  try {
+    pinThread(cpu);
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    throw new HushlbError(
+      'CPU_UNAVAILABLE',
+      `cpus: CPU ${cpu} does not exist, or this process may not use it; online are ${onlineCpus()}`,
+    );
+  }
 }
 
 /**
@@ -90,26 +109,41 @@ function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
 const CAPACITY_WITH_RESETS = 2.5;
 
-/**
- * For the tables of the start. Never unmapped, not even for a service that a reload removes: nobody could tell whether V8
- * still has a view of it. A thousand services with room to spare use ordinary memory.
- */
-function tableMemory({ services }: ForwardingState): Allocate | undefined {
+/** For the tables of the start, noted in `mapped`. A thousand services with room to spare use ordinary memory. */
+function tableMemory({ services }: ForwardingState, mapped: Set<HugeMapping>): Allocate | undefined {
   const capacity = services.reduce(
     (sum, { conntrack, resetsOnExpiry }) =>
       sum + (conntrack?.capacity ?? 0) * (resetsOnExpiry ? CAPACITY_WITH_RESETS : 1),
     0,
   );
-  return capacity <= RESIDENT_CAPACITY ? (bytes) => mapHuge(bytes).buffer : undefined;
+  if (capacity > RESIDENT_CAPACITY) return undefined;
+  return (bytes) => {
+    const mapping = mapHuge(bytes);
+    mapped.add(mapping);
+    return mapping.buffer;
+  };
+}
+
+/** Of services that a reload has removed. Never unmapped: nobody could tell whether V8 still has a view of it. */
+function giveBackUnused(mapped: Set<HugeMapping>, { tables, expiryRows }: Forwarder): void {
+  const inUse = new Set([...tables.map((table) => table?.words.buffer), ...expiryRows.map((rows) => rows?.buffer)]);
+  for (const mapping of mapped) {
+    if (inUse.has(mapping.buffer)) continue;
+    mapping.discard();
+    mapped.delete(mapping);
+  }
 }
 
 function main(input: WorkerInput, post: (message: WorkerMessage) => void): void {
   let device: AfXdpDevice | undefined;
   try {
-    device = createAfXdpDevice(input);
-    const forwarder = createForwarder(device, input.counters, input.state, tableMemory(input.state));
+    // Before anything is allocated: memory comes from the node of the CPU that touches it first.
+    if (input.cpu !== null) stayOn(input.cpu);
+    device = createAfXdpDevice(input.device);
+    const mapped = new Set<HugeMapping>();
+    const forwarder = createForwarder(device, input.counters, input.state, tableMemory(input.state, mapped));
     post({ kind: 'ready', zeroCopy: device.zeroCopy });
-    runLoop(device, forwarder, input);
+    runLoop(device, forwarder, input, mapped);
     post({ kind: 'stopped' });
   } catch (error) {
     const { message, code } = error as Error & { code?: string };

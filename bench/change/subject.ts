@@ -17,6 +17,7 @@ import { backendAddresses } from '../../lb/reachability.ts';
 import { reload } from '../../lb/reload.ts';
 import { publishNext, type Running, steer } from '../../lb/running.ts';
 import { DEVICE_COUNTERS } from '../../lb/worker.ts';
+import { planWorkers } from '../../lb/worker-plan.ts';
 import { startWorkers, type Workers } from '../../lb/workers.ts';
 import { allocateCounters } from '../../metrics/counters.ts';
 import { changingConfigs } from './configurations.ts';
@@ -63,7 +64,9 @@ async function putUp(): Promise<Running> {
   const state = buildForwardingState({ prepared, ownMac, hopOf: hops.hopOf, generation: 1 });
   const { socketMapFd, programFd } = steering;
   const rows = { counters, deviceCounters: [deviceCounters] };
-  const workers = await startWorkers({ interfaceIndex: link.index, socketMapFd, ...rows, state });
+  const plan = planWorkers(1, configs[0]);
+  const { afXdp } = configs[0];
+  const workers = await startWorkers({ interfaceIndex: link.index, socketMapFd, plan, afXdp, ...rows, state });
   attachXdp({ programFd, interfaceIndex: link.index, mode: 'native' });
   const parts: Running = { prepared, state, ownMac, hops, steering, workers: timed(workers), counters };
   publishNext(parts);

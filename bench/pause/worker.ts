@@ -58,7 +58,7 @@ function run(device: AfXdpDevice, input: PauseInput): Gaps {
     }
     if (elapsed(ticked, now) >= TICK_MS) {
       sweepTables(forwarder, now, elapsed(ticked, now));
-      device.statistics();
+      device.queues[0].statistics();
       recorder.tick();
       if (elapsed(began, now) < input.warmUpMs) recorder.restart();
       ticked = now;
@@ -74,7 +74,7 @@ if (parentPort !== null) {
     for (const { startTime } of list.getEntries()) collected.push(startTime);
   });
   observer.observe({ entryTypes: ['gc'] });
-  const device = createAfXdpDevice({ ...input, queue: 0 });
+  const device = createAfXdpDevice({ ...input, queues: [0] });
   parentPort.postMessage('ready');
   const startedAt = performance.now() + input.warmUpMs;
   const end = startedAt + input.measureMs;

@@ -104,7 +104,7 @@ suite('xdp', { skip: needsRoot }, () => {
         child.kill('SIGKILL');
       }
       assert.equal((await once(child, 'exit'))[1], 'SIGKILL');
-      await until('the program to be detached', () => attachedMode() === undefined, 2000);
+      await until('the program to be detached', () => attachedMode() === undefined);
     }
   });
 });
@@ -121,7 +121,7 @@ function startAttached(namespace: string): ChildProcess {
       const interfaceIndex = requireLink('left').index;
       const { programFd, socketMapFd } = createSteering({ queueCount: 1 });
       const { mode } = attachXdp({ programFd, interfaceIndex, mode: 'auto' });
-      const device = createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd });
+      const device = createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd });
       console.log(mode, device.mode);
     });
     setInterval(() => {}, 1000);`;
