@@ -1,6 +1,7 @@
 /** What case `real-tcp` has measured, as tables, charts and targets. */
 import type { CaseResult, Cell, Figure, ResultTable, Target } from '../case.ts';
 import { figure, ratios, spread } from '../rounds.ts';
+import { numberText } from '../show.ts';
 import { LARGE_BYTES, type Subject, type SubjectKey } from './subjects.ts';
 import type { WrkReport } from './wrk.ts';
 
@@ -110,7 +111,7 @@ export function present(
       atLeast('new connections over HAProxy', 1, 'haproxy', 'connections'),
       atLeast('new connections over nginx stream', 1, 'nginx', 'connections'),
     ],
-    notes: [...missing, ...failures(measured, subjects), ...whoIsAhead(others, ratio), ...READING],
+    notes: [...missing, ...failures(measured, subjects), ...whoIsAhead(others, ratio), ...limits(ratio), ...READING],
   };
 }
 
@@ -122,8 +123,11 @@ const READING: readonly string[] = [
   'Offloads are as the kernel has them, for all subjects; the client alone sends segments whole, as a wire would carry them: AF_XDP ' +
     'needs that.',
   'The load is closed: a connection waits for its answer before it asks again, so who answers faster is asked more. Latency is that of ' +
-    'full cores, and its far percentiles are the scheduler’s.',
+    'full cores, and its far percentiles are the scheduler’s. They are as wrk tells them: it adds the requests that a waiting ' +
+    'connection would have sent meanwhile, and of a faster subject it adds more.',
 ];
+
+const LIST = new Intl.ListFormat('en-GB');
 
 type RatioOf = (over: SubjectKey, under: SubjectKey, load: LoadName) => number[] | undefined;
 
@@ -131,9 +135,18 @@ type RatioOf = (over: SubjectKey, under: SubjectKey, load: LoadName) => number[]
 function whoIsAhead(others: readonly Subject[], ratio: RatioOf): string[] {
   const ahead = others.flatMap(({ key, name }) => {
     const loads = LOAD_NAMES.filter((load) => spread(ratio('hushlb', key, load) ?? [1]).median < 1);
-    return loads.length === 0 ? [] : [`${name} in ${loads.map((load) => COUNTED[load]).join(' and ')}`];
+    return loads.length === 0 ? [] : [`${name} in ${LIST.format(loads.map((load) => COUNTED[load]))}`];
   });
   return ahead.length === 0 ? [] : [`Ahead of hushlb here: ${ahead.join('; ')}.`];
+}
+
+/** What no balancer could be better than. */
+function limits(ratio: RatioOf): string[] {
+  const values = ratio('straight', 'haproxy', 'requests');
+  if (values === undefined) return [];
+  return [
+    `Straight has ${numberText(spread(values).median, 2)} times the requests of HAProxy: no balancer could have more.`,
+  ];
 }
 
 type ValuesOf = (key: SubjectKey, load: LoadName, value?: Value) => number[] | undefined;

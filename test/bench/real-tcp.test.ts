@@ -173,6 +173,7 @@ describe('what is told of it', () => {
     assert.equal(reached(/^requests over nftables/), false);
     assert.equal(notes[0], 'nft is missing');
     assert.ok(notes.includes('Ahead of hushlb here: straight in requests and connections.'), notes.join('\n'));
+    assert.ok(notes.includes('Straight has 2.67 times the requests of HAProxy: no balancer could have more.'));
   });
 
   test('failed requests are told of', () => {
