@@ -162,7 +162,7 @@ describe('what is told of it', () => {
     const medians = (row: readonly unknown[]): unknown[] =>
       row.map((cell) => (typeof cell === 'object' && cell !== null ? (cell as { median: number }).median : cell));
     assert.deepEqual(medians(rates!.rows[1]!), ['hushlb', 75, 75, 500]);
-    assert.deepEqual(medians(compared!.rows[1]!), ['haproxy', 2, 2, 1, 0.5]);
+    assert.deepEqual(medians(compared!.rows[1]!), ['haproxy', 2, 2, 1]);
     assert.deepEqual(medians(latencies!.rows[1]!), ['hushlb', 0.1, 1, 3]);
     assert.deepEqual(charts[0]!.series[0]!.values, [100, 75, 37.5]);
     const reached = (what: RegExp): boolean => isReached(targets.find((each) => what.test(each.what))!);
@@ -173,6 +173,7 @@ describe('what is told of it', () => {
     assert.equal(reached(/^requests over nftables/), false);
     assert.equal(notes[0], 'nft is missing');
     assert.ok(notes.includes('Ahead of hushlb here: straight in requests and connections.'), notes.join('\n'));
+    assert.ok(notes.includes('Straight has 2.67 times the requests of HAProxy: no balancer could have more.'));
   });
 
   test('failed requests are told of', () => {
