@@ -34,7 +34,7 @@ const FULL: StatePlan = {
 };
 const QUICK: StatePlan = {
   connections: 100,
-  flood: { connections: 200, syns: 100_000, seconds: 1 },
+  flood: { connections: 100, syns: 100_000, seconds: 1 },
   capacity: 25_000,
   throughput: { flows: 4096, packets: 200_000, atMost: 3, seconds: 1.5 },
 };
