@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { measureState, type StateResult } from '../../bench/cases/stateful-stateless.ts';
 import { BEGINNING, type EventKey, type Outcome, tally } from '../../bench/state/events.ts';
 import { countsIn } from '../../bench/state/hushlb.ts';
+import { measureState, type StateResult } from '../../bench/state/measure.ts';
 import { presentState } from '../../bench/state/present.ts';
 import { findKeys, openStage } from '../../bench/state/stage.ts';
 import type { SubjectKey } from '../../bench/state/subject.ts';
