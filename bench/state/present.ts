@@ -130,14 +130,17 @@ function targetsOf(
   { events, plan, leftOut }: StateResult,
   of: (event: EventKey, subject: SubjectKey) => Outcome | undefined,
 ): Target[] {
-  const lost = ({ key, name }: StateEvent): Target => ({
-    what: `stateless, ${name}: connections lost`,
-    bound: 'at most',
-    limit: 0,
-    unit: '',
-    digits: 0,
-    measured: of(key, 'stateless')?.lost,
-  });
+  const lost = ({ key, name }: StateEvent): Target => {
+    const outcome = of(key, 'stateless');
+    return {
+      what: `stateless, ${name}: connections lost`,
+      bound: 'at most',
+      limit: 0,
+      unit: '',
+      digits: 0,
+      measured: outcome?.connections === 0 ? undefined : outcome?.lost,
+    };
+  };
   const survivors = of('flood', 'stateless');
   const whole = plan.flood.connections === SURVIVORS && (survivors?.counts.syns ?? 0) >= FLOOD_OF_TARGET;
   return [
