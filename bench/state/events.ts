@@ -24,8 +24,8 @@ export interface StateEvent {
 export interface FloodPlan {
   /** Spoofed SYNs that the balancer is to take in; what is lost before it is not counted. */
   readonly syns: number;
-  /** It ends earlier where that takes longer. */
-  readonly seconds: number;
+  /** It ends earlier where that takes longer; asked when a flood begins. */
+  seconds(): number;
 }
 
 const THREE = ['b1', 'b2', 'b3'];
@@ -92,7 +92,7 @@ export function eventsWith({ syns, seconds }: FloodPlan): readonly StateEvent[] 
 async function flood(actor: Actor, stage: Stage, { syns, seconds }: FloodPlan): Promise<void> {
   const { subject } = actor;
   const before = (await subject.counts()).syns;
-  const deadline = performance.now() + seconds * 1000;
+  const deadline = performance.now() + seconds() * 1000;
   let taken = 0;
   for (let packets = FIRST_PART; taken < syns && performance.now() < deadline; ) {
     const sending = await stage.send(actor, { kind: 'spoofed', flows: SPOOFED_SOURCES, packets });

@@ -1,8 +1,8 @@
 /** Tables, chart and targets of case `stateful-stateless`, from what it measured. */
 import type { CaseResult, Cell, Target } from '../case.ts';
-import type { StateResult } from '../cases/stateful-stateless.ts';
 import { figure } from '../rounds.ts';
 import type { EventKey, Outcome, StateEvent } from './events.ts';
+import type { StateResult } from './measure.ts';
 import type { SubjectKey } from './subject.ts';
 
 const ALL: readonly SubjectKey[] = ['stateless', 'no-table', 'stateful', 'nat'];
@@ -130,14 +130,17 @@ function targetsOf(
   { events, plan, leftOut }: StateResult,
   of: (event: EventKey, subject: SubjectKey) => Outcome | undefined,
 ): Target[] {
-  const lost = ({ key, name }: StateEvent): Target => ({
-    what: `stateless, ${name}: connections lost`,
-    bound: 'at most',
-    limit: 0,
-    unit: '',
-    digits: 0,
-    measured: of(key, 'stateless')?.lost,
-  });
+  const lost = ({ key, name }: StateEvent): Target => {
+    const outcome = of(key, 'stateless');
+    return {
+      what: `stateless, ${name}: connections lost`,
+      bound: 'at most',
+      limit: 0,
+      unit: '',
+      digits: 0,
+      measured: outcome?.connections === 0 ? undefined : outcome?.lost,
+    };
+  };
   const survivors = of('flood', 'stateless');
   const whole = plan.flood.connections === SURVIVORS && (survivors?.counts.syns ?? 0) >= FLOOD_OF_TARGET;
   return [
@@ -161,8 +164,8 @@ function notesOf({ keys, leftOut, plan, natCapacity, mpps, outcomes }: StateResu
     ...(leftOut.length > 0 ? [`Time was short; left out: ${leftOut.map(({ name }) => name).join(', ')}.`] : []),
     ...(mpps === undefined ? ['Time was short; throughput was left out.'] : []),
     ...short.map(
-      ({ subject, counts }) =>
-        `${NAMES[subject]} took in ${counts.syns.toLocaleString('en')} SYNs in ${plan.flood.seconds} s; the flood was ended there.`,
+      ({ subject, counts, seconds }) =>
+        `${NAMES[subject]} took in ${counts.syns.toLocaleString('en')} SYNs in ${seconds.toFixed(1)} s; there the flood was ended.`,
     ),
     'Stateful is `mode: stateful`: only a SYN opens an entry, any other packet of an unknown connection is answered with RST. ' +
       'Failed over: the balancer is killed, and the route to the VIP leads to a second one, which has seen none of the ' +
