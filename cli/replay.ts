@@ -116,6 +116,8 @@ async function runReplay(given: ReplayArguments): Promise<void> {
   if (output !== undefined) refuseReplacing(output, [input, expect]);
   const { config } = readConfigFile(file);
 
+  // Reading a pipe waits, and meanwhile nobody would hear a signal: there it ends the process as it always does.
+  const stopped = isFile(input) ? listenForStop() : () => undefined;
   const sources: FileSource[] = [];
   let written: OutputFile | undefined;
   try {
@@ -138,7 +140,7 @@ async function runReplay(given: ReplayArguments): Promise<void> {
         if (isSent || all) about(output, () => written?.write(packet));
       },
     });
-    await takeAll(packetsOf(source, given.interface), isFile(input), replay.take);
+    await takeAll(packetsOf(source, given.interface), stopped, replay.take);
     const facts = replay.finish();
     const expected = expectation?.finish();
     about(output, () => written?.finish());
@@ -190,22 +192,30 @@ function refuseReplacing(output: string, captures: readonly (string | undefined)
   }
 }
 
+/** Hears SIGTERM and SIGINT from now on; says which came. */
+function listenForStop(): () => NodeJS.Signals | undefined {
+  let heard: NodeJS.Signals | undefined;
+  void stopSignal().then((signal) => {
+    heard = signal;
+  });
+  return () => heard;
+}
+
 /** After so many packets signals are looked for. */
 const PACKETS_A_TURN = 4096;
 
-/** A signal ends it in between. Not for a pipe: reading one waits, and nobody would hear the signal. */
 async function takeAll(
   packets: Iterable<ReadPacket>,
-  hearsSignals: boolean,
+  stopped: () => NodeJS.Signals | undefined,
   take: (packet: ReadPacket) => void,
 ): Promise<void> {
-  let stopped: string | undefined;
-  if (hearsSignals) void stopSignal().then((signal) => (stopped = signal));
   let count = 0;
   for (const packet of packets) {
     take(packet);
-    if (++count % PACKETS_A_TURN === 0) await setImmediate();
-    if (stopped !== undefined) throw new HushlbError('REPLAY_STOPPED', `stopped by ${stopped} after ${count} packets`);
+    if (++count % PACKETS_A_TURN > 0) continue;
+    await setImmediate();
+    const signal = stopped();
+    if (signal !== undefined) throw new HushlbError('REPLAY_STOPPED', `stopped by ${signal} after ${count} packets`);
   }
 }
 
