@@ -133,10 +133,10 @@ function targetsOf(
   const lost = ({ key, name }: StateEvent): Target => {
     const outcome = of(key, 'stateless');
     return {
-      what: `stateless, ${name}: connections lost`,
+      what: `stateless, ${name}`,
       bound: 'at most',
       limit: 0,
-      unit: '',
+      unit: 'lost',
       digits: 0,
       measured: outcome?.connections === 0 ? undefined : outcome?.lost,
     };
@@ -146,10 +146,10 @@ function targetsOf(
   return [
     ...[...events, ...leftOut].filter(({ key }) => key !== 'flood').map(lost),
     {
-      what: 'stateless, flood of 1M SYNs: survivors of 1,000',
+      what: 'stateless, flood of 1M SYNs, 1,000 open',
       bound: 'at least',
       limit: SURVIVORS,
-      unit: '',
+      unit: 'kept',
       digits: 0,
       measured: whole && survivors !== undefined ? survivors.connections - survivors.lost : undefined,
       ...(whole ? {} : { why: 'the flood was shorter, see its table' }),

@@ -99,8 +99,11 @@ describe('stateful-stateless on the wire', { skip: needsRoot }, () => {
     for (const subject of keys) assert.ok(of('flood', subject).counts.syns >= SYNS, subject);
     for (const subject of ['stateless', 'stateful'] as const) {
       const { counts, memory } = of('flood', subject);
-      assert.equal(counts.entries, CAPACITY, subject);
-      assert.ok(counts.evicted + counts.refused >= SYNS - CAPACITY, subject);
+      // Connections of the events before are closed: their entries idle out at any moment.
+      const closing = 6 * CONNECTIONS;
+      assert.ok(counts.entries <= CAPACITY && counts.entries >= CAPACITY - closing, `${subject}: ${counts.entries}`);
+      const { evicted, refused } = counts;
+      assert.ok(evicted + refused >= SYNS - CAPACITY - closing, `${subject}: ${evicted}, ${refused}`);
       assert.equal(memory.table, 32 * CAPACITY);
       assert.ok((memory.resident ?? 0) > memory.table);
     }
