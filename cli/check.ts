@@ -53,7 +53,23 @@ function writeJson(value: unknown): void {
 
 function summary(config: Config): string[] {
   const metrics = config.metrics === null ? 'no metrics' : `metrics on port ${config.metrics.listen.port}`;
-  return [`${config.interface}, ${config.mode}, ${metrics}`, ...config.services.map(serviceSummary)];
+  return [
+    `${config.interface}, ${config.mode}, ${metrics}${tuningSummary(config)}`,
+    ...config.services.map(serviceSummary),
+  ];
+}
+
+/** Empty where a worker for each queue, and nothing else, is asked for. */
+function tuningSummary({ workers, cpus, xdpMode, afXdp }: Config): string {
+  const count = workers === 'auto' ? 'a worker for each queue' : `${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+  const where = cpus === null ? '' : ` on CPU ${cpus.join(', ')}`;
+  const parts = [
+    (workers !== 'auto' || cpus !== null) && `${count}${where}`,
+    xdpMode !== 'auto' && `${xdpMode} XDP`,
+    afXdp.zeroCopy !== 'auto' && `zero-copy ${afXdp.zeroCopy === 'off' ? 'off' : 'required'}`,
+    afXdp.busyPollUs !== null && `busy polling for ${afXdp.busyPollUs}us`,
+  ];
+  return parts.map((part) => (part ? `, ${part}` : '')).join('');
 }
 
 function serviceSummary(service: ServiceConfig): string {

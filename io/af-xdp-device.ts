@@ -1,70 +1,86 @@
 /**
- * The AF_XDP packet device: one socket on one receive queue, frames in memory shared with the kernel.
+ * The AF_XDP packet device: a socket for each of one or several receive queues of an interface, frames in memory shared
+ * with the kernel.
  *
- * A worker thread creates it and calls receive and send in turn. The memory (UMEM) is cut into chunks of `frameSize`
- * bytes, one frame each; a chunk is at any time in exactly one place, and `checkFrames` looks whether that holds:
+ * A worker thread creates it and calls receive and send in turn. A batch comes from one queue (xsk-queue.ts) and goes out
+ * of the same; the queues take turns, so that a full one keeps none of the others waiting for longer than a batch:
  *
- *     free stack | kernel's receive side (fill, rx) | batch | kernel's transmit side (tx, completion)
+ * ```
+ *   queue 0 ─► fill, rx ─┐ in turn            ┌─► tx, completion ─► queue 0
+ *   queue 1 ─► fill, rx ─┴─► batch ─► walk ───┴─► tx, completion ─► queue 1        of the queue that it came from
  *
- * The steering program (xdp-steering.ts) sends packets here through the XSKMAP that the device enters itself into. All
+ *   memory  | chunks of queue 0 | chunks of queue 1 |                              one view over all of it
+ * ```
+ *
+ * The steering program (xdp-steering.ts) sends packets here through the XSKMAP that each queue enters itself into. All
  * of it goes away with the process; a worker must `close` the device before it ends while the process lives on.
  */
-import { updateMap } from './bpf.ts';
-import { createFrameBatch, type PacketDevice, RELEASE, TRANSMIT } from './device.ts';
-import { errno, lastErrno, mapAnonymous, poll, read, recv, SystemCallError, sendto } from './ffi.ts';
-import {
-  addressAt,
-  consumerOf,
-  lengthAt,
-  needsWakeup,
-  pendingIn,
-  producerOf,
-  publish,
-  type Ring,
-  release,
-  setAddress,
-  setDescriptor,
-} from './xsk-rings.ts';
-import { openXskSocket, readXskStatistics, type XskStatistics } from './xsk-socket.ts';
+import { createFrameBatch, type PacketDevice } from './device.ts';
+import { errno, lastErrno, mapAnonymous, poll, read } from './ffi.ts';
+import { type FramePlaces, HEADROOM, openXskQueue, type XskQueue } from './xsk-queue.ts';
+import type { BusyPoll, XskStatistics, ZeroCopy } from './xsk-socket.ts';
 
-/** XDP_PACKET_HEADROOM of linux/bpf.h: the kernel leaves it free in every chunk. */
-const HEADROOM = 256;
-
-const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
 /** POLLERR, POLLHUP and POLLNVAL. */
 const POLL_FAILED = 0x38;
 
-/** System calls of one `send` at most, to move its frames out in copy mode: 32 frames each before Linux 6.17. */
-const MAX_KICKS = 4;
+/** struct pollfd {int fd; short events, revents}, in 16-bit words. */
+const POLLFD_BYTES = 8;
+const POLLFD_WORDS = 4;
+const EVENTS = 2;
+const REVENTS = 3;
+
+/** Bytes of frames of all queues of a device: offsets stay small integers to V8. */
+export const MAX_MEMORY = 2 ** 30;
+
+const FRAME_SIZE = 2048;
+
+/** Frames of a queue whose rings hold `ringSize`. */
+export function framesOf(ringSize: number): number {
+  return 2 * ringSize;
+}
+
+/** Bytes of them, of the size that frames have unless asked for another. */
+export function frameMemory(ringSize: number): number {
+  return framesOf(ringSize) * FRAME_SIZE;
+}
 
 export interface AfXdpOptions {
   readonly interfaceIndex: number;
-  /** Receive queue, from 0. */
-  readonly queue: number;
+  /** Receive queues, from 0; each gets a socket and frames of its own. */
+  readonly queues: readonly number[];
   /** XSKMAP of the steering program. */
   readonly socketMapFd: number;
-  /** A power of two: half of the frames for receiving, half for sending. */
+  /** Of each queue, a power of two: half of the frames for receiving, half for sending, and rings of that half. */
   readonly frameCount?: number;
   /** Bytes. 2048 hold the headroom and 1792 bytes of packet, which does for an MTU of 1500. */
   readonly frameSize?: 2048 | 4096;
   readonly batchSize?: number;
   /** Ends a `receive` that waits, with no frame (io/wake.ts). */
   readonly wakeFd?: number;
-  /** `auto`: where the driver can. Say false when the XDP program is attached in generic mode. */
-  readonly zeroCopy?: 'auto' | false;
+  /** `auto`: where the driver can. Say `off` when the XDP program is attached in generic mode. */
+  readonly zeroCopy?: ZeroCopy;
+  /** Null: `receive` sleeps at once where nothing has arrived. */
+  readonly busyPoll?: BusyPoll | null;
 }
 
-export interface AfXdpDevice extends PacketDevice {
-  readonly zeroCopy: boolean;
-  readonly mode: 'zero-copy' | 'copy';
+/** What is known of one queue by itself. */
+export interface AfXdpQueue {
+  readonly queue: number;
   /** TRANSMIT frames that were released instead: the TX ring was full, or they did not lie within their chunk. */
   readonly txDropped: number;
   /** PASS frames that were released instead: AF_XDP cannot give a packet back to the kernel. */
   readonly passUnsupported: number;
   statistics(): XskStatistics;
   /** For tests, while no traffic flows: the number of frames in each place. Throws when one is lost or in two. */
-  checkFrames(): { free: number; receiving: number; inBatch: number; sending: number };
+  checkFrames(): FramePlaces;
+}
+
+export interface AfXdpDevice extends PacketDevice {
+  /** Of all queues. */
+  readonly zeroCopy: boolean;
+  /** In the order of the options. */
+  readonly queues: readonly AfXdpQueue[];
 }
 
 /**
@@ -72,205 +88,131 @@ export interface AfXdpDevice extends PacketDevice {
  * `receive`: ENXIO when the interface was removed, ENETDOWN while it is down.
  */
 export function createAfXdpDevice(options: AfXdpOptions): AfXdpDevice {
-  const { interfaceIndex, queue, socketMapFd, wakeFd = -1, zeroCopy = 'auto' } = options;
-  const { frameCount = 4096, frameSize = 2048, batchSize = 64 } = options;
+  const { interfaceIndex, socketMapFd, wakeFd = -1, zeroCopy = 'auto', busyPoll = null } = options;
+  const { frameCount = 4096, frameSize = FRAME_SIZE, batchSize = 64 } = options;
   if (frameCount < 64 || (frameCount & (frameCount - 1)) !== 0 || batchSize > frameCount / 2) {
     throw new RangeError(`af-xdp: frameCount ${frameCount} is not a power of two from 64 on, or less than two batches`);
   }
-  const ringSize = frameCount / 2;
-  const chunkMask = ~(frameSize - 1);
-  const socket = openXskSocket({ interfaceIndex, queue, frameCount, frameSize, ringSize, zeroCopy });
-  const { fd, umem } = socket;
-  const { fill, completion, rx, tx } = socket.rings;
-  // A zero-copy driver sends by itself once it is awake.
-  const maxKicks = socket.zeroCopy ? 1 : MAX_KICKS;
-
+  const queueCount = options.queues.length;
+  const queueBytes = frameCount * frameSize;
+  if (queueCount === 0 || queueCount * queueBytes > MAX_MEMORY) {
+    throw new RangeError(`af-xdp: ${queueCount} queues with ${queueBytes} bytes of frames each`);
+  }
+  const memory = mapAnonymous(queueCount * queueBytes);
   const batch = createFrameBatch(batchSize);
-  const { offset, length, action } = batch;
-  /** Chunks of the batch, kept apart from the offsets, which the forwarder moves. */
   const chunk = new Uint32Array(batchSize);
-  let inBatch = 0;
+  const queues: XskQueue[] = [];
+  const closeQueues = (): void => {
+    for (const queue of queues) queue.close();
+    memory.unmap();
+  };
+  try {
+    for (const [i, queue] of options.queues.entries()) {
+      const base = i * queueBytes;
+      const place = { base, memoryAddress: memory.address + BigInt(base), batch, chunk };
+      const settings = { frameCount, frameSize, ringSize: frameCount / 2, zeroCopy, busyPoll };
+      queues.push(openXskQueue({ interfaceIndex, queue, socketMapFd, ...settings, ...place }));
+    }
+  } catch (error) {
+    closeQueues();
+    throw error;
+  }
   let closed = false;
-  const free = new Uint32Array(frameCount);
-  let freeCount = 0;
-  const counters = new Float64Array(2);
-  const TX_DROPPED = 0;
-  const PASS_UNSUPPORTED = 1;
+  /** The queue that the batch is of, and whose turn is over. */
+  let active = queues[0];
+  let turn = 0;
+  const busyPollMs = busyPoll === null ? 0 : busyPoll.us / 1000;
 
-  // struct pollfd {int fd; short events, revents}, of the socket and of the wake-up (poll leaves out a negative fd); then
-  // room for what a wake-up reads.
-  const pollMemory = mapAnonymous(24);
+  // What poll(2) reads: the sockets, then the wake-up (poll leaves out a negative descriptor); and room for what a
+  // wake-up reads.
+  const pollMemory = mapAnonymous(POLLFD_BYTES * (queueCount + 2));
   const pollAddress = pollMemory.address;
-  const wokenAddress = pollAddress + 16n;
-  new Int32Array(pollMemory.buffer, 0, 1)[0] = fd;
-  new Int32Array(pollMemory.buffer, 8, 1)[0] = wakeFd;
-  const pollEvents = new Int16Array(pollMemory.buffer, 4, 2);
-  const wakeEvents = new Int16Array(pollMemory.buffer, 12, 2);
-  pollEvents[0] = POLLIN;
-  wakeEvents[0] = POLLIN;
-
-  for (; freeCount < frameCount; freeCount++) free[freeCount] = freeCount * frameSize;
-  refill();
-  updateMap(socketMapFd, bytes32(queue), bytes32(fd));
+  const wokenAddress = pollAddress + BigInt(POLLFD_BYTES * (queueCount + 1));
+  const pollWords = new Int16Array(pollMemory.buffer);
+  const wakeEvents = queueCount * POLLFD_WORDS + REVENTS;
+  for (const [i, fd] of [...queues.map((queue) => queue.fd), wakeFd].entries()) {
+    new Int32Array(pollMemory.buffer, i * POLLFD_BYTES, 1)[0] = fd;
+    pollWords[i * POLLFD_WORDS + EVENTS] = POLLIN;
+  }
 
   // Hot path: no allocation, no throw, no closure, no await. (`wait` throws once the interface is gone.)
 
-  /** Takes back the frames that went out. */
-  function reclaim(): void {
-    const start = consumerOf(completion);
-    const count = (producerOf(completion) - start) >>> 0;
-    for (let i = 0; i < count; i++) free[freeCount++] = addressAt(completion, start + i) & chunkMask;
-    if (count !== 0) release(completion, start + count);
-  }
-
-  /** Gives the kernel free frames to receive into, up to the receive side's half. */
-  function refill(): void {
-    const start = producerOf(fill);
-    const receiving = (start - consumerOf(rx)) >>> 0;
-    const count = Math.min(ringSize - receiving, freeCount);
-    for (let i = 0; i < count; i++) setAddress(fill, start + i, free[--freeCount]);
-    if (count !== 0) publish(fill, start + count);
-  }
-
-  /** Moves received frames into the batch. */
-  function take(): number {
-    const start = consumerOf(rx);
-    const count = Math.min(pendingIn(rx), batchSize);
-    for (let i = 0; i < count; i++) {
-      const address = addressAt(rx, start + i);
-      offset[i] = address;
-      length[i] = lengthAt(rx, start + i);
-      action[i] = RELEASE;
-      chunk[i] = address & chunkMask;
+  /** Fills the batch from the next queue that has something. */
+  function takeTurns(): number {
+    for (let i = 0; i < queueCount; i++) {
+      turn = turn + 1 < queueCount ? turn + 1 : 0;
+      active = queues[turn];
+      const count = active.receive();
+      if (count !== 0) return count;
     }
-    if (count !== 0) release(rx, start + count);
-    inBatch = count;
-    batch.count = count;
-    return count;
+    return 0;
   }
 
-  /** Has the kernel send what lies in the TX ring. What it refuses for now (EAGAIN, EBUSY, ENOBUFS) waits there. */
-  function flush(): void {
-    for (let kicks = 0; kicks < maxKicks && pendingIn(tx) !== 0 && needsWakeup(tx); kicks++) {
-      sendto(fd, null, 0, MSG_DONTWAIT, null, 0);
-    }
+  /** Polls the queues' NAPI on this thread, as long as it was told, before it sleeps. */
+  function spin(): number {
+    const end = performance.now() + busyPollMs;
+    do {
+      for (let i = 0; i < queueCount; i++) queues[i].touch();
+      const count = takeTurns();
+      if (count !== 0) return count;
+    } while (performance.now() < end);
+    return 0;
   }
 
   function wait(timeoutMs: number): void {
-    // poll has the kernel try again what it refused to send: soon, not only when the next packet comes.
-    const timeout = Math.max(0, pendingIn(tx) === 0 ? timeoutMs : Math.min(timeoutMs, 1));
-    pollEvents[1] = 0;
-    const ready = poll(pollAddress, 2, timeout);
-    if (wakeEvents[1] !== 0) read(wakeFd, wokenAddress, 8);
-    if (ready > 0 && (pollEvents[1] & POLL_FAILED) === 0) return;
+    let timeout = Math.max(0, timeoutMs);
+    let failed = false;
+    for (let i = 0; i < queueCount; i++) {
+      // poll has the kernel try again what it refused to send: soon, not only when the next packet comes.
+      if (queues[i].hasUnsent()) timeout = Math.min(timeout, 1);
+      pollWords[i * POLLFD_WORDS + REVENTS] = 0;
+    }
+    const ready = poll(pollAddress, queueCount + 1, timeout);
+    if (pollWords[wakeEvents] !== 0) read(wakeFd, wokenAddress, 8);
+    for (let i = 0; i < queueCount; i++) failed ||= (pollWords[i * POLLFD_WORDS + REVENTS] & POLL_FAILED) !== 0;
+    if (ready > 0 && !failed) return;
     if (ready < 0 && lastErrno() === errno.EINTR) return;
     // poll tells nothing about an interface that went away (Linux 6.18); recv does.
-    if (ready < 0 || recv(fd, null, 0, MSG_DONTWAIT) < 0) {
-      const reason = lastErrno();
-      if (reason !== errno.EAGAIN && reason !== errno.EBUSY) throw receiveError(socket.interfaceName, reason);
-    }
+    queues[0].refuseDead();
   }
 
   function receive(timeoutMs: number): number {
-    // A batch that was never sent.
-    while (inBatch > 0) free[freeCount++] = chunk[--inBatch];
-    reclaim();
-    refill();
-    if (take() !== 0) return inBatch;
+    active.discard();
+    const count = takeTurns();
+    if (count !== 0) return count;
+    if (busyPollMs > 0 && timeoutMs > 0) {
+      const found = spin();
+      if (found !== 0) return found;
+    }
     wait(timeoutMs);
-    reclaim();
-    refill();
-    return take();
+    return takeTurns();
   }
 
   function send(): void {
-    const start = producerOf(tx);
-    const room = ringSize - ((start - consumerOf(completion)) >>> 0);
-    let queued = 0;
-    for (let i = 0; i < inBatch; i++) {
-      // A descriptor that leaves its chunk would be thrown away by the kernel, and its frame with it.
-      const inside = length[i] > 0 && offset[i] >= chunk[i] && offset[i] + length[i] <= chunk[i] + frameSize;
-      if (action[i] === TRANSMIT && inside && queued < room) {
-        setDescriptor(tx, start + queued++, offset[i], length[i]);
-        continue;
-      }
-      if (action[i] !== RELEASE) counters[action[i] === TRANSMIT ? TX_DROPPED : PASS_UNSUPPORTED]++;
-      free[freeCount++] = chunk[i];
-    }
-    inBatch = 0;
-    batch.count = 0;
-    if (queued !== 0) publish(tx, start + queued);
-    flush();
+    active.send();
   }
 
   function append(frameLength: number): number {
-    if (inBatch === batchSize || freeCount === 0 || frameLength > frameSize - HEADROOM) return -1;
-    const row = inBatch++;
-    chunk[row] = free[--freeCount];
-    offset[row] = chunk[row] + HEADROOM;
-    length[row] = frameLength;
-    action[row] = TRANSMIT;
-    batch.count = inBatch;
-    return row;
+    return active.append(frameLength);
   }
 
   // End of the hot path.
 
-  function checkFrames() {
-    const seen = new Set<number>();
-    const see = (address: number) => {
-      const base = (address & chunkMask) >>> 0;
-      if (seen.has(base) || base >= frameCount * frameSize) throw new Error(`frame ${base} is in two places`);
-      seen.add(base);
-    };
-    const seeRing = (ring: Ring) => {
-      for (let i = pendingIn(ring); i > 0; i--) see(addressAt(ring, producerOf(ring) - i));
-    };
-    free.subarray(0, freeCount).forEach(see);
-    chunk.subarray(0, inBatch).forEach(see);
-    for (const ring of [fill, rx, tx, completion]) seeRing(ring);
-    const receiving = (producerOf(fill) - consumerOf(rx)) >>> 0;
-    const sending = (producerOf(tx) - consumerOf(completion)) >>> 0;
-    const total = freeCount + receiving + inBatch + sending;
-    if (total !== frameCount) throw new Error(`${total} frames are accounted for, not ${frameCount}`);
-    return { free: freeCount, receiving, inBatch, sending };
-  }
-
   return {
     name: 'af-xdp',
-    view: new DataView(umem.buffer),
+    view: new DataView(memory.buffer),
     batch,
     headroom: HEADROOM,
-    zeroCopy: socket.zeroCopy,
-    mode: socket.zeroCopy ? 'zero-copy' : 'copy',
-    get txDropped() {
-      return counters[TX_DROPPED];
-    },
-    get passUnsupported() {
-      return counters[PASS_UNSUPPORTED];
-    },
+    zeroCopy: queues.every((queue) => queue.zeroCopy),
+    queues,
     receive,
     send,
     append,
-    statistics: () => readXskStatistics(fd),
-    checkFrames,
     close() {
       if (closed) return;
       closed = true;
-      socket.close();
+      closeQueues();
       pollMemory.unmap();
     },
   };
-}
-
-function bytes32(value: number): Uint8Array {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function receiveError(name: string, reason: number): SystemCallError {
-  const advice =
-    reason === errno.ENETDOWN ? `${name} is down: \`ip link set dev ${name} up\`` : `${name} is gone or was reset`;
-  return new SystemCallError('receive from AF_XDP socket', reason, advice);
 }

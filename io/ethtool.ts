@@ -90,6 +90,24 @@ export function readReceiveQueues(interfaceName: string): number | undefined {
   }
 }
 
+const ETHTOOL_GDRVINFO = 0x3;
+
+/** The driver's name, for people; undefined where it doesn't tell. Throws SystemCallError: ENODEV without the interface. */
+export function readDriver(interfaceName: string): string | undefined {
+  try {
+    // struct ethtool_drvinfo { u32 cmd; char driver[32]; … }, 196 bytes
+    return ethtool(interfaceName, 49, (words, call) => {
+      words[0] = ETHTOOL_GDRVINFO;
+      call();
+      const name = Buffer.from(words.buffer, 4, 32).toString('latin1');
+      return name.slice(0, name.indexOf('\0')) || undefined;
+    });
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === errno.EOPNOTSUPP) return undefined;
+    throw error;
+  }
+}
+
 /** What is in effect now. Throws SystemCallError: ENODEV when there is no such interface. */
 export function readOffloads(interfaceName: string): Offloads {
   const values = exchangeValues(

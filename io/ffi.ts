@@ -26,6 +26,7 @@ const errnoFunctions = {
   poll: libc.func('int poll(void *fds, unsigned long count, int timeout)'),
   ioctl: libc.func('ioctl', 'int', ['int', 'unsigned long', 'void *']),
   setns: libc.func('int setns(int fd, int type)'),
+  sched_setaffinity: libc.func('int sched_setaffinity(int thread, size_t length, void *mask)'),
   eventfd: libc.func('int eventfd(unsigned int value, int flags)'),
   read: libc.func('long read(int fd, void *data, size_t length)'),
   close: libc.func('int close(int fd)'),
@@ -164,6 +165,11 @@ export function ioctl(fd: number, request: number, argument: Uint8Array | bigint
 /** Moves the calling thread into the namespace behind `fd` (of CLONE_NEWNET, CLONE_NEWNS … kind `type`). */
 export function setNamespace(fd: number, type: number): void {
   checked('setns', errnoFunctions.setns(fd, type));
+}
+
+/** Keeps the calling thread to the CPUs whose bits are set, the lowest first. */
+export function setThreadAffinity(mask: Uint8Array): void {
+  checked('sched_setaffinity', errnoFunctions.sched_setaffinity(0, mask.byteLength, mask));
 }
 
 export function closeDescriptor(fd: number): void {

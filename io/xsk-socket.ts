@@ -10,8 +10,6 @@ import {
   closeDescriptor,
   errno,
   getSocketOption,
-  type Mapping,
-  mapAnonymous,
   openSocket,
   SystemCallError,
   setSocketOption,
@@ -23,14 +21,32 @@ const AF_XDP = 44;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 
+/** asm-generic/socket.h, as on every architecture that Node runs on. */
+const SOL_SOCKET = 1;
+const SO_BUSY_POLL = 46;
+const SO_PREFER_BUSY_POLL = 69;
+const SO_BUSY_POLL_BUDGET = 70;
+
 const XDP_UMEM_REG = 4;
 const XDP_STATISTICS = 7;
 const XDP_OPTIONS = 8;
 const XDP_MAX_TX_SKB_BUDGET = 9;
 
 const XDP_COPY = 2;
+const XDP_ZEROCOPY = 4;
 const XDP_USE_NEED_WAKEUP = 8;
 const XDP_OPTIONS_ZEROCOPY = 1;
+
+/** `auto`: where the driver can; `require`: or it is an error. */
+export type ZeroCopy = 'auto' | 'off' | 'require';
+
+/** How a thread polls the queue's driver itself instead of waiting for its interrupt. */
+export interface BusyPoll {
+  /** Microseconds that it goes on after the last packet. */
+  readonly us: number;
+  /** Packets at a time: a batch. */
+  readonly budget: number;
+}
 
 export interface XskSocketOptions {
   readonly interfaceIndex: number;
@@ -39,14 +55,15 @@ export interface XskSocketOptions {
   readonly frameSize: number;
   /** Entries of each ring, a power of two. */
   readonly ringSize: number;
-  readonly zeroCopy: 'auto' | false;
+  /** Where the frame memory begins, page-aligned: `frameCount` chunks of `frameSize` bytes, the caller's to unmap. */
+  readonly memoryAddress: bigint;
+  readonly zeroCopy: ZeroCopy;
+  readonly busyPoll: BusyPoll | null;
 }
 
 export interface XskSocket {
   readonly fd: number;
   readonly interfaceName: string;
-  /** Frame memory: `frameCount` chunks of `frameSize` bytes. */
-  readonly umem: Mapping;
   readonly rings: XskRings;
   /** The driver reads and writes the frame memory itself. */
   readonly zeroCopy: boolean;
@@ -73,27 +90,24 @@ export function openXskSocket(options: XskSocketOptions): XskSocket {
   const { interfaceIndex, frameCount, frameSize, ringSize } = options;
   const { name } = requireLink(interfaceIndex);
   const fd = explained(`open AF_XDP socket for ${name}`, () => openSocket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
-  const umem = mapAnonymous(frameCount * frameSize);
   try {
-    explained(`register ${frameCount * frameSize} bytes of frame memory`, () => registerUmem(fd, umem, options));
+    explained(`register ${frameCount * frameSize} bytes of frame memory`, () => registerUmem(fd, options));
     const rings = openXskRings(fd, ringSize);
     raiseTransmitBudget(fd, ringSize);
+    if (options.busyPoll !== null) preferBusyPolling(fd, options.busyPoll);
     explained(`bind AF_XDP socket to queue ${options.queue} of ${name}`, () => bindToQueue(fd, options));
     return {
       fd,
       interfaceName: name,
-      umem,
       rings,
       zeroCopy: usesZeroCopy(fd),
       close() {
         closeDescriptor(fd);
         rings.unmap();
-        umem.unmap();
       },
     };
   } catch (error) {
     closeDescriptor(fd);
-    umem.unmap();
     throw error;
   }
 }
@@ -104,6 +118,8 @@ const ADVICE: Record<number, string> = {
   [errno.ENOBUFS]: 'more than may be locked: grant CAP_IPC_LOCK or raise `ulimit -l`',
   [errno.EBUSY]: 'another AF_XDP socket has this queue: stop its process',
   [errno.EINVAL]: 'no such queue: `ethtool -l` shows how many there are',
+  [errno.EOPNOTSUPP]: 'the driver has no zero-copy, or not in its present settings',
+  [errno.ENOPROTOOPT]: 'this kernel is older than the option: Linux 5.11 has it',
 };
 
 /** Runs one step; its failure tells which step it was and what to do. */
@@ -117,9 +133,9 @@ function explained<T>(step: string, work: () => T): T {
 }
 
 /** struct xdp_umem_reg {u64 addr, len; u32 chunk_size, headroom, flags}. */
-function registerUmem(fd: number, umem: Mapping, { frameCount, frameSize }: XskSocketOptions): void {
+function registerUmem(fd: number, { memoryAddress, frameCount, frameSize }: XskSocketOptions): void {
   const registration = Buffer.alloc(32);
-  registration.writeBigUInt64LE(umem.address, 0);
+  registration.writeBigUInt64LE(memoryAddress, 0);
   registration.writeBigUInt64LE(BigInt(frameCount * frameSize), 8);
   registration.writeUInt32LE(frameSize, 16);
   setSocketOption(fd, SOL_XDP, XDP_UMEM_REG, registration);
@@ -127,13 +143,26 @@ function registerUmem(fd: number, umem: Mapping, { frameCount, frameSize }: XskS
 
 /** Lets one system call send more than 32 frames in copy mode (Linux 6.17; older kernels send a batch in steps). */
 function raiseTransmitBudget(fd: number, frames: number): void {
-  const budget = Buffer.alloc(4);
-  budget.writeUInt32LE(frames);
   try {
-    setSocketOption(fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, budget);
+    setSocketOption(fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, bytes32(frames));
   } catch (error) {
     if (!(error instanceof SystemCallError) || error.errno !== errno.ENOPROTOOPT) throw error;
   }
+}
+
+/** The three options of linux/Documentation/networking/af_xdp.rst; known since Linux 5.11. */
+function preferBusyPolling(fd: number, { us, budget }: BusyPoll): void {
+  const set = (name: string, option: number, value: number) =>
+    explained(`set ${name}`, () => setSocketOption(fd, SOL_SOCKET, option, bytes32(value)));
+  set('SO_PREFER_BUSY_POLL', SO_PREFER_BUSY_POLL, 1);
+  set('SO_BUSY_POLL', SO_BUSY_POLL, us);
+  set('SO_BUSY_POLL_BUDGET', SO_BUSY_POLL_BUDGET, budget);
+}
+
+function bytes32(value: number): Uint8Array {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
 }
 
 /** struct sockaddr_xdp {u16 family, flags; u32 ifindex, queue_id, shared_umem_fd}. */
@@ -147,11 +176,11 @@ function bindToQueue(fd: number, { interfaceIndex, queue, zeroCopy }: XskSocketO
     retryWhileBusy(() => bindSocket(fd, address));
   };
   try {
-    // Without XDP_COPY the kernel takes zero-copy where the driver has it.
-    bind(zeroCopy === 'auto' ? 0 : XDP_COPY);
+    // Without a flag the kernel takes zero-copy where the driver has it.
+    bind({ auto: 0, off: XDP_COPY, require: XDP_ZEROCOPY }[zeroCopy]);
   } catch (error) {
     const refused = error instanceof SystemCallError && [errno.EOPNOTSUPP, errno.EINVAL].includes(error.errno);
-    if (!refused || zeroCopy === false) throw error;
+    if (!refused || zeroCopy !== 'auto') throw error;
     bind(XDP_COPY);
   }
 }

@@ -22,6 +22,7 @@ const SLOTS_PER_BACKEND = 100;
  * as values that are wrong in themselves.
  */
 export function* contradictions(raw: unknown): Generator<Finding> {
+  yield* tuningContradictions(raw);
   const services = listOf(raw, 'services');
   const place = (i: number): Path => ['services', i];
   yield* repeated(services, 'name', place, 'a name that no other service has');
@@ -49,6 +50,26 @@ export function* contradictions(raw: unknown): Generator<Finding> {
   }
   if (total > MAX_BACKENDS) {
     yield { path: ['services'], expected: `at most ${MAX_BACKENDS} backends in all`, got: String(total) };
+  }
+}
+
+function* tuningContradictions(raw: unknown): Generator<Finding> {
+  const afXdp = field(raw, 'afXdp');
+  const [ringSize, batchSize] = [field(afXdp, 'ringSize'), field(afXdp, 'batchSize')];
+  if (typeof ringSize === 'number' && typeof batchSize === 'number' && batchSize > ringSize) {
+    yield { path: ['afXdp', 'batchSize'], expected: `at most the ringSize, ${ringSize}` };
+  }
+  if (field(afXdp, 'zeroCopy') === 'require' && field(raw, 'xdpMode') === 'generic') {
+    yield { path: ['afXdp', 'zeroCopy'], expected: 'auto or off, because xdpMode generic has no zero-copy' };
+  }
+  const [workers, cpus] = [field(raw, 'workers'), listOf(raw, 'cpus')];
+  if (typeof workers === 'number' && cpus.length > 0 && cpus.length !== workers) {
+    yield { path: ['cpus'], expected: `a CPU for each worker, ${workers}`, got: `${cpus.length}` };
+  }
+  for (const [i, cpu] of cpus.entries()) {
+    if (typeof cpu === 'number' && cpus.indexOf(cpu) < i) {
+      yield { path: ['cpus', i], expected: 'a CPU that no other worker has' };
+    }
   }
 }
 

@@ -7,6 +7,7 @@
  */
 import * as z from 'zod';
 import { isPrime, MAX_TABLE_SIZE, nextPrime } from '../hashing/lookup-table.ts';
+import type { ZeroCopy } from '../io/xsk-socket.ts';
 import { parseIpv4 } from '../wire/address.ts';
 import { behaviourOf, type Mode } from './behaviour.ts';
 import { expectedDuration, parseDuration } from './duration.ts';
@@ -24,7 +25,21 @@ export interface Config {
   readonly hashSeed: number;
   readonly metrics: { readonly listen: ListenAddress } | null;
   readonly xdpMode: XdpMode;
+  readonly afXdp: AfXdpConfig;
+  /** `auto`: one a receive queue. */
+  readonly workers: number | 'auto';
+  /** Where each worker is pinned; null: nowhere. */
+  readonly cpus: readonly number[] | null;
   readonly services: readonly ServiceConfig[];
+}
+
+export interface AfXdpConfig {
+  /** Frames that each of a queue's rings holds. */
+  readonly ringSize: number;
+  readonly batchSize: number;
+  readonly zeroCopy: ZeroCopy;
+  /** How long a worker polls its queues itself before it sleeps; null: not at all. */
+  readonly busyPollUs: number | null;
 }
 
 export interface ListenAddress {
@@ -57,6 +72,9 @@ export interface BackendConfig {
 }
 
 const MIN_TABLE_SIZE = 7;
+const MAX_BUSY_POLL_US = 10_000;
+const MAX_WORKERS = 1024;
+const MAX_CPU = 8191;
 export const MAX_SERVICES = 4096;
 /** In one file: backend indexes are 16 bits wide and the last stands for "none". */
 export const MAX_BACKENDS = 65_535;
@@ -64,6 +82,12 @@ export const MAX_BACKENDS = 65_535;
 function wholeNumber(min: number, max: number): z.ZodInt {
   const error = `a whole number from ${min} to ${max}`;
   return z.int(error).min(min, error).max(max, error);
+}
+
+function powerOfTwo(min: number, max: number): z.ZodInt {
+  const error = `a power of two from ${min} to ${max}`;
+  const isRight = (value: number) => value >= min && value <= max && (value & (value - 1)) === 0;
+  return z.int(error).refine(isRight, error);
 }
 
 function oneOf<const T extends string>(...values: T[]): z.ZodEnum<{ [K in T]: K }> {
@@ -114,6 +138,14 @@ const listen = z.unknown().transform((value, context): ListenAddress => {
   return z.NEVER;
 });
 
+const busyPollUs = z.unknown().transform((value, context) => {
+  if (value === false) return null;
+  const us = Number(/^(\d{1,5})us$/.exec(textOf(value))?.[1]);
+  if (us >= 1 && us <= MAX_BUSY_POLL_US) return us;
+  context.addIssue({ code: 'custom', message: `false or a time from 1us to ${MAX_BUSY_POLL_US}us, such as 50us` });
+  return z.NEVER;
+});
+
 /** For an unknown key the message is the list of the known ones, from which config-problems.ts picks the nearest. */
 function mapping<T extends z.ZodRawShape>(shape: T): z.ZodObject<T, z.core.$strict> {
   const keys = Object.keys(shape).join(', ');
@@ -160,6 +192,16 @@ function settled(written: z.output<typeof service>, mode: Mode): ServiceConfig {
 
 const metrics = mapping({ listen: listen.default({ host: '127.0.0.1', port: 9108 }) });
 
+const afXdp = mapping({
+  ringSize: powerOfTwo(64, 8192).default(2048),
+  batchSize: powerOfTwo(8, 1024).default(64),
+  zeroCopy: oneOf('auto', 'off', 'require').default('auto'),
+  busyPoll: busyPollUs.default(null),
+}).transform(({ busyPoll, ...rest }): AfXdpConfig => ({ ...rest, busyPollUs: busyPoll }));
+
+const WORKERS = `auto or a whole number from 1 to ${MAX_WORKERS}`;
+const workers = z.union([z.literal('auto'), z.int(WORKERS).min(1, WORKERS).max(MAX_WORKERS, WORKERS)], WORKERS);
+
 /** Parsed YAML in, `Config` out. Issue messages are what was expected. */
 export const configSchema: z.ZodType<Config> = mapping({
   interface: interfaceName,
@@ -171,11 +213,15 @@ export const configSchema: z.ZodType<Config> = mapping({
     .prefault({})
     .transform((value) => (value === false ? null : value)),
   xdpMode: oneOf('auto', 'native', 'generic').default('auto'),
+  afXdp: afXdp.prefault({}),
+  workers: workers.default('auto'),
+  cpus: z.array(wholeNumber(0, MAX_CPU), 'a list of CPUs, such as [2, 3]').min(1, 'at least one CPU').optional(),
   services: z
     .array(service, 'a list of services')
     .min(1, 'at least one service')
     .max(MAX_SERVICES, `at most ${MAX_SERVICES} services`),
-}).transform(({ services, ...rest }) => ({
+}).transform(({ services, cpus = null, ...rest }) => ({
   ...rest,
+  cpus,
   services: services.map((each) => settled(each, rest.mode)),
 }));

@@ -10,8 +10,9 @@
  *                                      steering program ─────┘  ─► everything else stays with the kernel
  * ```
  */
+import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import { readReceiveQueues } from '../io/ethtool.ts';
+import { readDriver, readReceiveQueues } from '../io/ethtool.ts';
 import { type Link, readLink, readLinks } from '../io/links.ts';
 import { attachXdp } from '../io/xdp.ts';
 import { createSteering } from '../io/xdp-steering.ts';
@@ -21,6 +22,7 @@ import type { CheckedConfig } from './config-file.ts';
 import { HushlbError } from './errors.ts';
 import { buildForwardingState } from './forwarding-state.ts';
 import { watchForHints } from './hints.ts';
+import { limitsOf } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
 import { openObservationPost } from './observe.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
@@ -29,6 +31,7 @@ import { reload } from './reload.ts';
 import { type ReloadRequests, takeReloadRequests } from './reload-requests.ts';
 import { publishNext, type Running, steer } from './running.ts';
 import { DEVICE_COUNTERS } from './worker.ts';
+import { planWorkers } from './worker-plan.ts';
 import { startWorkers } from './workers.ts';
 
 export interface Daemon {
@@ -81,6 +84,7 @@ async function putUp(
 ): Promise<{ failed: Promise<never>; reloads: ReloadRequests }> {
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
+  const plan = planWorkers(queueCount, config);
   const prepared = prepare(config, ROOM_FOR_CHANGES);
 
   let running: Running | undefined;
@@ -103,9 +107,11 @@ async function putUp(
   undo.push(() => steering.close());
   steer(steering, config.services);
 
-  const queues = Array.from({ length: queueCount });
-  const counters = queues.map(() => allocateCounters(prepared.layout));
-  const deviceCounters = queues.map(() => new Float64Array(new SharedArrayBuffer(DEVICE_COUNTERS.length * 8)));
+  const counters = plan.map(() => allocateCounters(prepared.layout));
+  const deviceCounters = Array.from(
+    { length: queueCount },
+    () => new Float64Array(new SharedArrayBuffer(DEVICE_COUNTERS.length * 8)),
+  );
   const preparedNow = () => running?.prepared ?? prepared;
   const observed = { prepared: preparedNow, counters, deviceCounters, steering };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
@@ -115,6 +121,9 @@ async function putUp(
   const workers = await startWorkers({
     interfaceIndex: link.index,
     socketMapFd: steering.socketMapFd,
+    plan,
+    // Generic mode runs after the driver, which would keep a zero-copy socket's frames to itself.
+    afXdp: config.xdpMode === 'generic' ? { ...config.afXdp, zeroCopy: 'off' } : config.afXdp,
     counters,
     deviceCounters,
     state,
@@ -125,7 +134,9 @@ async function putUp(
   publishNext(parts);
   for (const address of addresses) logWay(logger, hops, address);
 
-  const attachment = attachXdp({ programFd: steering.programFd, interfaceIndex: link.index, mode: config.xdpMode });
+  // Zero-copy is the driver's: what it requires is no less than native mode.
+  const xdpMode = config.afXdp.zeroCopy === 'require' ? 'native' : config.xdpMode;
+  const attachment = attachXdp({ programFd: steering.programFd, interfaceIndex: link.index, mode: xdpMode });
   undo.push(() => attachment.detach());
   if (attachment.fallbackReason !== undefined) {
     logger.warn(
@@ -133,6 +144,16 @@ async function putUp(
       'no native XDP here, fell back to generic',
     );
   }
+  const device = {
+    interface: link.name,
+    driver: readDriver(link.name),
+    queues: queueCount,
+    workers: plan.length,
+    xdp: attachment.mode,
+    zeroCopy: workers.zeroCopy,
+  };
+  const ground = { ...device, cpus: availableParallelism(), zeroCopyWanted: config.afXdp.zeroCopy };
+  for (const limit of limitsOf(ground)) logger.info(`limit: ${limit}`);
 
   const hints = watchForHints({ layout: () => preparedNow().layout, counters, logger });
   undo.push(() => hints.close());
@@ -145,10 +166,9 @@ async function putUp(
 
   logger.info(
     {
-      interface: link.name,
-      queues: queueCount,
-      xdp: attachment.mode,
-      zeroCopy: workers.zeroCopy,
+      ...device,
+      cpus: config.cpus ?? 'any',
+      busyPoll: config.afXdp.busyPollUs === null ? 'off' : `${config.afXdp.busyPollUs}us`,
       mode: config.mode,
       metrics: metrics?.url ?? 'off',
       services: config.services.map(({ name, vip, port }, i) => ({

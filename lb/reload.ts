@@ -75,6 +75,12 @@ const FIXED: readonly (readonly [key: string, value: (config: Config) => string]
   ['interface', (config) => config.interface],
   ['io', (config) => config.io],
   ['xdpMode', (config) => config.xdpMode],
+  ['workers', (config) => `${config.workers}`],
+  ['cpus', ({ cpus }) => (cpus === null ? 'none' : `[${cpus.join(', ')}]`)],
+  ['afXdp.ringSize', ({ afXdp }) => `${afXdp.ringSize}`],
+  ['afXdp.batchSize', ({ afXdp }) => `${afXdp.batchSize}`],
+  ['afXdp.zeroCopy', ({ afXdp }) => afXdp.zeroCopy],
+  ['afXdp.busyPoll', ({ afXdp }) => (afXdp.busyPollUs === null ? 'false' : `${afXdp.busyPollUs}us`)],
   ['hashSeed', (config) => String(config.hashSeed)],
   ['metrics.listen', ({ metrics }) => (metrics === null ? 'off' : `${metrics.listen.host}:${metrics.listen.port}`)],
 ];
@@ -116,7 +122,7 @@ async function waitForWorkers(
   let warnAt = performance.now() + PATIENCE_MS;
   for (let behind = workers.behind(generation); behind.length > 0; behind = workers.behind(generation)) {
     if (performance.now() > warnAt) {
-      logger.warn({ generation, queues: behind }, 'reload: workers have not taken the new state over yet');
+      logger.warn({ generation, workers: behind }, 'reload: workers have not taken the new state over yet');
       warnAt = Number.POSITIVE_INFINITY;
     }
     await pause(LOOK_EVERY_MS, undefined, { signal });

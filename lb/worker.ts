@@ -1,28 +1,29 @@
 /**
- * A worker thread: one receive queue, one AF_XDP socket, one forwarder, one plain loop. It waits for frames, walks them,
- * sends them, and between batches takes over a new state and sweeps its tables. Started by lb/workers.ts.
+ * A worker thread: one receive queue or several, a socket for each, one forwarder, one plain loop. It waits for frames, walks
+ * them, sends them, and between batches takes over a new state and sweeps its tables. Started by lb/workers.ts.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Allocate } from '../conntrack/table.ts';
-import { type AfXdpDevice, createAfXdpDevice } from '../io/af-xdp-device.ts';
-import { mapHuge } from '../io/ffi.ts';
+import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../io/af-xdp-device.ts';
+import { onlineCpus, pinThread } from '../io/affinity.ts';
+import { mapHuge, SystemCallError } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
+import { HushlbError } from './errors.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { decodeState, type StateMessage } from './state-message.ts';
 
 export interface WorkerInput {
-  readonly interfaceIndex: number;
-  readonly queue: number;
-  readonly socketMapFd: number;
-  readonly wakeFd: number;
+  readonly device: AfXdpOptions;
+  /** Where the thread stays; null: wherever the kernel likes. */
+  readonly cpu: number | null;
   readonly control: Control;
   /** This worker's counter slots (metrics/counters.ts), on shared memory. */
   readonly counters: Float64Array;
-  /** This worker's row of device counters (`DEVICE_COUNTERS`), on shared memory. */
-  readonly deviceCounters: Float64Array;
+  /** A row of device counters (`DEVICE_COUNTERS`) for each of its queues, on shared memory. */
+  readonly deviceCounters: readonly Float64Array[];
   readonly state: ForwardingState;
 }
 
@@ -73,12 +74,26 @@ function takeOver(forwarder: Forwarder, control: Control): void {
   acknowledgeGeneration(control, state.generation);
 }
 
-function publishDeviceCounters(device: AfXdpDevice, row: Float64Array): void {
-  const statistics = device.statistics();
-  row[0] = statistics.rxDropped;
-  row[1] = statistics.rxRingFull;
-  row[2] = statistics.fillRingEmpty;
-  row[3] = device.txDropped;
+function publishDeviceCounters({ queues }: AfXdpDevice, rows: readonly Float64Array[]): void {
+  for (const [i, row] of rows.entries()) {
+    const statistics = queues[i].statistics();
+    row[0] = statistics.rxDropped;
+    row[1] = statistics.rxRingFull;
+    row[2] = statistics.fillRingEmpty;
+    row[3] = queues[i].txDropped;
+  }
+}
+
+function stayOn(cpu: number): void {
+  try {
+    pinThread(cpu);
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    throw new HushlbError(
+      'CPU_UNAVAILABLE',
+      `cpus: CPU ${cpu} does not exist, or this process may not use it; online are ${onlineCpus()}`,
+    );
+  }
 }
 
 /** Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. */
@@ -96,7 +111,9 @@ function tableMemory({ services }: ForwardingState): Allocate | undefined {
 function main(input: WorkerInput, post: (message: WorkerMessage) => void): void {
   let device: AfXdpDevice | undefined;
   try {
-    device = createAfXdpDevice(input);
+    // Before anything is allocated: memory comes from the node of the CPU that touches it first.
+    if (input.cpu !== null) stayOn(input.cpu);
+    device = createAfXdpDevice(input.device);
     const forwarder = createForwarder(device, input.counters, input.state, tableMemory(input.state));
     post({ kind: 'ready', zeroCopy: device.zeroCopy });
     runLoop(device, forwarder, input);

@@ -1,23 +1,27 @@
 /**
- * The main thread's half of the workers: starts one a receive queue, hands them each new forwarding state, stops them,
+ * The main thread's half of the workers: starts them as planned, hands them each new forwarding state, stops them,
  * and says so when one fails. Used by lb/daemon.ts.
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { type AfXdpOptions, framesOf } from '../io/af-xdp-device.ts';
 import { createWake, type Wake } from '../io/wake.ts';
+import type { AfXdpConfig } from './config.ts';
 import { announceGeneration, type Control, createControl, requestStop, runningGeneration } from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
 import { encodeState } from './state-message.ts';
 import type { WorkerInput, WorkerMessage } from './worker.ts';
+import type { WorkerPlan } from './worker-plan.ts';
 
 export interface Workers {
+  /** All of their queues. */
   readonly zeroCopy: boolean;
   /** Rejects as soon as one worker fails; never resolves. */
   readonly failed: Promise<never>;
   publish(state: ForwardingState): void;
-  /** The queues whose worker walks its packets by a generation before this one. */
+  /** The workers, from 0, that walk their packets by a generation before this one. */
   behind(generation: number): number[];
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
@@ -26,8 +30,11 @@ export interface Workers {
 export interface WorkersInput {
   readonly interfaceIndex: number;
   readonly socketMapFd: number;
-  /** One row a worker, on shared memory: their number is the number of workers, one a receive queue. */
+  readonly plan: readonly WorkerPlan[];
+  readonly afXdp: AfXdpConfig;
+  /** One row a worker, on shared memory. */
   readonly counters: readonly Float64Array[];
+  /** One row a queue. */
   readonly deviceCounters: readonly Float64Array[];
   readonly state: ForwardingState;
 }
@@ -45,23 +52,21 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   const running: Running[] = [];
   const failures: Promise<never>[] = [];
   const readies: Promise<boolean>[] = [];
-  for (const [queue, counters] of input.counters.entries()) {
+  for (const [i, plan] of input.plan.entries()) {
     const control = createControl();
     const wake = createWake();
     const workerData: WorkerInput = {
-      interfaceIndex: input.interfaceIndex,
-      queue,
-      socketMapFd: input.socketMapFd,
-      wakeFd: wake.fd,
+      device: deviceOptions(input, plan, wake),
+      cpu: plan.cpu,
       control,
-      counters,
-      deviceCounters: input.deviceCounters[queue],
+      counters: input.counters[i],
+      deviceCounters: plan.queues.map((queue) => input.deviceCounters[queue]),
       state: input.state,
     };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData });
     running.push({ worker, control, wake, ended: once(worker, 'exit') });
     readies.push(readyOf(worker));
-    failures.push(failureOf(worker, queue));
+    failures.push(failureOf(worker, plan));
   }
   const failed = Promise.race(failures);
   failed.catch(() => {});
@@ -87,14 +92,31 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
         before = state;
         announceTo(running, state);
       },
-      behind: (generation) =>
-        running.flatMap(({ control }, queue) => (runningGeneration(control) < generation ? [queue] : [])),
+      behind: (generation) => running.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
       stop,
     };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+function deviceOptions(
+  { interfaceIndex, socketMapFd, afXdp }: WorkersInput,
+  { queues }: WorkerPlan,
+  wake: Wake,
+): AfXdpOptions {
+  const { ringSize, batchSize, zeroCopy, busyPollUs } = afXdp;
+  return {
+    interfaceIndex,
+    queues,
+    socketMapFd,
+    frameCount: framesOf(ringSize),
+    batchSize,
+    wakeFd: wake.fd,
+    zeroCopy,
+    busyPoll: busyPollUs === null ? null : { us: busyPollUs, budget: batchSize },
+  };
 }
 
 function announceTo(running: readonly Running[], state: ForwardingState): void {
@@ -112,11 +134,11 @@ function readyOf(worker: Worker): Promise<boolean> {
   });
 }
 
-function failureOf(worker: Worker, queue: number): Promise<never> {
+function failureOf(worker: Worker, { queues }: WorkerPlan): Promise<never> {
   return new Promise((_, reject) => {
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'failed')
-        reject(new HushlbError(message.code, `worker of queue ${queue}: ${message.message}`));
+        reject(new HushlbError(message.code, `worker of queue ${queues.join(', ')}: ${message.message}`));
     });
     worker.on('error', (error) => reject(error));
   });

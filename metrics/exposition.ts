@@ -149,6 +149,19 @@ export function createExposition(sources: ExpositionSources): Registry {
   );
   define(
     Counter,
+    'worker_non_syn_misses_total',
+    'The non_syn misses of all services by the worker that met them: a flow that changes queue is new to the other worker.',
+    ['worker'],
+    function* () {
+      const { serviceBase } = sources.layout();
+      for (const [worker, slots] of workers.entries()) {
+        const misses = serviceBase.reduce((sum, base) => sum + slots[base + SERVICE_NON_SYN_MISSES], 0);
+        yield [{ worker }, misses];
+      }
+    },
+  );
+  define(
+    Counter,
     'conntrack_expired_total',
     'Connections forgotten after their idle timeout.',
     ofService,

@@ -1,17 +1,20 @@
 /**
- * Case `workers`: decisions a second of two worker threads at the same time, beside one alone. Workers share no table, no counter
- * and no lock; what they share is the machine: caches, memory and power.
+ * Case `workers`: two workers at the same time beside one alone. Decisions a second, without a device: workers share no table, no
+ * counter and no lock; what they share is the machine: caches, memory and power. And packets a second on a veth pair with two
+ * queues, in a full run.
  */
 import { availableParallelism } from 'node:os';
-import type { BenchCase, CaseResult } from '../case.ts';
+import type { BenchCase, CaseResult, ResultTable, Target } from '../case.ts';
 import { type LineProcess, startLineProcess } from '../line-process.ts';
 import { figure, interleave, type RoundLimits, ratios } from '../rounds.ts';
+import { CORES_WANTED, measureQueues, ONE_WORKER, type QueuesMeasured, TWO_WORKERS } from '../workers/queues.ts';
 import { wholeBatches } from '../workers/worker.ts';
 
 const FLOWS = [10_000, 1_000_000];
 const THREADS = 2;
 const WARM_UP_PACKETS = 500_000;
 const TARGET_RATIO = 1.8;
+const FORWARDING_TARGET_RATIO = 1.6;
 
 const SUBJECT = new URL('../workers/subject.js', import.meta.url).pathname;
 
@@ -27,20 +30,35 @@ export const workers: BenchCase = {
   title: 'Two workers',
   about:
     'Decisions a second of two worker threads at once, each on a core and with a table of its own, beside one alone; mode stateless, no device. ' +
-    'Decision cost says what is in a decision.',
+    'Decision cost says what is in a decision. Then packets a second of `hushlb run` on a veth pair, with workers that are pinned, at overload ' +
+    'from two cores.',
   needsRoot: false,
-  seconds: { quick: 6, full: 20 },
-  async run({ quick, progress, secondsLeft }) {
+  seconds: { quick: 6, full: 30 },
+  async run(context) {
+    const { quick, progress, secondsLeft } = context;
+    const missing = quick ? 'it is in a full run only' : whyNotOnTheWire();
+    const parts = FLOWS.length + (missing === undefined ? QUEUES_PARTS : 0);
     const scalings: Scaling[] = [];
     for (const [done, flows] of FLOWS.entries()) {
       progress(`${flows.toLocaleString('en')} flows each`);
-      const until = secondsLeft() - secondsLeft() / (FLOWS.length - done);
+      const until = secondsLeft() - secondsLeft() / (parts - done);
       const limits = { atLeast: 3, atMost: quick ? 5 : 11, hasTime: () => secondsLeft() > until };
       scalings.push(await measureScaling(flows, quick ? 2_000_000 : 5_000_000, WARM_UP_PACKETS, limits));
     }
-    return present(scalings);
+    const measured =
+      missing === undefined ? await measureQueues({ ...QUEUES_PLAN, folder: context.folder }, context) : [];
+    return present(scalings, measured, missing);
   },
 };
+
+/** Of the case's time, in parts as long as one of the decisions'. */
+const QUEUES_PARTS = 2;
+const QUEUES_PLAN = { atMost: 9, loadMs: 400 };
+
+function whyNotOnTheWire(): string | undefined {
+  if (process.getuid?.() !== 0) return 'it needs root';
+  return availableParallelism() < THREADS ? 'this machine has one core' : undefined;
+}
 
 export async function measureScaling(
   flows: number,
@@ -64,7 +82,11 @@ async function decisions(subject: LineProcess, threads: number, packets: number)
   return (threads * wholeBatches(packets) * 1000) / ns;
 }
 
-function present(scalings: readonly Scaling[]): CaseResult {
+function present(
+  scalings: readonly Scaling[],
+  measured: readonly QueuesMeasured[],
+  missing: string | undefined,
+): CaseResult {
   const cores = availableParallelism();
   return {
     tables: [
@@ -78,17 +100,63 @@ function present(scalings: readonly Scaling[]): CaseResult {
           figure(ratios(two, one), 2),
         ]),
       },
+      ...(missing === undefined ? [queuesTable(measured)] : []),
     ],
     charts: [],
-    targets: scalings.map(({ flows, one, two }) => ({
-      what: `two workers over one, ${flows.toLocaleString('en')} flows each`,
-      bound: 'at least',
-      limit: TARGET_RATIO,
-      unit: 'times',
-      digits: 2,
-      measured: cores < THREADS ? undefined : figure(ratios(two, one), 2).median,
-      ...(cores < THREADS ? { why: 'this machine has one core' } : {}),
-    })),
-    notes: [],
+    targets: [
+      ...scalings.map(
+        ({ flows, one, two }): Target => ({
+          what: `two workers over one, ${flows.toLocaleString('en')} flows each`,
+          bound: 'at least',
+          limit: TARGET_RATIO,
+          unit: 'times',
+          digits: 2,
+          measured: cores < THREADS ? undefined : figure(ratios(two, one), 2).median,
+          ...(cores < THREADS ? { why: 'this machine has one core' } : {}),
+        }),
+      ),
+      queuesTarget(measured, missing),
+    ],
+    notes: missing === undefined ? [queuesNote(cores)] : [`Forwarding on two queues was left out: ${missing}.`],
   };
+}
+
+function queuesTable(measured: readonly QueuesMeasured[]): ResultTable {
+  const one = mppsOf(measured, ONE_WORKER);
+  return {
+    title: 'Millions of packets a second on a veth pair, 64-byte frames',
+    head: ['hushlb run', 'Mpps', 'over the first', 'CPU s a million'],
+    rows: measured.map(({ subject, mpps, cpu }) => [
+      subject.name,
+      figure(mpps, 3),
+      figure(ratios(mpps, one), 2),
+      figure(cpu, 2),
+    ]),
+  };
+}
+
+function queuesTarget(measured: readonly QueuesMeasured[], missing: string | undefined): Target {
+  const ratio = ratios(mppsOf(measured, TWO_WORKERS), mppsOf(measured, ONE_WORKER));
+  return {
+    what: 'two workers on two queues over one, forwarding',
+    bound: 'at least',
+    limit: FORWARDING_TARGET_RATIO,
+    unit: 'times',
+    digits: 2,
+    measured: missing === undefined ? figure(ratio, 2).median : undefined,
+    ...(missing === undefined ? {} : { why: missing }),
+  };
+}
+
+function mppsOf(measured: readonly QueuesMeasured[], subject: QueuesMeasured['subject']): readonly number[] {
+  return measured.find((each) => each.subject === subject)?.mpps ?? [];
+}
+
+function queuesNote(cores: number): string {
+  if (cores >= CORES_WANTED) return 'On the wire the load has two cores of its own, and each worker another.';
+  return (
+    `On the wire ${CORES_WANTED} cores are wanted, two for the load and one for each worker; here are ${cores}, and each worker shares its core ` +
+    'with half of the load. So the ratio says what a second worker adds while the load takes its half of every core, and no Mpps here is ' +
+    'what a worker can do with a core of its own: that is in forwarding.'
+  );
 }

@@ -30,8 +30,8 @@ export interface BenchNetwork {
 
 let made = 0;
 
-/** Builds the wires of `count` subjects. Throws with iproute2's words where the kernel refuses; nothing is left then. */
-export function buildBenchNetwork(count: number): BenchNetwork {
+/** Builds the wires of `count` subjects, with one queue each or `queues`. Throws with iproute2's words where the kernel refuses; nothing is left then. */
+export function buildBenchNetwork(count: number, queues: readonly number[] = []): BenchNetwork {
   const prefix = `hushlb-bench-${process.pid}-${made++}`;
   const near = `${prefix}-near`;
   const far = Array.from({ length: count }, (_, i) => `${prefix}-far-${i}`);
@@ -45,13 +45,15 @@ export function buildBenchNetwork(count: number): BenchNetwork {
       null,
       [near, ...far].map((name) => `netns add ${name}`),
     );
-    const queues = 'numrxqueues 1 numtxqueues 1';
     ip(
       near,
-      wires.flatMap((wire, i) => [
-        `link add ${wire} ${queues} type veth peer name eth0 netns ${far[i]} ${queues}`,
-        `link set ${wire} address ${NEAR_MAC}`,
-      ]),
+      wires.flatMap((wire, i) => {
+        const counts = `numrxqueues ${queues[i] ?? 1} numtxqueues ${queues[i] ?? 1}`;
+        return [
+          `link add ${wire} ${counts} type veth peer name eth0 netns ${far[i]} ${counts}`,
+          `link set ${wire} address ${NEAR_MAC}`,
+        ];
+      }),
     );
     for (const name of [near, ...far]) sysctl(name, 'ipv6/conf/all/disable_ipv6', 1);
     for (const name of far) {

@@ -15,7 +15,7 @@ import {
 import { steerService } from './steer.ts';
 
 const { link, socketMapFd, attach } = steerService();
-const device = createAfXdpDevice({ interfaceIndex: link.index, queue: 0, socketMapFd });
+const device = createAfXdpDevice({ interfaceIndex: link.index, queues: [0], socketMapFd });
 attach();
 process.stdout.write(`ready ${process.pid}\n`);
 

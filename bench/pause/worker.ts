@@ -71,7 +71,7 @@ if (parentPort !== null) {
     for (const { startTime } of list.getEntries()) collected.push(startTime);
   });
   observer.observe({ entryTypes: ['gc'] });
-  const device = createAfXdpDevice({ ...input, queue: 0 });
+  const device = createAfXdpDevice({ ...input, queues: [0] });
   parentPort.postMessage('ready');
   const startedAt = performance.now() + input.warmUpMs;
   const end = startedAt + input.measureMs;

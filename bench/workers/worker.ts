@@ -2,10 +2,8 @@
  * A worker thread of case `workers`: decides as the subject of decision-cost does, when it is told to. Receives a number of
  * packets, answers with 'done'; the first answer means that it is warm.
  */
-import { spawnSync } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
+import { pinThread } from '../../io/affinity.ts';
 import { createDrive } from '../decision/drive.ts';
 import { BATCH, modeNamed } from '../decision/modes.ts';
 
@@ -19,8 +17,9 @@ export interface WorkerOrder {
 
 /** Left to itself the kernel may keep two threads of a process on one core for seconds. Where it refuses, it has its way. */
 function pinTo(core: number): void {
-  const thread = basename(readlinkSync('/proc/thread-self'));
-  spawnSync('taskset', ['--cpu-list', '--pid', `${core}`, thread], { stdio: 'ignore' });
+  try {
+    pinThread(core);
+  } catch {}
 }
 
 export function wholeBatches(packets: number): number {

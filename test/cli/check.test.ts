@@ -24,6 +24,21 @@ test('a good configuration is summed up', async () => {
   });
 });
 
+test('workers and AF_XDP are summed up where they are not as they are by themselves', async () => {
+  const line = async (settings: string) => {
+    const file = folder.write('tuned.yaml', `${settings}\n${CONFIGURATION}`);
+    return (await hushlb(['check', '-c', file])).stdout.split('\n')[1];
+  };
+  const plain = 'eth0, stateless, metrics on port 9108';
+  assert.equal(await line('workers: auto\nafXdp: { ringSize: 4096 }'), plain);
+  assert.equal(await line('workers: 1'), `${plain}, 1 worker`);
+  assert.equal(await line('cpus: [2, 4]'), `${plain}, a worker for each queue on CPU 2, 4`);
+  assert.equal(
+    await line('workers: 2\ncpus: [2, 4]\nxdpMode: native\nafXdp: { zeroCopy: require, busyPoll: 50us }'),
+    `${plain}, 2 workers on CPU 2, 4, native XDP, zero-copy required, busy polling for 50us`,
+  );
+});
+
 test('what is done to idle connections is summed up where it is not what a stateless balancer does', async () => {
   const like = (setting: string) =>
     folder.write('like.yaml', CONFIGURATION.replace('name: web', `name: web\n    ${setting}`));

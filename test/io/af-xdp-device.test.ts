@@ -12,6 +12,7 @@ import { inNamespace } from '../../io/namespace.ts';
 import { createWake } from '../../io/wake.ts';
 import { attachXdp, requireLink, type XdpMode } from '../../io/xdp.ts';
 import { createSteering, type SteeringCounters } from '../../io/xdp-steering.ts';
+import type { FramePlaces } from '../../io/xsk-queue.ts';
 import { bytesOfMac, ethernetFrame, ipv4Packet, tcpFrame } from '../packets.ts';
 import { echoBatch } from './echo.ts';
 import type { EchoWorkerData } from './echo-worker.ts';
@@ -36,7 +37,7 @@ function withDevice(mode: XdpMode, options: Partial<AfXdpOptions>, work: (bench:
   steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
   const [device, attachment, interfaceIndex] = inNamespace(hosts.left, () => {
     const { index } = requireLink('left');
-    const opened = createAfXdpDevice({ interfaceIndex: index, queue: 0, socketMapFd, ...options });
+    const opened = createAfXdpDevice({ interfaceIndex: index, queues: [0], socketMapFd, ...options });
     return [opened, attachXdp({ programFd, interfaceIndex: index, mode }), index];
   });
   try {
@@ -66,9 +67,9 @@ function receiveAll(device: AfXdpDevice, count: number, work: () => void): void 
 }
 
 /** Takes the completions in. */
-function settle(device: AfXdpDevice): ReturnType<AfXdpDevice['checkFrames']> {
-  for (let i = 0; i < 100 && device.checkFrames().sending > 0; i++) assert.equal(device.receive(1), 0);
-  return device.checkFrames();
+function settle(device: AfXdpDevice): FramePlaces {
+  for (let i = 0; i < 100 && device.queues[0].checkFrames().sending > 0; i++) assert.equal(device.receive(1), 0);
+  return device.queues[0].checkFrames();
 }
 
 suite('af-xdp-device', { skip: needsRoot }, () => {
@@ -79,15 +80,15 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
     test(`${mode}: 10,000 frames come back unharmed, and none of the device's own is lost`, () => {
       withDevice(mode, {}, ({ device, peer, counters }) => {
         assert.equal(device.name, 'af-xdp');
-        assert.equal(device.mode, 'copy');
-        assert.deepEqual(device.checkFrames(), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
+        assert.equal(device.zeroCopy, false);
+        assert.deepEqual(device.queues[0].checkFrames(), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
         const total = 10_000;
         for (let sent = 0; sent < total; ) {
           const count = Math.min(50 + (sent % 14), total - sent);
           const frames = Array.from({ length: count }, (_, i) => frameNumber(sent + i));
           for (const frame of frames) peer.send(frame);
           receiveAll(device, count, () => {
-            device.checkFrames();
+            device.queues[0].checkFrames();
             echoBatch(device);
           });
           for (const frame of frames) assert.deepEqual(peer.receive(), echoOf(frame));
@@ -95,8 +96,8 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
         }
         assert.deepEqual(settle(device), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
         assert.deepEqual(counters(), { toSocket: total, otherPort: 0, noSocket: 0 });
-        assert.deepEqual([device.txDropped, device.passUnsupported], [0, 0]);
-        const { txRingEmpty, ...losses } = device.statistics();
+        assert.deepEqual([device.queues[0].txDropped, device.queues[0].passUnsupported], [0, 0]);
+        const { txRingEmpty, ...losses } = device.queues[0].statistics();
         assert.deepEqual(new Set(Object.values(losses)), new Set([0]), `${txRingEmpty} wake-ups found nothing to send`);
       });
     });
@@ -160,7 +161,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
         for (let n = 2; n <= 8; n++) assert.equal(appendFrame(n), n - 1);
         assert.equal(appendFrame(9), -1);
         assert.equal(batch.count, 8);
-        assert.equal(device.checkFrames().inBatch, 8);
+        assert.equal(device.queues[0].checkFrames().inBatch, 8);
         device.send();
       });
       for (let n = 1; n <= 8; n++) assert.deepEqual(peer.receive(), Buffer.from(frameNumber(n)));
@@ -173,14 +174,14 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
         if (batch.count === 8) device.send();
       }
       assert.ok(appended >= 32, `${appended}`);
-      assert.equal(device.checkFrames().free, 0);
+      assert.equal(device.queues[0].checkFrames().free, 0);
       device.send();
       assert.deepEqual(settle(device), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
 
       // Appended and never sent.
       assert.equal(appendFrame(1), 0);
       assert.equal(device.receive(0), 0);
-      assert.deepEqual(device.checkFrames(), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
+      assert.deepEqual(device.queues[0].checkFrames(), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
     });
   });
 
@@ -211,9 +212,9 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
         });
       }
       assert.equal(device.receive(0), 0);
-      assert.deepEqual(device.checkFrames(), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
-      assert.deepEqual([device.txDropped, device.passUnsupported], [50 * 6, 50]);
-      assert.equal(device.statistics().txInvalidDescriptors, 0);
+      assert.deepEqual(device.queues[0].checkFrames(), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
+      assert.deepEqual([device.queues[0].txDropped, device.queues[0].passUnsupported], [50 * 6, 50]);
+      assert.equal(device.queues[0].statistics().txInvalidDescriptors, 0);
       assert.equal(peer.receive(0), undefined);
     });
   });
@@ -224,7 +225,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       receiveAll(device, 32, () => echoBatch(device));
       assert.equal(device.receive(10), 0);
       for (let i = 0; i < 32; i++) assert.deepEqual(peer.receive(), echoOf(frameNumber(i)));
-      const { rxDropped, rxRingFull, fillRingEmpty } = device.statistics();
+      const { rxDropped, rxRingFull, fillRingEmpty } = device.queues[0].statistics();
       assert.ok(rxDropped + rxRingFull + fillRingEmpty >= 68);
       peer.send(frameNumber(7));
       receiveAll(device, 1, () => echoBatch(device));
@@ -243,14 +244,18 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       assert.equal(device.receive(1000), 32);
       set('down');
       echoBatch(device);
-      assert.deepEqual(device.checkFrames().sending, 32, 'the kernel takes nothing while the interface is down');
+      assert.deepEqual(
+        device.queues[0].checkFrames().sending,
+        32,
+        'the kernel takes nothing while the interface is down',
+      );
       assert.throws(() => device.receive(1000), /ENETDOWN \(left is down: `ip link set dev left up`\)/);
       set('up');
       for (let i = 32; i < 64; i++) peer.send(frameNumber(i));
       set('down');
       assert.equal(device.receive(0), 32);
       echoBatch(device);
-      assert.deepEqual([device.txDropped, device.checkFrames().sending], [32, 32]);
+      assert.deepEqual([device.queues[0].txDropped, device.queues[0].checkFrames().sending], [32, 32]);
       set('up');
       assert.equal(device.receive(0), 0);
       for (let i = 0; i < 32; i++) assert.deepEqual(peer.receive(), echoOf(frameNumber(i)));
@@ -317,10 +322,10 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       const steering = createSteering({ queueCount: 1 });
       const open = (options: Partial<AfXdpOptions>) =>
         inNamespace(left, () =>
-          createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd: steering.socketMapFd, ...options }),
+          createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd: steering.socketMapFd, ...options }),
         );
       assert.throws(() => open({}), /bind AF_XDP socket to queue 0 of left: EBUSY \(another AF_XDP socket/);
-      assert.throws(() => open({ queue: 63 }), /queue 63 of left: EINVAL \(no such queue/);
+      assert.throws(() => open({ queues: [63] }), /queue 63 of left: EINVAL \(no such queue/);
       assert.throws(() => open({ interfaceIndex: 4711 }), { code: 'ENODEV' });
       assert.throws(() => open({ frameCount: 3000 }), RangeError);
       assert.throws(() => open({ frameCount: 64 }), RangeError);
@@ -335,7 +340,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       const steering = createSteering({ queueCount: 1 });
       for (let round = 0; round < 20; round++) {
         const { socketMapFd } = steering;
-        inNamespace(left, () => createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd })).close();
+        inNamespace(left, () => createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd })).close();
       }
       steering.close();
     });

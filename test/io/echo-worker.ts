@@ -14,7 +14,7 @@ export interface EchoWorkerData {
 
 const { namespace, interfaceIndex, socketMapFd, state } = workerData as EchoWorkerData;
 const flag = new Int32Array(state);
-const device = inNamespace(namespace, () => createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd }));
+const device = inNamespace(namespace, () => createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd }));
 Atomics.store(flag, 0, 1);
 Atomics.notify(flag, 0);
 let echoed = 0;
@@ -22,7 +22,7 @@ while (Atomics.load(flag, 0) === 1) {
   echoed += device.receive(20);
   echoBatch(device);
 }
-while (device.checkFrames().sending > 0) device.receive(1);
-const frames = device.checkFrames();
+while (device.queues[0].checkFrames().sending > 0) device.receive(1);
+const frames = device.queues[0].checkFrames();
 device.close();
 parentPort?.postMessage({ echoed, frames });

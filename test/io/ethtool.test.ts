@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { openCapture } from '../../io/capture.ts';
-import { type Offloads, readOffloads, setOffloads } from '../../io/ethtool.ts';
+import { type Offloads, readDriver, readOffloads, setOffloads } from '../../io/ethtool.ts';
 import { closeDescriptor, openSocket, sendto } from '../../io/ffi.ts';
 import { readLink } from '../../io/links.ts';
 import { inNamespace } from '../../io/namespace.ts';
@@ -74,6 +74,18 @@ describe('ethtool', { skip: needsRoot }, () => {
         assert.equal(state[name], on && !(name === 'tso' && !previous.txChecksum));
       }
     }
+  });
+
+  test("the driver's name", () => {
+    assert.equal(
+      inNamespace(hosts.left, () => readDriver('left')),
+      'veth',
+    );
+    assert.equal(
+      inNamespace(hosts.left, () => readDriver('lo')),
+      undefined,
+    );
+    assert.throws(() => readDriver('no-such-link'), { message: 'ethtool: ENODEV (interface no-such-link)' });
   });
 
   test('no such interface, and what a driver cannot change, is an error that names the interface', () => {

@@ -22,7 +22,7 @@ suite('packet-generator', { skip: needsRoot }, () => {
   const [device, attachment] = inNamespace(hosts.left, () => {
     const interfaceIndex = requireLink('left').index;
     const { programFd, socketMapFd } = steering;
-    const opened = createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd });
+    const opened = createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd });
     return [opened, attachXdp({ programFd, interfaceIndex, mode: 'native' })];
   });
   const generatorOf = (flows: number, frame: Uint8Array) =>
@@ -70,7 +70,7 @@ suite('packet-generator', { skip: needsRoot }, () => {
     generator.close();
     assert.equal(seen.length, 843);
     for (const [n, frame] of seen.entries()) assert.deepEqual(frame, expectedFrame(n % 600), `frame ${n}`);
-    assert.equal(device.checkFrames().inBatch, 0);
+    assert.equal(device.queues[0].checkFrames().inBatch, 0);
   });
 
   test('one flow', () => {

@@ -20,7 +20,8 @@ export interface TwoHosts {
 
 let made = 0;
 
-export function makeTwoHosts(): TwoHosts {
+/** `queues` of each kind at each end; the generator's frames come in at that of the CPU that it runs on. */
+export function makeTwoHosts({ queues }: { readonly queues?: number } = {}): TwoHosts {
   const prefix = `hushlb-test-${process.pid}-${made++}`;
   const [left, right] = [`${prefix}-left`, `${prefix}-right`];
   const remove = () => {
@@ -40,7 +41,9 @@ export function makeTwoHosts(): TwoHosts {
       sysctl(name, 'ipv6/conf/default/accept_dad', 0);
       ip('-n', name, 'link', 'set', 'lo', 'up');
     }
-    ip('link', 'add', 'left', 'netns', left, 'type', 'veth', 'peer', 'name', 'right', 'netns', right);
+    const counts = queues === undefined ? [] : ['numrxqueues', `${queues}`, 'numtxqueues', `${queues}`];
+    const peer = ['peer', 'name', 'right', 'netns', right, ...counts];
+    ip('link', 'add', 'left', 'netns', left, ...counts, 'type', 'veth', ...peer);
     for (const [name, side, host] of [
       [left, 'left', 1],
       [right, 'right', 2],

@@ -121,7 +121,7 @@ function startAttached(namespace: string): ChildProcess {
       const interfaceIndex = requireLink('left').index;
       const { programFd, socketMapFd } = createSteering({ queueCount: 1 });
       const { mode } = attachXdp({ programFd, interfaceIndex, mode: 'auto' });
-      const device = createAfXdpDevice({ interfaceIndex, queue: 0, socketMapFd });
+      const device = createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd });
       console.log(mode, device.mode);
     });
     setInterval(() => {}, 1000);`;

@@ -139,3 +139,25 @@ test('a service without an active backend, and a table that is small for its bac
   );
   assert.deepEqual(warningsOf([service('a', { tableSize: 211 })]), []);
 });
+
+test('workers, CPUs and AF_XDP that do not go together', () => {
+  const problems = (more: Settings): string[] => {
+    try {
+      validateConfig({ interface: 'eth0', services: [service('a')], ...more }, 'FILE');
+    } catch (error) {
+      assert.ok(error instanceof ConfigError, String(error));
+      return error.problems.map(({ path, message }) => `${path}: ${message}`);
+    }
+    return [];
+  };
+  assert.deepEqual(problems({ workers: 2, cpus: [0, 1] }), []);
+  assert.deepEqual(problems({ cpus: [0, 1, 2] }), []);
+  assert.deepEqual(problems({ workers: 2, cpus: [0] }), ['cpus: expected a CPU for each worker, 2, got 1']);
+  assert.deepEqual(problems({ afXdp: { ringSize: 64, batchSize: 64 } }), []);
+  assert.deepEqual(problems({ afXdp: { ringSize: 64, batchSize: 128 } }), [
+    'afXdp.batchSize: expected at most the ringSize, 64, got 128',
+  ]);
+  assert.deepEqual(problems({ xdpMode: 'generic', afXdp: { zeroCopy: 'require' } }), [
+    'afXdp.zeroCopy: expected auto or off, because xdpMode generic has no zero-copy, got "require"',
+  ]);
+});

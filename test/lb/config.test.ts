@@ -45,6 +45,9 @@ test('three lines are enough: everything else has a default', () => {
     hashSeed: 0,
     metrics: { listen: { host: '127.0.0.1', port: 9108 } },
     xdpMode: 'auto',
+    afXdp: { ringSize: 2048, batchSize: 64, zeroCopy: 'auto', busyPollUs: null },
+    workers: 'auto',
+    cpus: null,
     services: [
       {
         name: 'web',
@@ -83,6 +86,9 @@ test('every setting can be given another value', () => {
       hashSeed: 0xffffffff,
       metrics: { listen: '[::1]:65535' },
       xdpMode: 'generic',
+      afXdp: { ringSize: 8192, batchSize: 1024, zeroCopy: 'off', busyPoll: '10000us' },
+      workers: 2,
+      cpus: [7, 0],
       services: [
         service({
           protocol: 'tcp',
@@ -109,6 +115,9 @@ test('every setting can be given another value', () => {
       hashSeed: 4294967295,
       metrics: { listen: { host: '::1', port: 65535 } },
       xdpMode: 'generic',
+      afXdp: { ringSize: 8192, batchSize: 1024, zeroCopy: 'off', busyPollUs: 10_000 },
+      workers: 2,
+      cpus: [7, 0],
       services: undefined,
     },
   );
@@ -177,6 +186,13 @@ const TOP: [key: string, value: unknown, text: string][] = [
   ['metrics', null, 'expected false or a mapping, got nothing'],
   ['metrics', '127.0.0.1:9108', 'expected false or a mapping, got "127.0.0.1:9108"'],
   ['xdpMode', 'offload', 'expected one of auto, native, generic, got "offload"'],
+  ['workers', 0, 'expected auto or a whole number from 1 to 1024, got 0'],
+  ['workers', 'all', 'expected auto or a whole number from 1 to 1024, got "all"'],
+  ['cpus', 'auto', 'expected a list of CPUs, such as [2, 3], got "auto"'],
+  ['cpus', [], 'expected at least one CPU, got an empty list'],
+  ['cpus[1]', [1, -1], 'expected a whole number from 0 to 8191, got -1'],
+  ['cpus[2]', [1, 2, 1], 'expected a CPU that no other worker has, got 1'],
+  ['afXdp', false, 'expected a mapping, got false'],
   ['services', undefined, 'expected a list of services, got nothing'],
   ['services', {}, 'expected a list of services, got a mapping'],
   ['services', [], 'expected at least one service, got an empty list'],
@@ -184,12 +200,36 @@ const TOP: [key: string, value: unknown, text: string][] = [
 
 test('wrong values at the top', () => {
   for (const [key, value, text] of TOP) {
-    assert.deepEqual(problemsOf(configuration({ [key]: value })), [`${key}: ${text}`]);
+    const [topKey] = key.split('[');
+    assert.deepEqual(problemsOf(configuration({ [topKey as string]: value })), [`${key}: ${text}`]);
   }
   for (const listen of ['9108', ':9108', '127.0.0.1', 'a:0', 'a:65536', '::1:9108', 'http://a:1', '']) {
     const expected = [`metrics.listen: expected ${LISTEN}, got ${JSON.stringify(listen)}`];
     assert.deepEqual(problemsOf(configuration({ metrics: { listen } })), expected);
   }
+});
+
+const US = 'expected false or a time from 1us to 10000us, such as 50us';
+const AF_XDP: [key: string, value: unknown, text: string][] = [
+  ['ringSize', 2000, 'expected a power of two from 64 to 8192, got 2000'],
+  ['ringSize', 32, 'expected a power of two from 64 to 8192, got 32'],
+  ['ringSize', 16384, 'expected a power of two from 64 to 8192, got 16384'],
+  ['batchSize', 0, 'expected a power of two from 8 to 1024, got 0'],
+  ['batchSize', 2 ** 33, 'expected a power of two from 8 to 1024, got 8589934592'],
+  ['zeroCopy', true, 'expected one of auto, off, require, got true'],
+  ['busyPoll', true, `${US}, got true`],
+  ['busyPoll', 50, `${US}, got 50`],
+  ['busyPoll', '50ms', `${US}, got "50ms"`],
+  ['busyPoll', '0us', `${US}, got "0us"`],
+  ['busyPoll', '10001us', `${US}, got "10001us"`],
+];
+
+test('wrong values for AF_XDP', () => {
+  for (const [key, value, text] of AF_XDP) {
+    assert.deepEqual(problemsOf(configuration({ afXdp: { [key]: value } })), [`afXdp.${key}: ${text}`]);
+  }
+  const { config } = validateConfig(configuration({ afXdp: { busyPoll: false } }), 'FILE');
+  assert.equal(config.afXdp.busyPollUs, null);
 });
 
 const SERVICE: [key: string, value: unknown, text: string][] = [

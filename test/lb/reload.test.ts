@@ -235,6 +235,12 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
     const keys: Record<string, string> = {
       xdpMode: 'xdpMode: generic',
       hashSeed: 'hashSeed: 7',
+      workers: 'workers: 1',
+      cpus: 'cpus: [0]',
+      'afXdp.ringSize': 'afXdp: { ringSize: 64 }',
+      'afXdp.batchSize': 'afXdp: { batchSize: 8 }',
+      'afXdp.zeroCopy': 'afXdp: { zeroCopy: off }',
+      'afXdp.busyPoll': 'afXdp: { busyPoll: 50us }',
       'metrics.listen': 'metrics: false',
     };
     for (const [key, top] of Object.entries(keys)) {
@@ -299,7 +305,7 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
     process.kill(pid, 'SIGTERM');
     assert.equal(await balancer.ended, 0);
     assert.deepEqual(
-      log.map(({ msg }) => msg).filter((msg) => msg !== 'backend reachable'),
+      log.map(({ msg }) => msg).filter((msg) => msg !== 'backend reachable' && !msg.startsWith('limit: ')),
       ['ready', 'stopping', 'stopped'],
     );
     assert.ok(!isAttached());

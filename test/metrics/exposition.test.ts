@@ -69,6 +69,7 @@ test('everything is there from the start, at 0', async () => {
       `hushlb_unfinished_checksums_total{service="${service}"}`,
     ]),
   ];
+  expected.push(...[0, 1].map((worker) => `hushlb_worker_non_syn_misses_total{worker="${worker}"}`));
   for (const name of expected) assert.equal(samples.get(name), 0, name);
   const others = [...samples.keys()].filter((name) => name.startsWith('hushlb_') && !expected.includes(name));
   assert.deepEqual(others, ['hushlb_build_info{version="1.2.3"}']);
@@ -127,8 +128,19 @@ test('each slot shows under its own name, summed over the workers', async () => 
   }
   const { samples } = await scrape();
   for (const [i, [, name]] of slots.entries()) assert.equal(samples.get(name), 2 ** 40 + 1000 + i, name);
-  const moved = [...samples].filter(([name, value]) => value > 0 && /^hushlb_(?!build)/.test(name));
+  const moved = [...samples].filter(([name, value]) => value > 0 && /^hushlb_(?!build|worker)/.test(name));
   assert.equal(moved.length, slots.length);
+});
+
+test('non-SYN misses of all services, by worker', async () => {
+  const { workers, scrape } = setUp();
+  workers[0][layout.serviceBase[0] + SERVICE_NON_SYN_MISSES] = 3;
+  workers[1][layout.serviceBase[0] + SERVICE_NON_SYN_MISSES] = 4;
+  workers[1][layout.serviceBase[1] + SERVICE_NON_SYN_MISSES] = 50;
+  workers[1][layout.serviceBase[1] + SERVICE_SYN_MISSES] = 600;
+  const { samples } = await scrape();
+  const [first, second] = [0, 1].map((worker) => samples.get(`hushlb_worker_non_syn_misses_total{worker="${worker}"}`));
+  assert.deepEqual([first, second], [3, 54]);
 });
 
 test('a scrape shows the slots as they are then', async () => {

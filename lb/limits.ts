@@ -1,0 +1,52 @@
+/**
+ * What limits the throughput where hushlb was started, in a line each: for the log (lb/daemon.ts), so that nobody has to
+ * guess why a fast card is slow. docs/performance.md says more of each.
+ */
+import type { ZeroCopy } from '../io/xsk-socket.ts';
+
+export interface Ground {
+  readonly interface: string;
+  /** The driver's name, where it tells. */
+  readonly driver: string | undefined;
+  readonly queues: number;
+  readonly workers: number;
+  /** CPUs that this process may use. */
+  readonly cpus: number;
+  readonly xdp: 'native' | 'generic';
+  readonly zeroCopy: boolean;
+  readonly zeroCopyWanted: ZeroCopy;
+}
+
+export function limitsOf(ground: Ground): string[] {
+  return [...modeLimits(ground), ...coreLimits(ground)];
+}
+
+function* modeLimits({ xdp, zeroCopy, zeroCopyWanted, driver }: Ground): Generator<string> {
+  if (xdp === 'generic') yield 'generic XDP, slower than native';
+  if (zeroCopy) return;
+  const reasons = [
+    xdp === 'generic' && 'generic XDP has no zero-copy',
+    zeroCopyWanted === 'off' && 'afXdp.zeroCopy is off',
+    `the driver ${driver ?? 'of this interface'} offers no zero-copy`,
+  ];
+  yield `copy mode: ${reasons.find(Boolean)}`;
+}
+
+function* coreLimits({ interface: name, queues, workers, cpus }: Ground): Generator<string> {
+  const [queueCount, workerCount] = [counted(queues, 'receive queue'), counted(workers, 'worker')];
+  if (workers > cpus) {
+    yield `${workerCount} on ${counted(cpus, 'CPU')} wait for each other (as many as CPUs: workers: ${cpus})`;
+  } else if (workers < queues && workers < cpus) {
+    yield `${workerCount} for ${queueCount}, as configured: at most ${forwarding(workers, cpus)}`;
+  } else if (queues < cpus) {
+    yield `${queueCount}: at most ${forwarding(queues, cpus)} (more: ethtool -L ${name} combined N)`;
+  }
+}
+
+function forwarding(busy: number, cpus: number): string {
+  return `${busy} of ${cpus} CPUs ${busy === 1 ? 'forwards' : 'forward'}`;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}

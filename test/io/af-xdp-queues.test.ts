@@ -1,0 +1,165 @@
+/** One AF_XDP device over two receive queues, and the settings of its sockets. */
+import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
+import { after, suite, test } from 'node:test';
+import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../../io/af-xdp-device.ts';
+import { pinThread } from '../../io/affinity.ts';
+import { openCapture } from '../../io/capture.ts';
+import { getSocketOption, mapAnonymous } from '../../io/ffi.ts';
+import { inNamespace } from '../../io/namespace.ts';
+import { createGenerator } from '../../io/packet-generator.ts';
+import { attachXdp, requireLink } from '../../io/xdp.ts';
+import { createSteering } from '../../io/xdp-steering.ts';
+import { openXskSocket } from '../../io/xsk-socket.ts';
+import { tcpFrame } from '../packets.ts';
+import { echoBatch } from './echo.ts';
+import { addressBytes, makeTwoHosts, needsRoot, openDescriptors } from './two-hosts.ts';
+
+const RING = 64;
+const BATCH = 8;
+const FRAMES = { frameCount: 2 * RING, frameSize: 2048 } as const;
+/** The generator's frames come in at the queue of the CPU that it runs on. */
+const twoCpus = availableParallelism() > 1 ? false : 'needs two CPUs';
+
+suite('two receive queues', { skip: needsRoot }, () => {
+  const descriptorsBefore = openDescriptors();
+  const hosts = makeTwoHosts({ queues: 2 });
+  const steering = createSteering({ queueCount: 2 });
+  const { programFd, socketMapFd } = steering;
+  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+  const [interfaceIndex, attachment] = inNamespace(hosts.left, () => {
+    const { index } = requireLink('left');
+    return [index, attachXdp({ programFd, interfaceIndex: index, mode: 'native' })];
+  });
+  const rightIndex = inNamespace(hosts.right, () => requireLink('right').index);
+  after(() => {
+    attachment.detach();
+    steering.close();
+    hosts.remove();
+    assert.equal(openDescriptors(), descriptorsBefore, 'descriptors leaked');
+  });
+
+  function withDevice(options: Partial<AfXdpOptions>, work: (device: AfXdpDevice) => void): void {
+    const settings = { interfaceIndex, queues: [0, 1], socketMapFd, ...FRAMES, batchSize: BATCH, ...options };
+    const device = inNamespace(hosts.left, () => createAfXdpDevice(settings));
+    try {
+      work(device);
+    } finally {
+      device.close();
+    }
+  }
+
+  /** Sends `count` frames to each of the queues. */
+  function send(count: number, queues: readonly number[]): void {
+    const frame = tcpFrame({ source: '198.18.7.0' });
+    const generator = inNamespace(hosts.right, () =>
+      createGenerator({ interfaceIndex: rightIndex, frame, flows: count }),
+    );
+    for (const queue of queues) {
+      pinThread(queue);
+      inNamespace(hosts.right, () => generator.run(count));
+    }
+    generator.close();
+  }
+
+  const queueOf = ({ batch }: AfXdpDevice): number => Math.floor(batch.offset[0]! / (2 * RING * FRAMES.frameSize));
+
+  test('both are served in turn, batch by batch, and each sends its own', { skip: twoCpus }, () => {
+    const capture = inNamespace(hosts.right, () => openCapture({ interface: rightIndex }));
+    withDevice({}, (device) => {
+      send(RING, [0, 1]);
+      const order: number[] = [];
+      while (device.receive(20) > 0) {
+        assert.equal(device.batch.count, BATCH);
+        order.push(queueOf(device));
+        echoBatch(device);
+      }
+      assert.equal(order.length, (2 * RING) / BATCH);
+      for (let i = 1; i < order.length; i++) assert.notEqual(order[i], order[i - 1], order.join(''));
+      for (const queue of device.queues) {
+        assert.deepEqual(queue.checkFrames(), { free: RING, receiving: RING, inBatch: 0, sending: 0 });
+        assert.equal(queue.txDropped, 0);
+      }
+    });
+    let came = 0;
+    capture.read(({ outgoing }) => (came += outgoing ? 0 : 1));
+    capture.close();
+    assert.equal(came, 2 * RING);
+  });
+
+  test('a batch that was never sent goes back to its own queue', { skip: twoCpus }, () => {
+    withDevice({}, (device) => {
+      send(RING, [0, 1]);
+      while (device.receive(20) > 0);
+      for (const queue of device.queues) {
+        assert.deepEqual(queue.checkFrames(), { free: RING, receiving: RING, inBatch: 0, sending: 0 });
+      }
+    });
+  });
+
+  test('a ring holds as many frames as it was told to, each queue its own', { skip: twoCpus }, () => {
+    withDevice({}, (device) => {
+      send(10 * RING, [1]);
+      let received = 0;
+      for (let count = device.receive(20); count > 0; count = device.receive(20)) {
+        assert.equal(queueOf(device), 1);
+        received += count;
+        device.send();
+      }
+      assert.equal(received, RING);
+      const [first, second] = device.queues.map((queue) => queue.statistics());
+      assert.deepEqual([first!.rxDropped, first!.rxRingFull], [0, 0]);
+      assert.equal(second!.rxDropped + second!.rxRingFull, 9 * RING);
+    });
+  });
+
+  test('one queue that has a socket already: an error, and nothing is left open', () => {
+    withDevice({ queues: [1] }, () => {
+      const count = openDescriptors();
+      assert.throws(() => withDevice({}, () => {}), /bind AF_XDP socket to queue 1 of left: EBUSY/);
+      assert.equal(openDescriptors(), count);
+    });
+  });
+
+  test('zero-copy that is required, of a driver that has none', () => {
+    assert.throws(
+      () => withDevice({ zeroCopy: 'require' }, () => {}),
+      /bind AF_XDP socket to queue 0 of left: ENOTSUP \(the driver has no zero-copy/,
+    );
+    for (const zeroCopy of ['auto', 'off'] as const) {
+      withDevice({ zeroCopy }, (device) => assert.equal(device.zeroCopy, false));
+    }
+  });
+
+  test('busy polling: frames come, and silence ends', { skip: twoCpus }, () => {
+    withDevice({ busyPoll: { us: 2000, budget: BATCH } }, (device) => {
+      for (const queue of [0, 1, 0]) {
+        send(RING, [queue]);
+        let received = 0;
+        for (let count = device.receive(20); count > 0; count = device.receive(20)) {
+          received += count;
+          echoBatch(device);
+        }
+        assert.equal(received, RING);
+      }
+      assert.equal(device.receive(0), 0);
+    });
+  });
+
+  test('busy polling is what the kernel was told', () => {
+    const memory = mapAnonymous(FRAMES.frameCount * FRAMES.frameSize);
+    const settings = { ...FRAMES, ringSize: RING, memoryAddress: memory.address, zeroCopy: 'auto' } as const;
+    const socket = inNamespace(hosts.left, () =>
+      openXskSocket({ interfaceIndex, queue: 0, ...settings, busyPoll: { us: 50, budget: 128 } }),
+    );
+    // SOL_SOCKET with SO_BUSY_POLL and SO_PREFER_BUSY_POLL, from asm-generic/socket.h; the budget cannot be read.
+    const values = [46, 69].map((option) => {
+      const value = Buffer.alloc(4);
+      getSocketOption(socket.fd, 1, option, value);
+      return value.readInt32LE();
+    });
+    socket.close();
+    memory.unmap();
+    assert.deepEqual(values, [50, 1]);
+  });
+});
