@@ -13,6 +13,7 @@
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { readDriver, readOffloads, readReceiveQueues } from '../io/ethtool.ts';
+import { SystemCallError } from '../io/ffi.ts';
 import { type Link, readLink, readLinks } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
 import type { Config } from './config.ts';
@@ -29,7 +30,7 @@ import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRo
 import { reload } from './reload.ts';
 import { type ReloadRequests, takeReloadRequests } from './reload-requests.ts';
 import { publishNext, type Running } from './running.ts';
-import { DEVICE_COUNTERS } from './worker-device.ts';
+import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
 import { planSockets, planWorkers } from './worker-plan.ts';
 
 export interface Daemon {
@@ -134,11 +135,18 @@ async function putUp(
   const cpus = availableParallelism();
   const limits =
     path.xdp === null
-      ? limitsOfSockets({ ...device, cpus, gro: readOffloads(link.name).gro })
+      ? limitsOfSockets({ ...device, cpus, gro: mergesSegments(link) })
       : limitsOf({ ...device, xdp: path.xdp, cpus, zeroCopyWanted: config.afXdp.zeroCopy });
   for (const limit of limits) logger.info(`limit: ${limit}`);
 
-  const hints = watchForHints({ layout: () => preparedNow().layout, counters, logger });
+  const hints = watchForHints({
+    layout: () => preparedNow().layout,
+    counters,
+    hasNewQueues: () =>
+      path.xdp !== null && (path.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
+    longPackets: () => (path.io === 'af-packet' ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
+    logger,
+  });
   undo.push(() => hints.close());
   const reloads = takeReloadRequests({
     readConfig,
@@ -163,6 +171,26 @@ async function putUp(
     'ready',
   );
   return { failed: workers.failed, reloads };
+}
+
+/** Undefined where the driver doesn't tell, and when the interface has just gone: its worker says that. */
+function receiveQueuesOf({ name }: Link): number | undefined {
+  try {
+    return readReceiveQueues(name);
+  } catch (error) {
+    if (error instanceof SystemCallError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether GRO is on; where nobody can tell, nothing is said of it. */
+function mergesSegments({ name }: Link): boolean {
+  try {
+    return readOffloads(name).gro;
+  } catch (error) {
+    if (error instanceof SystemCallError) return false;
+    throw error;
+  }
 }
 
 type UsableLink = Link & { readonly mac: Uint8Array };

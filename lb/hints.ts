@@ -15,6 +15,10 @@ export interface HintSources {
   /** Asked at every look. */
   layout(): CounterLayout;
   readonly counters: readonly Float64Array[];
+  /** The interface has more receive queues than it had when the workers were started. */
+  hasNewQueues(): boolean;
+  /** Packets that came longer than the device's frames. */
+  longPackets(): number;
   readonly logger: Logger;
 }
 
@@ -22,14 +26,33 @@ export function watchForHints(sources: HintSources): { close(): void } {
   const said = new Set<string>();
   const timer = setInterval(() => {
     for (const [key, message] of hints(sources)) {
-      if (!said.has(key)) sources.logger.warn({ service: key.split('/')[0] }, message);
+      const [service] = key.split('/');
+      if (!said.has(key)) sources.logger.warn(service === '' ? {} : { service }, message);
       said.add(key);
     }
   }, LOOK_EVERY_MS).unref();
   return { close: () => clearInterval(timer) };
 }
 
-function* hints({ layout: layoutNow, counters }: HintSources): Generator<readonly [key: string, message: string]> {
+/** A key is the service's name, or nothing, and what the hint is about. */
+function* hints({
+  layout: layoutNow,
+  counters,
+  hasNewQueues,
+  longPackets,
+}: HintSources): Generator<readonly [key: string, message: string]> {
+  if (hasNewQueues()) {
+    yield [
+      '/queues',
+      'the interface has got more receive queues (ethtool -L), and no worker serves the new ones, their packets go to the kernel: restart hushlb',
+    ];
+  }
+  if (longPackets() > 0) {
+    yield [
+      '/long',
+      'packets arrive that are longer than a packet socket forwards, merged from several, and are dropped: run ethtool -K INTERFACE gro off lro off here, or gso off and tso off on the sending host if it is on the same machine',
+    ];
+  }
   const layout = layoutNow();
   for (const [i, { name }] of layout.services.entries()) {
     const ofService = (slot: number) => sumSlots(counters, layout.serviceBase[i] + slot);

@@ -20,6 +20,11 @@ export interface WorkerDevice {
 /** What a device counts by itself, in the order of its row. */
 export const DEVICE_COUNTERS = ['rx_dropped', 'rx_ring_full', 'fill_ring_empty', 'tx_dropped'] as const;
 
+export const RX_DROPPED = 0;
+const RX_RING_FULL = 1;
+const FILL_RING_EMPTY = 2;
+const TX_DROPPED = 3;
+
 /** Throws SystemCallError with advice. */
 export function openWorkerDevice(wanted: DeviceOptions): WorkerDevice {
   if (wanted.io === 'af-xdp') {
@@ -33,17 +38,17 @@ export function openWorkerDevice(wanted: DeviceOptions): WorkerDevice {
 function publishXdp({ queues }: AfXdpDevice, rows: readonly Float64Array[]): void {
   for (const [i, row] of rows.entries()) {
     const statistics = queues[i].statistics();
-    row[0] = statistics.rxDropped;
-    row[1] = statistics.rxRingFull;
-    row[2] = statistics.fillRingEmpty;
-    row[3] = queues[i].txDropped;
+    row[RX_DROPPED] = statistics.rxDropped;
+    row[RX_RING_FULL] = statistics.rxRingFull;
+    row[FILL_RING_EMPTY] = statistics.fillRingEmpty;
+    row[TX_DROPPED] = queues[i].txDropped;
   }
 }
 
 /** A packet socket has one ring and nothing to fill; what it drops beside that is longer than a slot. */
 function publishPacket(device: AfPacketDevice, row: Float64Array): void {
   const { rxTooLong, rxRingFull, txDropped } = device.statistics();
-  row[0] = rxTooLong;
-  row[1] = rxRingFull;
-  row[3] = txDropped;
+  row[RX_DROPPED] = rxTooLong;
+  row[RX_RING_FULL] = rxRingFull;
+  row[TX_DROPPED] = txDropped;
 }

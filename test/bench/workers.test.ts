@@ -16,14 +16,13 @@ const ownNamespaces = (): string[] => readdirSync('/run/netns').filter((name) =>
 describe('workers on the wire', { skip: needsRoot || (availableParallelism() > 1 ? false : 'needs two CPUs') }, () => {
   test('one worker and two forward', async () => {
     const measured = await measureQueues(
-      { atMost: 2, loadMs: 50, folder },
+      { atMost: 3, warmUps: 1, folder },
       { progress: () => {}, secondsLeft: () => 0 },
     );
     assert.deepEqual([measured[0]?.subject, measured.at(-1)?.subject], [ONE_WORKER, TWO_WORKERS]);
-    for (const { subject, mpps, cpu } of measured) {
-      assert.deepEqual([mpps.length, cpu.length], [2, 2]);
+    for (const { subject, mpps } of measured) {
+      assert.equal(mpps.length, 3);
       for (const value of mpps) assert.ok(value > 0 && value < 100, `${subject.name}: ${value} Mpps`);
-      for (const seconds of cpu) assert.ok(seconds >= 0, `${subject.name}: ${seconds} s`);
     }
     assert.deepEqual(ownNamespaces(), []);
   });
