@@ -7,10 +7,8 @@
  *   slot    | status, lengths | free for outer headers | frame | unused |
  * ```
  *
- * The ring is TPACKET_V2's (linux/if_packet.h): the kernel hands over each packet as it comes. TPACKET_V3 hands over blocks,
- * when they are full or a timer of a millisecond or more runs out: a quiet connection's packets would all wait for it. What
- * is to be sent goes by sendmmsg(2), which copies: the transmit ring hands its slots back while virtual interfaces still
- * read from them.
+ * The ring is TPACKET_V2's (linux/if_packet.h), which hands over each packet as it comes, and what is to be sent goes by
+ * sendmmsg(2): both measured beside their alternatives (docs/decisions/0007-packet-sockets.md).
  */
 import { PRIVILEGE_ADVICE } from './bpf.ts';
 import {

@@ -19,6 +19,8 @@ export interface BalancerSettings {
   /** False: without a connection table. */
   readonly conntrack?: false;
   readonly idleTimeoutMs: number;
+  /** Unless as hushlb has it by itself. */
+  readonly io?: 'af-xdp' | 'af-packet' | 'auto';
 }
 
 export interface ConfiguredBackend {
@@ -86,6 +88,7 @@ function balancerFile({ directory, name }: Pick<BalancerOptions, 'directory' | '
 export function balancerConfiguration(settings: BalancerSettings, backends: readonly ConfiguredBackend[]): string {
   return stringify({
     interface: 'eth0',
+    ...(settings.io === undefined ? {} : { io: settings.io }),
     mode: settings.mode,
     metrics: { listen: METRICS_ADDRESS },
     services: [
