@@ -7,7 +7,7 @@ import { createTapSteering } from '../../io/tap-steering.ts';
 import { requireLink } from '../../io/xdp.ts';
 import { bytesOfMac, type TcpFields, tcpFrame } from '../packets.ts';
 import { openPacketSocket } from './packet-socket.ts';
-import { addressBytes, ip, ipJson, makeTwoHosts, needsRoot, openDescriptors } from './two-hosts.ts';
+import { addressBytes, ip, ipJson, makeTwoHosts, needsRoot, openDescriptors, until } from './two-hosts.ts';
 
 const VIP = '198.18.10.1';
 const TCP = 6;
@@ -67,13 +67,13 @@ suite('tap-guard', { skip: needsRoot }, () => {
       assert.ok(answers({ destinationPort: 80 }), 'no service yet');
       setServices(80, 443);
       // The nft process reads what it is told when it comes to it.
-      while (answers({ destinationPort: 443 }));
+      await until('the services to be guarded', () => !answers({ destinationPort: 443 }));
       assert.ok(!answers({ destinationPort: 80 }));
       assert.ok(!answers({ destinationPort: 80, ip: { options: [1, 1, 1, 1] } }), 'behind IP options');
       assert.ok(answers({ destinationPort: 81 }), 'another port of the VIP');
       assert.ok(answers({ destination: '198.18.0.1', destinationPort: 80 }), 'another address');
       setServices(443);
-      while (!answers({ destinationPort: 80 }));
+      await until('the service to be gone', () => answers({ destinationPort: 80 }));
       assert.ok(!answers({ destinationPort: 443 }));
       await guard?.detach();
       assert.ok(answers({ destinationPort: 443 }));
