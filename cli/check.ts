@@ -59,11 +59,13 @@ function summary(config: Config): string[] {
   ];
 }
 
-/** Empty where a worker for each queue, and nothing else, is asked for. */
-function tuningSummary({ workers, cpus, xdpMode, afXdp }: Config): string {
-  const count = workers === 'auto' ? 'a worker for each queue' : `${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+/** Empty where a worker for each queue of AF_XDP, and nothing else, is asked for. */
+function tuningSummary({ io, workers, cpus, xdpMode, afXdp }: Config): string {
+  const auto = io === 'af-packet' ? 'a worker for each CPU' : 'a worker for each queue';
+  const count = workers === 'auto' ? auto : `${workers} ${workers === 1 ? 'worker' : 'workers'}`;
   const where = cpus === null ? '' : ` on CPU ${cpus.join(', ')}`;
   const parts = [
+    io !== 'af-xdp' && `io ${io}`,
     (workers !== 'auto' || cpus !== null) && `${count}${where}`,
     xdpMode !== 'auto' && `${xdpMode} XDP`,
     afXdp.zeroCopy !== 'auto' && `zero-copy ${afXdp.zeroCopy === 'off' ? 'off' : 'required'}`,

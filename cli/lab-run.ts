@@ -33,6 +33,7 @@ interface RunArguments {
   readonly 'server-idle': string | undefined;
   readonly mode: BalancerSettings['mode'] | undefined;
   readonly scheduler: BalancerSettings['scheduler'] | undefined;
+  readonly io: BalancerSettings['io'];
 }
 
 const ADJUSTABLE: readonly Adjustable[] = [
@@ -92,6 +93,11 @@ export const labRunCommand: CommandModule<object, RunArguments> = {
         choices: ['maglev', 'round-robin'] as const,
         requiresArg: true,
         describe: "The balancer's",
+      })
+      .option('io', {
+        choices: ['af-xdp', 'af-packet', 'auto'] as const,
+        requiresArg: true,
+        describe: "The balancer's packet device, where the scenario has hushlb",
       })
       .option('seed', {
         type: 'number',
@@ -161,7 +167,10 @@ function adjusted(scenarios: typeof SCENARIOS, given: RunArguments): typeof SCEN
   );
   if (misfit !== undefined) throw new UsageError(misfit);
 
-  const { scale, mode, scheduler } = given;
+  const { scale, mode, scheduler, io } = given;
+  if (io !== undefined && scenarios.every(({ balancer }) => balancer === null)) {
+    throw new UsageError('--io: hushlb takes no part in what is to run, leave it out');
+  }
   if (scale !== undefined && !(scale > 0 && scale <= MAX_SCALE)) {
     throw new UsageError(`--scale: expected a number above 0, up to ${MAX_SCALE}, got ${scale}`);
   }
@@ -170,7 +179,7 @@ function adjusted(scenarios: typeof SCENARIOS, given: RunArguments): typeof SCEN
     ...timeout('balancer', 'lb-idle', given),
     ...timeout('server', 'server-idle', given),
   };
-  const result = scenarios.map((scenario) => adjustScenario(scenario, { scale, timeouts, mode, scheduler }));
+  const result = scenarios.map((scenario) => adjustScenario(scenario, { scale, timeouts, mode, scheduler, io }));
   const pointless = result.map(findPointless).find((problem) => problem !== undefined);
   if (pointless !== undefined) throw new UsageError(pointless);
   return result;

@@ -1,5 +1,5 @@
 /**
- * bpf(2) in the few commands that hushlb uses: maps, programs, the link that attaches an XDP program, and test runs.
+ * bpf(2) in the few commands that hushlb uses: maps, programs, the links that attach them, and test runs.
  *
  * Called by steering, decapsulation, the packet generator and their tests; nothing here is on the packet's path.
  * Descriptors are plain numbers, closed with `closeDescriptor`. Every failure is a SystemCallError; EPERM says which
@@ -18,10 +18,19 @@ export const XDP_MD_DATA = 0;
 export const XDP_MD_DATA_END = 4;
 export const XDP_MD_RX_QUEUE_INDEX = 16;
 
+/** What a TCX program returns: the next program is asked, or the packet is dropped. */
+export const TCX_NEXT = -1;
+export const TCX_DROP = 2;
+
+/** struct __sk_buff, the context of socket filters and TCX programs: offsets of its 32-bit fields. */
+export const SKB_PACKET_TYPE = 4;
+export const SKB_VLAN_PRESENT = 20;
+
 /** Helpers (bpf-helpers(7)) by their numbers. */
 export const MAP_LOOKUP_ELEM = 1;
 export const KTIME_GET_NS = 5;
 export const REDIRECT = 23;
+export const SKB_LOAD_BYTES = 26;
 export const XDP_ADJUST_HEAD = 44;
 export const REDIRECT_MAP = 51;
 
@@ -34,8 +43,10 @@ const PROG_TEST_RUN = 10;
 const LINK_CREATE = 28;
 
 const MAP_TYPE = { hash: 1, array: 2, xskmap: 17 } as const;
-const PROG_TYPE_XDP = 6;
+const PROG_TYPE = { 'socket-filter': 1, tcx: 3, xdp: 6 } as const;
 const ATTACH_TYPE_XDP = 37;
+const ATTACH_TYPE_TCX_INGRESS = 46;
+const BEFORE_ALL_OTHERS = 8;
 const TEST_XDP_LIVE_FRAMES = 2;
 
 /** Who may use XDP, for messages. */
@@ -133,8 +144,10 @@ function unlessMissing(work: () => void): boolean {
 
 const LOG_LENGTH = 1 << 18;
 
-/** Loads an XDP program. When the verifier refuses it, the error carries the verifier's log. */
-export function loadProgram(name: string, instructions: Uint8Array): number {
+export type ProgramType = keyof typeof PROG_TYPE;
+
+/** Loads a program. When the verifier refuses it, the error carries the verifier's log. */
+export function loadProgram(name: string, instructions: Uint8Array, type: ProgramType = 'xdp'): number {
   const licence = Buffer.from('Apache-2.0\0');
   const logAt = instructions.byteLength + licence.byteLength;
   const memory = mapAnonymous(logAt + LOG_LENGTH);
@@ -143,7 +156,7 @@ export function loadProgram(name: string, instructions: Uint8Array): number {
   bytes.set(licence, instructions.byteLength);
   const load = (logLevel: number) =>
     command(PROG_LOAD, `load bpf program ${name}`, (view) => {
-      view.setUint32(0, PROG_TYPE_XDP, true);
+      view.setUint32(0, PROG_TYPE[type], true);
       view.setUint32(4, instructions.byteLength / 8, true);
       view.setBigUint64(8, memory.address, true);
       view.setBigUint64(16, memory.address + BigInt(instructions.byteLength), true);
@@ -151,7 +164,7 @@ export function loadProgram(name: string, instructions: Uint8Array): number {
       view.setUint32(28, logLevel === 0 ? 0 : LOG_LENGTH, true);
       view.setBigUint64(32, logLevel === 0 ? 0n : memory.address + BigInt(logAt), true);
       writeName(view, 48, name);
-      view.setUint32(68, ATTACH_TYPE_XDP, true);
+      if (type === 'xdp') view.setUint32(68, ATTACH_TYPE_XDP, true);
     }).result;
   try {
     return load(0);
@@ -176,6 +189,19 @@ export function createXdpLink(programFd: number, interfaceIndex: number, flags: 
     view.setUint32(4, interfaceIndex, true);
     view.setUint32(8, ATTACH_TYPE_XDP, true);
     view.setUint32(12, flags, true);
+  }).result;
+}
+
+/**
+ * Attaches a TCX program to what the interface receives, before all others that are there, for as long as the returned
+ * descriptor lives (Linux 6.6; EINVAL on an older one).
+ */
+export function createTcxLink(programFd: number, interfaceIndex: number): number {
+  return command(LINK_CREATE, 'attach TCX program', (view) => {
+    view.setUint32(0, programFd, true);
+    view.setUint32(4, interfaceIndex, true);
+    view.setUint32(8, ATTACH_TYPE_TCX_INGRESS, true);
+    view.setUint32(12, BEFORE_ALL_OTHERS, true);
   }).result;
 }
 

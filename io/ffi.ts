@@ -22,6 +22,7 @@ const errnoFunctions = {
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, void *value, unsigned int length)'),
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
   sendto: libc.func('long sendto(int fd, void *data, size_t length, int flags, void *address, unsigned int size)'),
+  sendmmsg: libc.func('int sendmmsg(int fd, void *messages, unsigned int count, int flags)'),
   recv: libc.func('long recv(int fd, void *data, size_t length, int flags)'),
   poll: libc.func('int poll(void *fds, unsigned long count, int timeout)'),
   ioctl: libc.func('ioctl', 'int', ['int', 'unsigned long', 'void *']),
@@ -35,7 +36,7 @@ const errnoFunctions = {
 };
 
 /** The raw functions: hot callers use them directly; a negative result has its reason in `lastErrno()`. */
-export const { sendto, recv, poll, read, clock_gettime, getrusage } = errnoFunctions;
+export const { sendto, sendmmsg, recv, poll, read, clock_gettime, getrusage } = errnoFunctions;
 
 /** Errno names as Node knows them, for comparing: `lastErrno() === errno.EAGAIN`. */
 export const errno = constants.errno;
@@ -132,6 +133,16 @@ export function mapHuge(length: number): HugeMapping {
 /** A ring that the kernel shares through a descriptor. */
 export function mapShared(fd: number, length: number, offset: number): Mapping {
   return map(length, MAP_SHARED | MAP_POPULATE, fd, offset);
+}
+
+const MAP_FIXED = 0x10;
+
+/** The same over the first bytes of memory that is mapped already, so that both are one; unmapped with it. */
+export function mapSharedInto(fd: number, length: number, { address, buffer }: Mapping): void {
+  if (length > buffer.byteLength) throw new RangeError(`a ring of ${length} bytes into ${buffer.byteLength}`);
+  const flags = MAP_SHARED | MAP_POPULATE | MAP_FIXED;
+  const mapped = errnoFunctions.mmap(address, length, PROT_READ | PROT_WRITE, flags, fd, 0) as bigint;
+  if (mapped === MAP_FAILED) throw new SystemCallError('mmap', lastErrno(), `${length} bytes`);
 }
 
 export function openSocket(domain: number, type: number, protocol: number): number {

@@ -1,5 +1,5 @@
 /**
- * What `hushlb lab run` may change of a scenario: scale, idle timeouts, mode, scheduler; and what would make it
+ * What `hushlb lab run` may change of a scenario: scale, idle timeouts, mode, scheduler, packet device; and what would make it
  * pointless, said in one line before anything is built. cli/lab.ts calls it.
  */
 import type { BalancerSettings } from './balancer.ts';
@@ -22,9 +22,11 @@ export interface Adjustments {
   readonly timeouts?: Partial<Timeouts>;
   readonly mode?: BalancerSettings['mode'] | undefined;
   readonly scheduler?: BalancerSettings['scheduler'] | undefined;
+  readonly io?: BalancerSettings['io'] | undefined;
 }
 
-export function adjustScenario(scenario: Scenario, { scale, timeouts, mode, scheduler }: Adjustments): Scenario {
+export function adjustScenario(scenario: Scenario, adjustments: Adjustments): Scenario {
+  const { scale, timeouts, mode, scheduler, io } = adjustments;
   const factor = scale === undefined ? 1 : scale / (scenario.scaled ? DEFAULT_SCALE : 1);
   const { client, balancer, server } = scenario.timeouts;
   const scaled = { client: client * factor, balancer: balancer * factor, server: server * factor };
@@ -35,6 +37,7 @@ export function adjustScenario(scenario: Scenario, { scale, timeouts, mode, sche
       ...scenario.balancer,
       ...(mode === undefined ? {} : { mode }),
       ...(scheduler === undefined ? {} : { scheduler }),
+      ...(io === undefined ? {} : { io }),
     },
   };
 }

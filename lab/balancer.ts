@@ -19,6 +19,8 @@ export interface BalancerSettings {
   /** False: without a connection table. */
   readonly conntrack?: false;
   readonly idleTimeoutMs: number;
+  /** Unless as hushlb has it by itself. */
+  readonly io?: 'af-xdp' | 'af-packet' | 'auto';
 }
 
 /** The same for all of its services. */
@@ -102,13 +104,14 @@ export function balancerConfiguration(settings: BalancerSettings, backends: read
 
 /** One with several services on the VIP, which have everything in common but their ports and idle timeouts. */
 export function servicesConfiguration(
-  { mode, scheduler, onMiss, conntrack }: BalancerBehaviour,
+  { io, mode, scheduler, onMiss, conntrack }: BalancerBehaviour,
   services: readonly ServiceSettings[],
   backends: readonly ConfiguredBackend[],
 ): string {
   // Keys without a value are left out.
   return stringify({
     interface: 'eth0',
+    io,
     mode,
     metrics: { listen: METRICS_ADDRESS },
     services: services.map(({ name, port, idleTimeoutMs, capacity }) => ({

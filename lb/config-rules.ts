@@ -62,6 +62,12 @@ function* tuningContradictions(raw: unknown): Generator<Finding> {
   if (field(afXdp, 'zeroCopy') === 'require' && field(raw, 'xdpMode') === 'generic') {
     yield { path: ['afXdp', 'zeroCopy'], expected: 'auto or off, because xdpMode generic has no zero-copy' };
   }
+  if (field(raw, 'io') === 'af-packet') {
+    for (const key of ['xdpMode', 'afXdp']) {
+      const value = field(raw, key);
+      if (value !== undefined) yield { path: [key], expected: 'not to be set, because io is af-packet' };
+    }
+  }
   const [workers, cpus] = [field(raw, 'workers'), listOf(raw, 'cpus')];
   if (typeof workers === 'number' && cpus.length > 0 && cpus.length !== workers) {
     yield { path: ['cpus'], expected: `a CPU for each worker, ${workers}`, got: `${cpus.length}` };

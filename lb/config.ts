@@ -13,6 +13,8 @@ import { behaviourOf, type Mode } from './behaviour.ts';
 import { expectedDuration, parseDuration } from './duration.ts';
 import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from './profiles.ts';
 
+/** `auto`: the first of the two that works. */
+export type Io = 'af-xdp' | 'af-packet' | 'auto';
 export type XdpMode = 'auto' | 'native' | 'generic';
 export type Scheduler = 'maglev' | 'round-robin';
 export type HashInput = 'source-ip' | 'source-ip-port' | 'five-tuple';
@@ -20,7 +22,7 @@ export type Encap = 'ipip' | 'l2';
 
 export interface Config {
   readonly interface: string;
-  readonly io: 'af-xdp';
+  readonly io: Io;
   readonly mode: Mode;
   readonly hashSeed: number;
   readonly metrics: { readonly listen: ListenAddress } | null;
@@ -205,7 +207,7 @@ const workers = z.union([z.literal('auto'), z.int(WORKERS).min(1, WORKERS).max(M
 /** Parsed YAML in, `Config` out. Issue messages are what was expected. */
 export const configSchema: z.ZodType<Config> = mapping({
   interface: interfaceName,
-  io: oneOf('af-xdp').default('af-xdp'),
+  io: oneOf('af-xdp', 'af-packet', 'auto').default('af-xdp'),
   mode: oneOf('stateless', 'stateful').default('stateless'),
   hashSeed: wholeNumber(0, 2 ** 32 - 1).default(0),
   metrics: z

@@ -12,28 +12,26 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import { readDriver, readReceiveQueues } from '../io/ethtool.ts';
+import { readDriver, readOffloads, readReceiveQueues } from '../io/ethtool.ts';
 import { SystemCallError } from '../io/ffi.ts';
 import { type Link, readLink, readLinks } from '../io/links.ts';
-import { attachXdp } from '../io/xdp.ts';
-import { createSteering } from '../io/xdp-steering.ts';
 import { allocateCounters } from '../metrics/counters.ts';
 import type { Config } from './config.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { HushlbError } from './errors.ts';
 import { buildForwardingState } from './forwarding-state.ts';
 import { watchForHints } from './hints.ts';
-import { limitsOf } from './limits.ts';
+import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
 import { openObservationPost } from './observe.ts';
+import { openPacketPath } from './packet-path.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { reload } from './reload.ts';
 import { type ReloadRequests, takeReloadRequests } from './reload-requests.ts';
-import { publishNext, type Running, steer } from './running.ts';
-import { DEVICE_COUNTERS } from './worker.ts';
-import { planWorkers } from './worker-plan.ts';
-import { startWorkers } from './workers.ts';
+import { publishNext, type Running } from './running.ts';
+import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
+import { planSockets, planWorkers } from './worker-plan.ts';
 
 export interface Daemon {
   /** Asks for the configuration to be read again and taken over. The log says what came of it; not heard while it stops. */
@@ -85,7 +83,7 @@ async function putUp(
 ): Promise<{ failed: Promise<never>; reloads: ReloadRequests }> {
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
-  const plan = planWorkers(queueCount, config);
+  const plan = config.io === 'af-packet' ? planSockets(queueCount, config) : planWorkers(queueCount, config);
   const prepared = prepare(config, ROOM_FOR_CHANGES);
 
   let running: Running | undefined;
@@ -104,62 +102,49 @@ async function putUp(
   await waitForAnswers(hops, addresses);
   refuseDeadServices(config, hops);
 
-  const steering = createSteering({ queueCount });
-  undo.push(() => steering.close());
-  steer(steering, config.services);
-
   const counters = plan.map(() => allocateCounters(prepared.layout));
   const deviceCounters = Array.from(
-    { length: queueCount },
+    { length: plan.flatMap(({ queues }) => queues).length },
     () => new Float64Array(new SharedArrayBuffer(DEVICE_COUNTERS.length * 8)),
   );
   const preparedNow = () => running?.prepared ?? prepared;
+  const steering = () => running?.steering.counters();
   const observed = { prepared: preparedNow, counters, deviceCounters, steering };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
   const state = buildForwardingState({ prepared, ownMac: link.mac, hopOf: hops.hopOf, generation: 1 });
-  const workers = await startWorkers({
-    interfaceIndex: link.index,
-    socketMapFd: steering.socketMapFd,
-    plan,
-    // Generic mode runs after the driver, which would keep a zero-copy socket's frames to itself.
-    afXdp: config.xdpMode === 'generic' ? { ...config.afXdp, zeroCopy: 'off' } : config.afXdp,
-    counters,
-    deviceCounters,
-    state,
-  });
-  undo.push(() => workers.stop());
-  const parts: Running = { prepared, state, ownMac: link.mac, hops, steering, workers, counters };
+  const path = await openPacketPath({ config, link, queueCount, plan, counters, deviceCounters, state, logger });
+  undo.push(() => path.close());
+  const { workers } = path;
+  const parts: Running = { prepared, state, ownMac: link.mac, hops, steering: path.steering, workers, counters };
   running = parts;
   publishNext(parts);
   for (const address of addresses) logWay(logger, hops, address);
 
-  // Zero-copy is the driver's: what it requires is no less than native mode.
-  const xdpMode = config.afXdp.zeroCopy === 'require' ? 'native' : config.xdpMode;
-  const attachment = attachXdp({ programFd: steering.programFd, interfaceIndex: link.index, mode: xdpMode });
-  undo.push(() => attachment.detach());
-  if (attachment.fallbackReason !== undefined) {
-    logger.warn(
-      { interface: link.name, reason: attachment.fallbackReason },
-      'no native XDP here, fell back to generic',
-    );
-  }
   const device = {
     interface: link.name,
     driver: readDriver(link.name),
+    io: path.io,
     queues: queueCount,
     workers: plan.length,
-    xdp: attachment.mode,
+    xdp: path.xdp ?? 'off',
+    guard: path.guard,
     zeroCopy: workers.zeroCopy,
   };
-  const ground = { ...device, cpus: availableParallelism(), zeroCopyWanted: config.afXdp.zeroCopy };
-  for (const limit of limitsOf(ground)) logger.info(`limit: ${limit}`);
+  const cpus = availableParallelism();
+  const limits =
+    path.xdp === null
+      ? limitsOfSockets({ ...device, cpus, gro: mergesSegments(link) })
+      : limitsOf({ ...device, xdp: path.xdp, cpus, zeroCopyWanted: config.afXdp.zeroCopy });
+  for (const limit of limits) logger.info(`limit: ${limit}`);
 
   const hints = watchForHints({
     layout: () => preparedNow().layout,
     counters,
-    hasNewQueues: () => steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount,
+    hasNewQueues: () =>
+      path.xdp !== null && (path.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
+    longPackets: () => (path.io === 'af-packet' ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
     logger,
   });
   undo.push(() => hints.close());
@@ -194,6 +179,16 @@ function receiveQueuesOf({ name }: Link): number | undefined {
     return readReceiveQueues(name);
   } catch (error) {
     if (error instanceof SystemCallError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether GRO is on; where nobody can tell, nothing is said of it. */
+function mergesSegments({ name }: Link): boolean {
+  try {
+    return readOffloads(name).gro;
+  } catch (error) {
+    if (error instanceof SystemCallError) return false;
     throw error;
   }
 }

@@ -17,6 +17,8 @@ export interface HintSources {
   readonly counters: readonly Float64Array[];
   /** The interface has more receive queues than it had when the workers were started. */
   hasNewQueues(): boolean;
+  /** Packets that came longer than the device's frames. */
+  longPackets(): number;
   readonly logger: Logger;
 }
 
@@ -37,11 +39,18 @@ function* hints({
   layout: layoutNow,
   counters,
   hasNewQueues,
+  longPackets,
 }: HintSources): Generator<readonly [key: string, message: string]> {
   if (hasNewQueues()) {
     yield [
       '/queues',
       'the interface has got more receive queues (ethtool -L), and no worker serves the new ones, their packets go to the kernel: restart hushlb',
+    ];
+  }
+  if (longPackets() > 0) {
+    yield [
+      '/long',
+      'packets arrive that are longer than a packet socket forwards, merged from several, and are dropped: run ethtool -K INTERFACE gro off lro off here, or gso off and tso off on the sending host if it is on the same machine',
     ];
   }
   const layout = layoutNow();

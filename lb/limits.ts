@@ -21,6 +21,26 @@ export function limitsOf(ground: Ground): string[] {
   return [...modeLimits(ground), ...coreLimits(ground)];
 }
 
+export interface SocketGround extends Pick<Ground, 'interface' | 'workers' | 'cpus'> {
+  /** The kernel merges segments before packet sockets see them. */
+  readonly gro: boolean;
+}
+
+/** The same for packet sockets (`io: af-packet`), to which receive queues mean nothing. */
+export function limitsOfSockets({ interface: name, workers, cpus, gro }: SocketGround): string[] {
+  const lines = ['af-packet: the kernel copies every packet in and out, af-xdp in native mode does less'];
+  if (gro) {
+    lines.push(
+      `generic-receive-offload of ${name} is on: segments that it merges are too long and dropped (off: ethtool -K ${name} gro off)`,
+    );
+  }
+  const workerCount = counted(workers, 'worker');
+  if (workers > cpus)
+    lines.push(`${workerCount} on ${counted(cpus, 'CPU')} wait for each other (as many as CPUs: workers: ${cpus})`);
+  else if (workers < cpus) lines.push(`${workerCount}: at most ${forwarding(workers, cpus)} (more: workers: ${cpus})`);
+  return lines;
+}
+
 function* modeLimits({ xdp, zeroCopy, zeroCopyWanted, driver }: Ground): Generator<string> {
   if (xdp === 'generic') yield 'generic XDP, slower than native';
   if (zeroCopy) return;

@@ -3,13 +3,13 @@
  * parts, and metrics/, which knows none of them.
  */
 import { shares } from '../hashing/table-facts.ts';
-import type { Steering } from '../io/xdp-steering.ts';
+import type { SteeringCounters } from '../io/service-map.ts';
 import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import type { ListenAddress } from './config.ts';
 import type { Prepared } from './prepare.ts';
 import { VERSION } from './version.ts';
-import { DEVICE_COUNTERS } from './worker.ts';
+import { DEVICE_COUNTERS } from './worker-device.ts';
 
 export interface Observed {
   /** The configuration in force, asked at every scrape. */
@@ -17,7 +17,8 @@ export interface Observed {
   /** One row of counter slots a worker, and one of `DEVICE_COUNTERS`. */
   readonly counters: readonly Float64Array[];
   readonly deviceCounters: readonly Float64Array[];
-  readonly steering: Steering;
+  /** What the steering counts; undefined while there is none yet. */
+  steering(): SteeringCounters | undefined;
 }
 
 export interface ObservationPost {
@@ -50,7 +51,7 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
 
 function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCounter[] {
   const ofQueues = rows.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] })));
-  const { toSocket, otherPort, noSocket } = steering.counters();
+  const { toSocket = 0, otherPort = 0, noSocket = 0 } = steering() ?? {};
   const ofSteering: DeviceCounter[] = [
     { queue: 'all', event: 'steered_to_socket', value: toSocket },
     { queue: 'all', event: 'vip_other_port_to_kernel', value: otherPort },

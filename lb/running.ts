@@ -2,7 +2,7 @@
  * What runs, on the main thread: the configuration in force and the parts that it drives. lb/daemon.ts puts them up; a new
  * next hop (lb/daemon.ts) or a new configuration (lb/reload.ts) becomes the next generation here.
  */
-import type { Steering } from '../io/xdp-steering.ts';
+import type { ServiceSteering } from '../io/service-map.ts';
 import { ipv4Bytes, parseIpv4 } from '../wire/address.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { ServiceConfig } from './config.ts';
@@ -17,7 +17,7 @@ export interface Running {
   state: ForwardingState;
   readonly ownMac: Uint8Array;
   readonly hops: NextHopTable;
-  readonly steering: Steering;
+  readonly steering: Pick<ServiceSteering, 'setServices' | 'counters'>;
   readonly workers: Workers;
   /** One array a worker. */
   readonly counters: readonly Float64Array[];
@@ -31,7 +31,7 @@ export function publishNext(running: Running): void {
   running.workers.publish(running.state);
 }
 
-export function steer(steering: Steering, services: readonly ServiceConfig[]): void {
+export function steer(steering: Pick<ServiceSteering, 'setServices'>, services: readonly ServiceConfig[]): void {
   steering.setServices(
     services.map(({ vip, port }) => ({ address: ipv4Bytes(parseIpv4(vip) ?? 0), protocol: PROTOCOL_TCP, port })),
   );

@@ -54,6 +54,15 @@ export function planWorkers(
   }));
 }
 
+/**
+ * For packet sockets, which the kernel shares packets out to by flow: any number of them does, each called a queue here.
+ * `auto` is one for each CPU that is named, or else for each receive queue.
+ */
+export function planSockets(queueCount: number, { workers, cpus }: Pick<Config, 'workers' | 'cpus'>): WorkerPlan[] {
+  const count = workers === 'auto' ? (cpus?.length ?? queueCount) : workers;
+  return Array.from({ length: count }, (_, i) => ({ queues: [i], cpu: cpus === null ? null : cpus[i] }));
+}
+
 function counted(count: number, one: string, several: string): string {
   return `${count} ${count === 1 ? one : several}`;
 }

@@ -1,10 +1,9 @@
 /**
- * A worker thread: one receive queue or several, a socket for each, one forwarder, one plain loop. It waits for frames, walks
+ * A worker thread: one packet device, one forwarder, one plain loop. It waits for frames, walks
  * them, sends them, and between batches takes over a new state and sweeps its tables. Started by lb/workers.ts.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Allocate } from '../conntrack/table.ts';
-import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../io/af-xdp-device.ts';
 import { onlineCpus, pinThread } from '../io/affinity.ts';
 import { createClock, elapsed } from '../io/clock.ts';
 import { type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
@@ -15,9 +14,10 @@ import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { decodeState, type StateMessage } from './state-message.ts';
+import { type DeviceOptions, openWorkerDevice, type WorkerDevice } from './worker-device.ts';
 
 export interface WorkerInput {
-  readonly device: AfXdpOptions;
+  readonly device: DeviceOptions;
   /** Where the thread stays; null: wherever the kernel likes. */
   readonly cpu: number | null;
   readonly control: Control;
@@ -33,15 +33,17 @@ export type WorkerMessage =
   | { readonly kind: 'failed'; readonly message: string; readonly code: string }
   | { readonly kind: 'stopped' };
 
-/** What a device counts by itself, in the order of its row. */
-export const DEVICE_COUNTERS = ['rx_dropped', 'rx_ring_full', 'fill_ring_empty', 'tx_dropped'] as const;
-
 /** How long a quiet worker sleeps in poll(2) before it looks at its tables; a stop or a new state wakes it. */
 const RECEIVE_TIMEOUT_MS = 100;
 /** Pause between two sweeps under load. */
 const TICK_MS = 20;
 
-function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput, mapped: Set<HugeMapping>): void {
+function runLoop(
+  { device, publishCounters }: WorkerDevice,
+  forwarder: Forwarder,
+  input: WorkerInput,
+  mapped: Set<HugeMapping>,
+): void {
   const walk = createWalk(forwarder);
   const clock = createClock();
   let ticked = clock.milliseconds();
@@ -58,7 +60,7 @@ function runLoop(device: AfXdpDevice, forwarder: Forwarder, input: WorkerInput, 
     }
     if (elapsed(ticked, now) >= TICK_MS) {
       sweepTables(forwarder, now, elapsed(ticked, now));
-      publishDeviceCounters(device, input.deviceCounters);
+      publishCounters(input.deviceCounters);
       ticked = now;
     }
     if (forwarder.resets.count > 0) sendResets(forwarder, device);
@@ -77,17 +79,6 @@ function takeOver(forwarder: Forwarder, control: Control): void {
   if (state === forwarder.state) return;
   adoptState(forwarder, state);
   acknowledgeGeneration(control, state.generation);
-}
-
-function publishDeviceCounters({ queues }: AfXdpDevice, rows: readonly Float64Array[]): void {
-  for (let i = 0; i < rows.length; i++) {
-    const row = rows[i];
-    const statistics = queues[i].statistics();
-    row[0] = statistics.rxDropped;
-    row[1] = statistics.rxRingFull;
-    row[2] = statistics.fillRingEmpty;
-    row[3] = queues[i].txDropped;
-  }
 }
 
 function stayOn(cpu: number): void {
@@ -135,15 +126,15 @@ function giveBackUnused(mapped: Set<HugeMapping>, { tables, expiryRows }: Forwar
 }
 
 function main(input: WorkerInput, post: (message: WorkerMessage) => void): void {
-  let device: AfXdpDevice | undefined;
+  let opened: WorkerDevice | undefined;
   try {
     // Before anything is allocated: memory comes from the node of the CPU that touches it first.
     if (input.cpu !== null) stayOn(input.cpu);
-    device = createAfXdpDevice(input.device);
+    opened = openWorkerDevice(input.device);
     const mapped = new Set<HugeMapping>();
-    const forwarder = createForwarder(device, input.counters, input.state, tableMemory(input.state, mapped));
-    post({ kind: 'ready', zeroCopy: device.zeroCopy });
-    runLoop(device, forwarder, input, mapped);
+    const forwarder = createForwarder(opened.device, input.counters, input.state, tableMemory(input.state, mapped));
+    post({ kind: 'ready', zeroCopy: opened.zeroCopy });
+    runLoop(opened, forwarder, input, mapped);
     post({ kind: 'stopped' });
   } catch (error) {
     const { message, code } = error as Error & { code?: string };
@@ -151,7 +142,7 @@ function main(input: WorkerInput, post: (message: WorkerMessage) => void): void 
     if (code === undefined) throw error;
     post({ kind: 'failed', message, code });
   } finally {
-    device?.close();
+    opened?.device.close();
   }
 }
 

@@ -4,15 +4,14 @@
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { type AfXdpOptions, framesOf } from '../io/af-xdp-device.ts';
 import { createWake, type Wake } from '../io/wake.ts';
-import type { AfXdpConfig } from './config.ts';
 import { announceGeneration, type Control, createControl, requestStop, runningGeneration } from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
 import { encodeState } from './state-message.ts';
 import type { WorkerInput, WorkerMessage } from './worker.ts';
+import type { DeviceOptions } from './worker-device.ts';
 import type { WorkerPlan } from './worker-plan.ts';
 
 export interface Workers {
@@ -28,10 +27,9 @@ export interface Workers {
 }
 
 export interface WorkersInput {
-  readonly interfaceIndex: number;
-  readonly socketMapFd: number;
   readonly plan: readonly WorkerPlan[];
-  readonly afXdp: AfXdpConfig;
+  /** What a worker opens; `wakeFd` ends its wait. */
+  deviceOf(plan: WorkerPlan, wakeFd: number): DeviceOptions;
   /** One row a worker, on shared memory. */
   readonly counters: readonly Float64Array[];
   /** One row a queue. */
@@ -56,7 +54,7 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
     const control = createControl();
     const wake = createWake();
     const workerData: WorkerInput = {
-      device: deviceOptions(input, plan, wake),
+      device: input.deviceOf(plan, wake.fd),
       cpu: plan.cpu,
       control,
       counters: input.counters[i],
@@ -99,24 +97,6 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
     await stop();
     throw error;
   }
-}
-
-function deviceOptions(
-  { interfaceIndex, socketMapFd, afXdp }: WorkersInput,
-  { queues }: WorkerPlan,
-  wake: Wake,
-): AfXdpOptions {
-  const { ringSize, batchSize, zeroCopy, busyPollUs } = afXdp;
-  return {
-    interfaceIndex,
-    queues,
-    socketMapFd,
-    frameCount: framesOf(ringSize),
-    batchSize,
-    wakeFd: wake.fd,
-    zeroCopy,
-    busyPoll: busyPollUs === null ? null : { us: busyPollUs, budget: batchSize },
-  };
 }
 
 function announceTo(running: readonly Running[], state: ForwardingState): void {

@@ -3,9 +3,9 @@
  *
  * V8 reads an imported binding at each use: from its module's cell, then a check that it is initialised, another that a
  * function is still the one that the code was compiled for (seen in the code of Node 20). A constant of the module itself
- * costs nothing. So the forwarder and all that it calls become one module, in the place of dist/lb/forwarder.js, and the
- * AF_XDP device with its queues and rings another; function declarations, which may be assigned to, become constants. A packet costs
- * a sixth to a third less, measured by `npm run bench -- --only decision-cost`.
+ * costs nothing. So the forwarder and all that it calls become one module, in the place of dist/lb/forwarder.js, the AF_XDP
+ * device with its queues and rings another, the AF_PACKET device with its ring a third; function declarations, which may be
+ * assigned to, become constants. A packet costs a sixth to a third less, measured by `npm run bench -- --only decision-cost`.
  *
  * What tsc alone has built does the same, slower. scripts/setup.mjs runs this after it, so does `npm run build`.
  */
@@ -17,6 +17,7 @@ import { root } from './steps.mjs';
 const JOINED = [
   { entry: 'lb/forwarder.js', drawsIn: () => true },
   { entry: 'io/af-xdp-device.js', drawsIn: (path) => /\/xsk-(queue|rings)\.js$/.test(path) },
+  { entry: 'io/af-packet-device.js', drawsIn: (path) => /\/(packet-ring|device)\.js$/.test(path) },
 ];
 
 for (const { entry, drawsIn } of JOINED) {

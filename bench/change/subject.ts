@@ -7,18 +7,18 @@
 import { createInterface } from 'node:readline';
 import { setTimeout as pause, setImmediate } from 'node:timers/promises';
 import pino from 'pino';
-import { attachXdp, requireLink } from '../../io/xdp.ts';
-import { createSteering } from '../../io/xdp-steering.ts';
+import { requireLink } from '../../io/xdp.ts';
 import { EXITS, FORWARDED } from '../../lb/exits.ts';
 import { buildForwardingState } from '../../lb/forwarding-state.ts';
 import { followNextHops } from '../../lb/next-hops.ts';
+import { openPacketPath } from '../../lb/packet-path.ts';
 import { prepare, ROOM_FOR_CHANGES } from '../../lb/prepare.ts';
 import { backendAddresses } from '../../lb/reachability.ts';
 import { reload } from '../../lb/reload.ts';
-import { publishNext, type Running, steer } from '../../lb/running.ts';
-import { DEVICE_COUNTERS } from '../../lb/worker.ts';
+import { publishNext, type Running } from '../../lb/running.ts';
+import { DEVICE_COUNTERS } from '../../lb/worker-device.ts';
 import { planWorkers } from '../../lb/worker-plan.ts';
-import { startWorkers, type Workers } from '../../lb/workers.ts';
+import type { Workers } from '../../lb/workers.ts';
 import { allocateCounters } from '../../metrics/counters.ts';
 import { changingConfigs } from './configurations.ts';
 
@@ -40,11 +40,12 @@ export interface Losses {
 const COUNTED_WITHIN_MS = 150;
 
 const configs = changingConfigs();
+const logger = pino({ level: 'silent' });
 const handOverMs: number[] = [];
 const deviceCounters = new Float64Array(new SharedArrayBuffer(DEVICE_COUNTERS.length * 8));
-const running = await putUp();
+const { running, close } = await putUp();
 let generation = 0;
-process.once('SIGTERM', () => void running.workers.stop().then(() => process.exit(0)));
+process.once('SIGTERM', () => void close().then(() => process.exit(0)));
 process.stdout.write('ready\n');
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, changesASecond, ms] = line.split(' ');
@@ -53,24 +54,21 @@ for await (const line of createInterface({ input: process.stdin })) {
 }
 
 /** As lb/daemon.ts does it. */
-async function putUp(): Promise<Running> {
+async function putUp(): Promise<{ running: Running; close: () => Promise<void> }> {
   const link = requireLink('eth0');
   const ownMac = link.mac ?? new Uint8Array(6);
   const prepared = prepare(configs[0], ROOM_FOR_CHANGES);
   const hops = followNextHops(link, backendAddresses(configs[0]), () => {});
-  const steering = createSteering({ queueCount: 1 });
-  steer(steering, configs[0].services);
   const counters = [allocateCounters(prepared.layout)];
   const state = buildForwardingState({ prepared, ownMac, hopOf: hops.hopOf, generation: 1 });
-  const { socketMapFd, programFd } = steering;
+  const [config] = configs;
+  const plan = planWorkers(1, config);
   const rows = { counters, deviceCounters: [deviceCounters] };
-  const plan = planWorkers(1, configs[0]);
-  const { afXdp } = configs[0];
-  const workers = await startWorkers({ interfaceIndex: link.index, socketMapFd, plan, afXdp, ...rows, state });
-  attachXdp({ programFd, interfaceIndex: link.index, mode: 'native' });
-  const parts: Running = { prepared, state, ownMac, hops, steering, workers: timed(workers), counters };
-  publishNext(parts);
-  return parts;
+  const path = await openPacketPath({ config, link, queueCount: 1, plan, ...rows, state, logger });
+  const { steering, workers } = path;
+  const running: Running = { prepared, state, ownMac, hops, steering, workers: timed(workers), counters };
+  publishNext(running);
+  return { running, close: () => path.close() };
 }
 
 /** The same workers, their hand-overs timed. */
@@ -91,7 +89,6 @@ function timed(workers: Workers): Workers {
 /** A change that takes longer than its share delays the next ones, which then follow at once. */
 async function change(changesASecond: number, ms: number): Promise<ChangeResult> {
   const { signal } = new AbortController();
-  const logger = pino({ level: 'silent' });
   const reloadMs: number[] = [];
   handOverMs.length = 0;
   const start = performance.now();

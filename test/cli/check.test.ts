@@ -32,6 +32,7 @@ test('workers and AF_XDP are summed up where they are not as they are by themsel
   const plain = 'eth0, stateless, metrics on port 9108';
   assert.equal(await line('workers: auto\nafXdp: { ringSize: 4096 }'), plain);
   assert.equal(await line('workers: 1'), `${plain}, 1 worker`);
+  assert.equal(await line('io: af-packet\ncpus: [1, 0]'), `${plain}, io af-packet, a worker for each CPU on CPU 1, 0`);
   assert.equal(await line('cpus: [2, 4]'), `${plain}, a worker for each queue on CPU 2, 4`);
   assert.equal(
     await line('workers: 2\ncpus: [2, 4]\nxdpMode: native\nafXdp: { zeroCopy: require, busyPoll: 50us }'),

@@ -32,6 +32,13 @@ describe('adjustScenario', () => {
     for (const each of SCENARIOS) assert.equal(findPointless(adjustScenario(each, { scale: 1 })), undefined);
   });
 
+  it('gives the balancer another packet device, where there is one', () => {
+    for (const each of SCENARIOS) {
+      const { balancer } = adjustScenario(each, { io: 'af-packet' });
+      assert.deepEqual(balancer, each.balancer && { ...each.balancer, io: 'af-packet' }, titleOf(each));
+    }
+  });
+
   it('scales the pace of sessions with the timeouts that they race with', () => {
     for (const each of SCENARIOS.filter(({ plot }) => plot.kind === 'sessions')) {
       const { plot, timeouts } = adjustScenario(each, { scale: 0.4 });

@@ -47,6 +47,9 @@ describe('balancerConfiguration', () => {
     assert.deepEqual([service.conntrack.enabled, service.conntrack.idleTimeoutMs], [true, 12_000]);
     const without = balancerConfiguration({ ...SETTINGS, conntrack: false }, [{ name: 'b1' }]);
     assert.equal(parseConfig(without, 'lb.yaml').config.services[0].conntrack.enabled, false);
+    assert.equal(parseConfig(without, 'lb.yaml').config.io, 'af-xdp');
+    const onSockets = balancerConfiguration({ ...SETTINGS, io: 'af-packet' }, [{ name: 'b1' }]);
+    assert.equal(parseConfig(onSockets, 'lb.yaml').config.io, 'af-packet');
   });
 
   it('has as many services as the matrix has cells, each with its port, timeout and capacity', () => {

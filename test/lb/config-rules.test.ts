@@ -157,6 +157,12 @@ test('workers, CPUs and AF_XDP that do not go together', () => {
   assert.deepEqual(problems({ afXdp: { ringSize: 64, batchSize: 128 } }), [
     'afXdp.batchSize: expected at most the ringSize, 64, got 128',
   ]);
+  assert.deepEqual(problems({ io: 'af-packet', workers: 2, cpus: [0, 1] }), []);
+  assert.deepEqual(problems({ io: 'auto', xdpMode: 'generic', afXdp: { ringSize: 64 } }), []);
+  assert.deepEqual(problems({ io: 'af-packet', xdpMode: 'generic', afXdp: { ringSize: 64 } }), [
+    'xdpMode: expected not to be set, because io is af-packet, got "generic"',
+    'afXdp: expected not to be set, because io is af-packet, got a mapping',
+  ]);
   assert.deepEqual(problems({ xdpMode: 'generic', afXdp: { zeroCopy: 'require' } }), [
     'afXdp.zeroCopy: expected auto or off, because xdpMode generic has no zero-copy, got "require"',
   ]);

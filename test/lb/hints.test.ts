@@ -14,10 +14,16 @@ afterEach(() => mock.timers.reset());
 
 function watch() {
   const counters = [allocateCounters(layout), allocateCounters(layout)];
-  const queues = { areNew: false };
+  const queues = { areNew: false, long: 0 };
   const lines: [fields: object, message: string][] = [];
   const logger = { warn: (fields: object, message: string) => lines.push([fields, message]) } as unknown as Logger;
-  const hints = watchForHints({ layout: () => layout, counters, hasNewQueues: () => queues.areNew, logger });
+  const hints = watchForHints({
+    layout: () => layout,
+    counters,
+    hasNewQueues: () => queues.areNew,
+    longPackets: () => queues.long,
+    logger,
+  });
   const look = () => {
     mock.timers.tick(1000);
     return lines;
@@ -42,5 +48,15 @@ test('packets that are too big, of any worker, with the service', () => {
   const [line] = look();
   assert.deepEqual(line?.[0], { service: 'web' });
   assert.match(line?.[1] ?? '', /too big/);
+  hints.close();
+});
+
+test('packets longer than a packet socket forwards are told of once', () => {
+  const { queues, look, hints } = watch();
+  queues.long = 7;
+  const [line] = look();
+  assert.deepEqual(line?.[0], {});
+  assert.match(line?.[1] ?? '', /longer than .* gro off/);
+  assert.equal(look().length, 1);
   hints.close();
 });

@@ -1,7 +1,7 @@
 /** What the log says about what limits throughput: nothing where nothing does, and the nearest cause. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Ground, limitsOf } from '../../lb/limits.ts';
+import { type Ground, limitsOf, limitsOfSockets, type SocketGround } from '../../lb/limits.ts';
 
 const BEST: Ground = {
   interface: 'eth0',
@@ -33,5 +33,28 @@ const ROWS: readonly (readonly [Partial<Ground>, readonly string[]])[] = [
 for (const [ground, lines] of ROWS) {
   test(lines.join(' | ') || `nothing: ${JSON.stringify(ground)}`, () => {
     assert.deepEqual(limitsOf({ ...BEST, ...ground }), lines);
+  });
+}
+
+const COPIES = 'af-packet: the kernel copies every packet in and out, af-xdp in native mode does less';
+
+const SOCKET_ROWS: readonly (readonly [Partial<SocketGround>, readonly string[]])[] = [
+  [{}, []],
+  [{ workers: 1 }, ['1 worker: at most 1 of 2 CPUs forwards (more: workers: 2)']],
+  [{ workers: 3 }, ['3 workers on 2 CPUs wait for each other (as many as CPUs: workers: 2)']],
+  [
+    { gro: true },
+    [
+      'generic-receive-offload of eth0 is on: segments that it merges are too long and dropped (off: ethtool -K eth0 gro off)',
+    ],
+  ],
+];
+
+for (const [ground, lines] of SOCKET_ROWS) {
+  test(`packet sockets: ${lines.join(' | ') || 'nothing more'}`, () => {
+    assert.deepEqual(limitsOfSockets({ interface: 'eth0', workers: 2, cpus: 2, gro: false, ...ground }), [
+      COPIES,
+      ...lines,
+    ]);
   });
 }

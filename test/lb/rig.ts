@@ -1,6 +1,7 @@
 /**
  * The real forwarder on the in-memory device, for tests: frames in, exits and frames out, the clock in the caller's hand.
  */
+import type { PacketDevice } from '../../io/device.ts';
 import { createMemoryDevice } from '../../io/memory-device.ts';
 import { sweepTables } from '../../lb/adopt.ts';
 import type { Config } from '../../lb/config.ts';
@@ -9,7 +10,7 @@ import { EXITS } from '../../lb/exits.ts';
 import { sendResets } from '../../lb/expiry-reset.ts';
 import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
-import { createOfflineBalancer } from '../../lb/offline.ts';
+import { createOfflineBalancer, type OfflineBalancer } from '../../lb/offline.ts';
 import type { CounterLayout } from '../../metrics/counters.ts';
 import { bytesOfIp, bytesOfMac, OWN_MAC } from '../packets.ts';
 
@@ -65,21 +66,11 @@ export function backendYaml(name: string, settings = ''): string {
   return `{ name: ${name}, address: ${ALL_BACKENDS[name].address}${settings === '' ? '' : `, ${settings}`} }`;
 }
 
-/** A service `web` on 198.18.10.1:80, with three backends unless others are given. */
-export function createRig(
-  options: RigConfig & {
-    hopOf?: (address: string) => Partial<Hop> | null;
-    frameSize?: number;
-    batchSize?: number;
-    frameCount?: number;
-  } = {},
-): Rig {
-  const device = createMemoryDevice({
-    frameCount: options.frameCount ?? 128,
-    frameSize: options.frameSize ?? 4096,
-    batchSize: options.batchSize ?? 64,
-  });
-  const { forwarder, layout, takeOver } = createOfflineBalancer({
+type HopConfig = RigConfig & { hopOf?: (address: string) => Partial<Hop> | null };
+
+/** The same balancer on any device. */
+export function balancerOn(device: Pick<PacketDevice, 'view' | 'batch'>, options: HopConfig): OfflineBalancer {
+  return createOfflineBalancer({
     config: configOf(options),
     room: { services: 8, backends: 64 },
     device,
@@ -92,7 +83,22 @@ export function createRig(
       return { mac, source: Uint8Array.from(bytesOfIp(BALANCER_ADDRESS)), mtu: 1500, ...overridden };
     },
   });
+}
 
+/** A service `web` on 198.18.10.1:80, with three backends unless others are given. */
+export function createRig(
+  options: HopConfig & {
+    frameSize?: number;
+    batchSize?: number;
+    frameCount?: number;
+  } = {},
+): Rig {
+  const device = createMemoryDevice({
+    frameCount: options.frameCount ?? 128,
+    frameSize: options.frameSize ?? 4096,
+    batchSize: options.batchSize ?? 64,
+  });
+  const { forwarder, layout, takeOver } = balancerOn(device, options);
   const walkBatch = createWalk(forwarder);
   return {
     forwarder,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Config } from '../../lb/config.ts';
 import { validateConfig } from '../../lb/config-file.ts';
-import { planWorkers } from '../../lb/worker-plan.ts';
+import { planSockets, planWorkers } from '../../lb/worker-plan.ts';
 
 function configOf(settings: Record<string, unknown>): Config {
   const backends = [{ name: 'b1', address: '198.18.2.1' }];
@@ -81,4 +81,22 @@ for (const [queueCount, settings, message] of REFUSED) {
 
 test('32 queues with the longest rings are what one worker can have', () => {
   assert.equal(queuesOf(32, { workers: 1, afXdp: { ringSize: 8192 } })[0]?.length, 32);
+});
+
+test('packet sockets are as many as asked for, whatever the queues; else one a CPU that is named, else one a queue', () => {
+  const plan = (queueCount: number, settings: Record<string, unknown>) =>
+    planSockets(queueCount, configOf({ io: 'af-packet', ...settings })).map(({ queues, cpu }) => [queues, cpu]);
+  assert.deepEqual(plan(1, { workers: 3 }), [
+    [[0], null],
+    [[1], null],
+    [[2], null],
+  ]);
+  assert.deepEqual(plan(4, { cpus: [5, 3] }), [
+    [[0], 5],
+    [[1], 3],
+  ]);
+  assert.deepEqual(plan(2, {}), [
+    [[0], null],
+    [[1], null],
+  ]);
 });

@@ -1,0 +1,185 @@
+/**
+ * Opening a packet socket (AF_PACKET) for af-packet-device.ts: memory, receive ring, filter, fanout. All of it is cold.
+ * Everything ends with `close` or with the process.
+ *
+ * ```
+ *   memory  | slot 0 | slot 1 | …  shared with the kernel  | frames of the device's own |
+ *   slot    | status, lengths | free for outer headers | frame | unused |
+ * ```
+ *
+ * The ring is TPACKET_V2's (linux/if_packet.h), which hands over each packet as it comes, and what is to be sent goes by
+ * sendmmsg(2): both measured beside their alternatives (docs/decisions/0007-packet-sockets.md).
+ */
+import { PRIVILEGE_ADVICE } from './bpf.ts';
+import {
+  bindSocket,
+  closeDescriptor,
+  errno,
+  getSocketOption,
+  type Mapping,
+  mapAnonymous,
+  mapSharedInto,
+  openSocket,
+  SystemCallError,
+  setSocketOption,
+} from './ffi.ts';
+import { requireLink } from './xdp.ts';
+
+const AF_PACKET = 17;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const ETH_P_ALL = 3;
+
+/** asm-generic/socket.h. */
+const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
+const SO_ATTACH_FILTER = 26;
+const SO_ATTACH_BPF = 50;
+
+const SOL_PACKET = 263;
+const PACKET_RX_RING = 5;
+const PACKET_STATISTICS = 6;
+const PACKET_VERSION = 10;
+const PACKET_RESERVE = 12;
+const PACKET_FANOUT = 18;
+const PACKET_QDISC_BYPASS = 20;
+const PACKET_IGNORE_OUTGOING = 23;
+const TPACKET_V2 = 1;
+
+/** struct tpacket2_hdr: status, len, snaplen: 32 bits each, mac, net: 16 bits each, … */
+export const TP_STATUS = 0;
+export const TP_LEN = 4;
+export const TP_SNAPLEN = 8;
+export const TP_MAC = 12;
+export const TP_STATUS_KERNEL = 0;
+export const TP_STATUS_USER = 1;
+/** The header and the struct sockaddr_ll behind it. */
+export const SLOT_HEADER = 52;
+
+/** Bytes that the kernel is told to leave in front of the frame; 14 more come from how it aligns the packet. */
+const RESERVED = 114;
+export const HEADROOM = RESERVED + 14;
+export const SLOT_SIZE = 2048;
+/** Of a frame, in a slot: an Ethernet header ends where the packet is aligned to 16 bytes. */
+export const MAX_FRAME = SLOT_SIZE - SLOT_HEADER - HEADROOM;
+
+/** Blocks of the ring have to be multiples of the page, of which 64 KiB is the largest that Linux uses. */
+const BLOCK_SIZE = 65536;
+const SLOTS_PER_BLOCK = BLOCK_SIZE / SLOT_SIZE;
+
+/** What may be on its way at a time; a full transmit queue drops before that. */
+const SEND_BUFFER = 8 * 1024 * 1024;
+
+export interface PacketRingOptions {
+  readonly interfaceIndex: number;
+  /** Socket filter (io/tap-steering.ts). */
+  readonly filterFd: number;
+  /** Slots of the ring, a multiple of 32. */
+  readonly ringSize: number;
+  /** Frames of SLOT_SIZE bytes behind the ring. */
+  readonly ownFrames: number;
+  /** Sockets of one group share the packets out by flow: a number from 1 to 65535. Null for a socket by itself. */
+  readonly fanoutGroup: number | null;
+}
+
+export interface PacketRing {
+  readonly fd: number;
+  readonly interfaceName: string;
+  /** The ring, then the device's own frames. */
+  readonly memory: Mapping;
+  /** Packets that found no free slot, since the last call. */
+  takeDropped(): number;
+  close(): void;
+}
+
+/**
+ * Throws SystemCallError: EPERM without the privilege, ENODEV when there is no such interface, ENOMEM when there is no memory
+ * for the ring.
+ */
+export function openPacketRing(options: PacketRingOptions): PacketRing {
+  const { interfaceIndex, filterFd, ringSize, ownFrames, fanoutGroup } = options;
+  if (ringSize <= 0 || ringSize % SLOTS_PER_BLOCK !== 0) {
+    throw new RangeError(`af-packet: ringSize ${ringSize} is not a multiple of ${SLOTS_PER_BLOCK}`);
+  }
+  const { name } = requireLink(interfaceIndex);
+  // Of protocol 0 until it is bound, or packets of all interfaces would come first.
+  const fd = explained(`open packet socket for ${name}`, () => openSocket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  const ringBytes = ringSize * SLOT_SIZE;
+  const memory = mapAnonymous(ringBytes + ownFrames * SLOT_SIZE);
+  const set = (step: string, level: number, option: number, value: Uint8Array) =>
+    explained(step, () => setSocketOption(fd, level, option, value));
+  try {
+    set('set PACKET_VERSION', SOL_PACKET, PACKET_VERSION, words(TPACKET_V2));
+    set('set PACKET_RESERVE', SOL_PACKET, PACKET_RESERVE, words(RESERVED));
+    const ring = words(BLOCK_SIZE, ringBytes / BLOCK_SIZE, SLOT_SIZE, ringSize);
+    set(`open a ring of ${ringBytes} bytes`, SOL_PACKET, PACKET_RX_RING, ring);
+    mapSharedInto(fd, ringBytes, memory);
+    set('set PACKET_QDISC_BYPASS', SOL_PACKET, PACKET_QDISC_BYPASS, words(1));
+    set('set PACKET_IGNORE_OUTGOING', SOL_PACKET, PACKET_IGNORE_OUTGOING, words(1));
+    set('set SO_SNDBUFFORCE', SOL_SOCKET, SO_SNDBUFFORCE, words(SEND_BUFFER));
+    // It gets everything once it is bound, and only a bound socket can join a group: nothing until it has.
+    setSocketOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, refuseAll(memory));
+    explained(`bind packet socket to ${name}`, () => bindSocket(fd, interfaceAddress(interfaceIndex)));
+    if (fanoutGroup !== null) set(`join fanout group ${fanoutGroup}`, SOL_PACKET, PACKET_FANOUT, words(fanoutGroup));
+    set('attach the socket filter', SOL_SOCKET, SO_ATTACH_BPF, words(filterFd));
+  } catch (error) {
+    closeDescriptor(fd);
+    memory.unmap();
+    throw error;
+  }
+  return {
+    fd,
+    interfaceName: name,
+    memory,
+    takeDropped() {
+      const statistics = Buffer.alloc(8);
+      getSocketOption(fd, SOL_PACKET, PACKET_STATISTICS, statistics);
+      return statistics.readUInt32LE(4); // the kernel starts anew from 0 at each call
+    },
+    close() {
+      closeDescriptor(fd);
+      memory.unmap();
+    },
+  };
+}
+
+const ADVICE: Record<number, string> = {
+  [errno.EPERM]: PRIVILEGE_ADVICE,
+  [errno.EAFNOSUPPORT]: 'this kernel is built without packet sockets (CONFIG_PACKET)',
+  [errno.ENOMEM]: 'no memory for the ring',
+  [errno.ENETDOWN]: 'the interface is down: `ip link set dev … up`',
+};
+
+/** Runs one step; its failure tells which step it was and what to do. */
+function explained<T>(step: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    throw new SystemCallError(step, error.errno, ADVICE[error.errno]);
+  }
+}
+
+function words(...values: number[]): Uint8Array {
+  return new Uint8Array(Uint32Array.from(values).buffer);
+}
+
+/** struct sockaddr_ll: all protocols of one interface. Only taps of all protocols come before the guard. */
+function interfaceAddress(index: number): Uint8Array {
+  const address = Buffer.alloc(20);
+  address.writeUInt16LE(AF_PACKET, 0);
+  address.writeUInt16BE(ETH_P_ALL, 2);
+  address.writeInt32LE(index, 4);
+  return address;
+}
+
+/** struct sock_fprog {u16 length; struct sock_filter *} of one `return 0`, which is written behind the ring for a moment. */
+function refuseAll({ address, buffer }: Mapping): Uint8Array {
+  const BPF_RET = 0x06;
+  const at = buffer.byteLength - 8;
+  new DataView(buffer).setUint16(at, BPF_RET, true);
+  const program = Buffer.alloc(16);
+  program.writeUInt16LE(1, 0);
+  program.writeBigUInt64LE(address + BigInt(at), 8);
+  return program;
+}

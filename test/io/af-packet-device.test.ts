@@ -1,0 +1,288 @@
+/** The AF_PACKET device on a veth pair: frames go in at the right host, out of the device, and back. */
+import assert from 'node:assert/strict';
+import { after, suite, test } from 'node:test';
+import { type AfPacketDevice, type AfPacketOptions, createAfPacketDevice } from '../../io/af-packet-device.ts';
+import { PASS, RELEASE, TRANSMIT } from '../../io/device.ts';
+import { inNamespace } from '../../io/namespace.ts';
+import { createTapSteering } from '../../io/tap-steering.ts';
+import { createWake } from '../../io/wake.ts';
+import { requireLink } from '../../io/xdp.ts';
+import { bytesOfMac, tcpFrame } from '../packets.ts';
+import { echoBatch } from './echo.ts';
+import { openPacketSocket, type PacketSocket } from './packet-socket.ts';
+import { web } from './steering-rows.ts';
+import { ip, ipJson, makeTwoHosts, needsRoot, openDescriptors } from './two-hosts.ts';
+
+interface Bench {
+  readonly left: string;
+  readonly right: string;
+  readonly device: AfPacketDevice;
+  readonly peer: PacketSocket;
+  /** Another device on the same interface. */
+  open(options: Partial<AfPacketOptions>): AfPacketDevice;
+  /** Frame number `n` for the device's host, told apart by its sequence number. */
+  frameNumber(n: number): Buffer;
+}
+
+/** Runs `work` with a device at the left host and a packet socket at the right one. */
+function withDevice(options: Partial<AfPacketOptions>, work: (bench: Bench) => void): void {
+  const hosts = makeTwoHosts();
+  const peer = openPacketSocket(hosts.right, 'right');
+  const ownMac = bytesOfMac(ipJson(hosts.left, 'link', 'show', 'left')[0].address);
+  const steering = createTapSteering();
+  steering.setServices([web]);
+  const { filterFd } = steering;
+  const open = (more: Partial<AfPacketOptions>) =>
+    inNamespace(hosts.left, () =>
+      createAfPacketDevice({ interfaceIndex: requireLink('left').index, filterFd, ...more }),
+    );
+  const device = open(options);
+  const frameNumber = (n: number) => {
+    const frame = Buffer.from(
+      tcpFrame({ sequence: n, sourcePort: 1024 + (n % 50_000), payload: 'x'.repeat(n % 1400) }),
+    );
+    frame.set(ownMac);
+    return frame;
+  };
+  try {
+    work({ ...hosts, device, peer, open, frameNumber });
+  } finally {
+    device.close();
+    steering.close();
+    peer.close();
+    hosts.remove();
+  }
+}
+
+/** What the echo makes of a frame. */
+const echoOf = (frame: Uint8Array) => Buffer.concat([frame.subarray(6, 12), frame.subarray(0, 6), frame.subarray(12)]);
+
+/** Receives `count` frames, batch by batch, handing each batch to `work`, which must send it. */
+function receiveAll(device: AfPacketDevice, count: number, work: () => void): void {
+  for (let received = 0; received < count; ) {
+    const got = device.receive(1000);
+    assert.notEqual(got, 0, `${received} of ${count} frames came`);
+    received += got;
+    work();
+  }
+}
+
+const NO_LOSS = { rxRingFull: 0, rxTooLong: 0, txDropped: 0, passUnsupported: 0 };
+
+suite('af-packet-device', { skip: needsRoot }, () => {
+  const descriptorsBefore = openDescriptors();
+  after(() => assert.equal(openDescriptors(), descriptorsBefore, 'descriptors leaked'));
+
+  test('10,000 frames come back unharmed, and every slot is the kernel’s again', () => {
+    withDevice({ ringSize: 256 }, ({ device, peer, frameNumber }) => {
+      assert.equal(device.name, 'af-packet');
+      const total = 10_000;
+      for (let sent = 0; sent < total; ) {
+        const count = Math.min(50 + (sent % 14), total - sent);
+        const frames = Array.from({ length: count }, (_, i) => frameNumber(sent + i));
+        for (const frame of frames) peer.send(frame);
+        receiveAll(device, count, () => {
+          device.checkFrames();
+          echoBatch(device);
+        });
+        for (const frame of frames) assert.deepEqual(peer.receive(), echoOf(frame));
+        sent += count;
+      }
+      assert.deepEqual(device.checkFrames(), { kernel: 256, inBatch: 0, waiting: 0 });
+      assert.deepEqual(device.statistics(), NO_LOSS);
+    });
+  });
+
+  test('headers may be prepended and frames cut, in place', () => {
+    withDevice({}, ({ device, peer, frameNumber }) => {
+      peer.send(frameNumber(1000));
+      receiveAll(device, 1, () => {
+        const { batch, view, headroom } = device;
+        assert.equal(headroom, 128);
+        assert.equal(batch.length[0], frameNumber(1000).byteLength);
+        batch.offset[0] -= headroom;
+        batch.length[0] = headroom + 54;
+        for (let i = 0; i < headroom; i++) view.setUint8(batch.offset[0]! + i, i);
+        view.setUint16(batch.offset[0]! + 12, 0x0800);
+        batch.action[0] = TRANSMIT;
+        device.send();
+      });
+      const prefix = Buffer.from(Uint8Array.from({ length: 128 }, (_, i) => i));
+      prefix.writeUInt16BE(0x0800, 12);
+      assert.deepEqual(peer.receive(), Buffer.concat([prefix, frameNumber(1000).subarray(0, 54)]));
+      assert.deepEqual(device.statistics(), NO_LOSS);
+    });
+  });
+
+  test('appended frames go out behind the received ones, until the batch is full; or are forgotten', () => {
+    withDevice({ ringSize: 32, batchSize: 8 }, ({ device, peer, frameNumber }) => {
+      const { batch, view } = device;
+      const appendFrame = (n: number): number => {
+        const bytes = frameNumber(n);
+        const row = device.append(bytes.length);
+        for (let i = 0; row >= 0 && i < bytes.length; i++) view.setUint8(batch.offset[row]! + i, bytes[i]!);
+        return row;
+      };
+      assert.equal(device.append(1869), -1);
+      for (let round = 0; round < 20; round++) {
+        peer.send(frameNumber(1));
+        receiveAll(device, 1, () => {
+          batch.action[0] = TRANSMIT;
+          for (let n = 2; n <= 8; n++) assert.equal(appendFrame(n), n - 1);
+          assert.equal(appendFrame(9), -1);
+          assert.equal(batch.count, 8);
+          device.send();
+        });
+        for (let n = 1; n <= 8; n++) assert.deepEqual(peer.receive(), frameNumber(n));
+      }
+      assert.equal(appendFrame(1), 0);
+      assert.equal(device.receive(0), 0);
+      assert.deepEqual(device.checkFrames(), { kernel: 32, inBatch: 0, waiting: 0 });
+      assert.equal(peer.receive(0), undefined);
+    });
+  });
+
+  test('frames that are not transmitted are counted: passed, out of their slot, longer than the MTU', () => {
+    withDevice({ ringSize: 64, batchSize: 8 }, ({ device, peer, frameNumber }) => {
+      const { batch } = device;
+      const sabotage: ((i: number) => void)[] = [
+        (i) => (batch.action[i] = RELEASE),
+        (i) => (batch.action[i] = PASS),
+        (i) => (batch.length[i] = 0),
+        (i) => (batch.length[i] = 1600),
+        (i) => (batch.length[i] = 0x7fff_ffff),
+        (i) => (batch.offset[i] -= 129 + 14),
+        (i) => (batch.offset[i] += 2048),
+        () => {},
+      ];
+      for (let round = 0; round < 50; round++) {
+        for (let i = 0; i < 8; i++) peer.send(frameNumber(round * 8 + i));
+        let seen = 0;
+        receiveAll(device, 8, () => {
+          // Every other time the batch is left lying, as when a forwarder fails.
+          if (round % 2 === 1) return;
+          for (let i = 0; i < batch.count; i++) {
+            batch.action[i] = TRANSMIT;
+            sabotage[seen++ % 8]!(i);
+          }
+          device.send();
+          device.send();
+        });
+        if (round % 2 === 0) assert.deepEqual(peer.receive(), frameNumber(round * 8 + 7));
+      }
+      assert.equal(device.receive(0), 0);
+      assert.deepEqual(device.checkFrames(), { kernel: 64, inBatch: 0, waiting: 0 });
+      assert.deepEqual(device.statistics(), { ...NO_LOSS, txDropped: 25 * 5, passUnsupported: 25 });
+      assert.equal(peer.receive(0), undefined);
+    });
+  });
+
+  test('more packets than slots: the kernel drops and counts, the device goes on', () => {
+    withDevice({ ringSize: 32, batchSize: 8 }, ({ device, peer, frameNumber }) => {
+      for (let i = 0; i < 100; i++) peer.send(frameNumber(i));
+      receiveAll(device, 32, () => echoBatch(device));
+      assert.equal(device.receive(10), 0);
+      for (let i = 0; i < 32; i++) assert.deepEqual(peer.receive(), echoOf(frameNumber(i)));
+      assert.deepEqual(device.statistics(), { ...NO_LOSS, rxRingFull: 68 });
+      peer.send(frameNumber(7));
+      receiveAll(device, 1, () => echoBatch(device));
+      assert.deepEqual(peer.receive(), echoOf(frameNumber(7)));
+      assert.deepEqual(device.statistics(), { ...NO_LOSS, rxRingFull: 68 }, 'counted once');
+    });
+  });
+
+  test('frames that are longer than a slot are counted and never in a batch', () => {
+    withDevice({ ringSize: 32, batchSize: 8 }, ({ device, peer, left, right, frameNumber }) => {
+      for (const [host, side] of [
+        [left, 'left'],
+        [right, 'right'],
+      ]) {
+        ip('-n', host, 'link', 'set', side, 'mtu', '9000');
+      }
+      const long = Buffer.concat([frameNumber(5), Buffer.alloc(1900)]);
+      // Longest that fits, in front of, between and behind those that don't; more than the ring, so that it wraps.
+      const longest = Buffer.concat([frameNumber(1300), Buffer.alloc(1868 - frameNumber(1300).length)]);
+      for (let round = 0; round < 10; round++) {
+        for (const frame of [long, longest, long, long, frameNumber(round), long]) peer.send(frame);
+        receiveAll(device, 2, () => echoBatch(device));
+        assert.deepEqual(peer.receive(), echoOf(longest));
+        assert.deepEqual(peer.receive(), echoOf(frameNumber(round)));
+        assert.equal(device.receive(0), 0);
+        assert.deepEqual(device.checkFrames(), { kernel: 32, inBatch: 0, waiting: 0 });
+      }
+      assert.deepEqual(device.statistics(), { ...NO_LOSS, rxTooLong: 40 });
+    });
+  });
+
+  test('devices of one group share the flows out, and each flow stays with one', () => {
+    withDevice({ fanoutGroup: 4711 }, ({ device, peer, open, frameNumber }) => {
+      const second = open({ fanoutGroup: 4711 });
+      const flowsOf = (one: AfPacketDevice) => {
+        const flows: number[] = [];
+        while (one.receive(20) > 0) {
+          for (let i = 0; i < one.batch.count; i++) flows.push(one.view.getUint16(one.batch.offset[i]! + 34));
+        }
+        return flows;
+      };
+      const rounds = [0, 1].map(() => {
+        for (let i = 0; i < 200; i++) peer.send(frameNumber(i));
+        return [flowsOf(device), flowsOf(second)];
+      });
+      assert.deepEqual(rounds[0], rounds[1]);
+      const [[ofFirst, ofSecond]] = rounds;
+      assert.equal(new Set([...ofFirst, ...ofSecond]).size, 200);
+      assert.equal(ofFirst.length + ofSecond.length, 200);
+      assert.ok(ofFirst.length > 40 && ofSecond.length > 40, `${ofFirst.length} and ${ofSecond.length}`);
+      second.close();
+      for (let i = 0; i < 200; i++) peer.send(frameNumber(i));
+      assert.equal(flowsOf(device).length, 200, 'the first takes over');
+    });
+  });
+
+  test('a wake-up ends the wait of one receive, and of no other; receive waits no longer than it was told', () => {
+    const wake = createWake();
+    try {
+      withDevice({ wakeFd: wake.fd }, ({ device, peer, frameNumber }) => {
+        wake.wake();
+        wake.wake();
+        assert.equal(device.receive(60_000), 0);
+        const before = performance.now();
+        assert.equal(device.receive(50), 0);
+        assert.ok(performance.now() - before >= 49, 'it slept: the wake-up was used up');
+        assert.equal(device.receive(-1), 0);
+        wake.wake();
+        peer.send(frameNumber(2));
+        receiveAll(device, 1, () => echoBatch(device));
+      });
+    } finally {
+      wake.close();
+    }
+  });
+
+  test('an interface that is down or removed ends receive with an error, not with a spin', () => {
+    withDevice({}, ({ device, peer, left, frameNumber }) => {
+      peer.send(frameNumber(1));
+      assert.equal(device.receive(1000), 1);
+      ip('-n', left, 'link', 'set', 'left', 'down');
+      device.batch.action[0] = TRANSMIT;
+      device.send();
+      assert.deepEqual(device.statistics(), { ...NO_LOSS, txDropped: 1 });
+      assert.throws(() => device.receive(1000), /receive from packet socket: ENETDOWN \(left is down or gone/);
+    });
+    withDevice({}, ({ device, left }) => {
+      ip('-n', left, 'link', 'delete', 'left');
+      assert.throws(() => device.receive(1000), /receive from packet socket: ENETDOWN \(left is down or gone/);
+    });
+  });
+
+  test('wrong settings and places are errors, and leave nothing open', () => {
+    withDevice({}, ({ open }) => {
+      const before = openDescriptors();
+      assert.throws(() => open({ interfaceIndex: 4711 }), { code: 'ENODEV' });
+      assert.throws(() => open({ ringSize: 33 }), RangeError);
+      assert.throws(() => open({ ringSize: 32, batchSize: 64 }), RangeError);
+      assert.throws(() => open({ filterFd: 0 }), /attach the socket filter: EINVAL/);
+      assert.equal(openDescriptors(), before);
+    });
+  });
+});

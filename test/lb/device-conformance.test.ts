@@ -1,0 +1,138 @@
+/**
+ * Every packet device does the same: each packet row goes through the real forwarder on each of them, and the same frames
+ * come out, byte by byte and in the same order. What comes out of the device in memory is held against independently built
+ * packets by forwarder.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, suite, test } from 'node:test';
+import { createAfPacketDevice } from '../../io/af-packet-device.ts';
+import { createAfXdpDevice } from '../../io/af-xdp-device.ts';
+import { memorySource } from '../../io/byte-source.ts';
+import { readCapture } from '../../io/capture-reader.ts';
+import type { PacketDevice } from '../../io/device.ts';
+import { createMemoryDevice } from '../../io/memory-device.ts';
+import { inNamespace } from '../../io/namespace.ts';
+import { createPcapWriter } from '../../io/pcap.ts';
+import { createPcapDevice } from '../../io/pcap-device.ts';
+import { createTapSteering } from '../../io/tap-steering.ts';
+import { attachXdp, requireLink } from '../../io/xdp.ts';
+import { createSteering } from '../../io/xdp-steering.ts';
+import { createWalk } from '../../lb/forwarder.ts';
+import { openPacketSocket } from '../io/packet-socket.ts';
+import { web } from '../io/steering-rows.ts';
+import { ip, makeTwoHosts, needsRoot } from '../io/two-hosts.ts';
+import { OWN_MAC, tcpFrame } from '../packets.ts';
+import { type PacketRow, ROWS } from './packet-rows.ts';
+import { balancerOn } from './rig.ts';
+
+/** Behind each row's packets: where it comes out, all that was to come has come. */
+const LAST = Buffer.from(tcpFrame({ source: '192.0.2.99', sourcePort: 999, flags: 'S', sequence: 0xcafe_cafe }));
+
+/** What no wire carries: frames shorter than their own header. */
+const rows = ROWS.filter(({ before = [], in: frame }) => [...before, frame].every(({ length }) => length >= 14));
+
+const framesOf = ({ before = [], in: frame }: PacketRow): Uint8Array[] => [...before, frame, LAST];
+
+/** Walks what the device receives until it has walked `LAST`. */
+function walkUntilLast(device: PacketDevice, { top = '', service = '' }: PacketRow): void {
+  const { forwarder } = balancerOn(device, { top, service });
+  const walk = createWalk(forwarder);
+  for (let isLast = false; !isLast; ) {
+    const count = device.receive(1000);
+    assert.notEqual(count, 0, 'the last packet came');
+    const { view, batch } = device;
+    const end = batch.offset[count - 1]! + batch.length[count - 1]!;
+    isLast = LAST.equals(new Uint8Array(view.buffer, end - LAST.length, LAST.length));
+    walk(0);
+    device.send();
+  }
+}
+
+function throughMemory(row: PacketRow): Buffer[] {
+  const device = createMemoryDevice({ frameCount: 64 });
+  for (const frame of framesOf(row)) assert.ok(device.inject(frame));
+  walkUntilLast(device, row);
+  return device.sent.map((frame) => Buffer.from(frame));
+}
+
+suite('one conformance for every device', { skip: needsRoot }, () => {
+  const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
+  const hosts = makeTwoHosts();
+  // Longer than 1500 bytes: some rows are too big once encapsulated.
+  ip('-n', hosts.left, 'link', 'set', 'left', 'address', OWN_MAC, 'mtu', '1700');
+  ip('-n', hosts.right, 'link', 'set', 'right', 'mtu', '1700');
+  const interfaceIndex = inNamespace(hosts.left, () => requireLink('left').index);
+  const peer = openPacketSocket(hosts.right, 'right');
+  after(() => {
+    peer.close();
+    hosts.remove();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  /** Sends the row's frames to the device's host and collects as many as must come back, and what comes beside them. */
+  function overTheWire(device: PacketDevice, row: PacketRow, count: number): (Buffer | undefined)[] {
+    for (const frame of framesOf(row)) peer.send(frame);
+    walkUntilLast(device, row);
+    const frames = Array.from({ length: count }, () => peer.receive());
+    for (let more = peer.receive(0); more !== undefined; more = peer.receive(0)) frames.push(more);
+    return frames;
+  }
+
+  test('pcap', () => {
+    for (const row of rows) {
+      const [input, output] = [join(directory, 'in.pcap'), join(directory, 'out.pcap')];
+      const writer = createPcapWriter(input);
+      for (const bytes of framesOf(row)) writer.write({ bytes, timestampNs: 0n, originalLength: bytes.length });
+      writer.close();
+      const device = createPcapDevice({ input, output });
+      walkUntilLast(device, row);
+      device.close();
+      const out = [...readCapture(memorySource(output, readFileSync(output)))].map(({ bytes }) => Buffer.from(bytes));
+      assert.deepEqual(out, throughMemory(row), row.name);
+    }
+  });
+
+  test('af-xdp', () => {
+    const steering = createSteering({ queueCount: 1 });
+    steering.setServices([web]);
+    const { programFd, socketMapFd } = steering;
+    const [device, attachment] = inNamespace(hosts.left, () => [
+      createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd }),
+      attachXdp({ programFd, interfaceIndex, mode: 'native' }),
+    ]);
+    try {
+      for (const row of rows) {
+        const expected = throughMemory(row);
+        assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
+      }
+    } finally {
+      attachment.detach();
+      device.close();
+      steering.close();
+    }
+  });
+
+  test('af-packet', () => {
+    const steering = createTapSteering();
+    steering.setServices([web]);
+    const { filterFd } = steering;
+    const device = inNamespace(hosts.left, () => createAfPacketDevice({ interfaceIndex, filterFd }));
+    try {
+      for (const row of rows) {
+        const expected = throughMemory(row);
+        assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
+      }
+    } finally {
+      device.close();
+      steering.close();
+    }
+  });
+
+  test('the rows are no few, and most of them leave something', () => {
+    const leaving = rows.filter((row) => throughMemory(row).length > 1);
+    assert.ok(rows.length > 40 && leaving.length > 20, `${rows.length} rows, ${leaving.length} leave something`);
+  });
+});
