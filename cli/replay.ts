@@ -19,6 +19,7 @@ import { formatIpv4, formatMac, ipv4Bytes, ipv4FromBytes, parseIpv4, parseMac } 
 import { UsageError } from './errors.ts';
 import { configOption } from './options.ts';
 import { stopSignal } from './signals.ts';
+import { terminalWidth, wrap } from './terminal.ts';
 
 interface ReplayArguments {
   readonly config: string;
@@ -146,7 +147,7 @@ async function runReplay(given: ReplayArguments): Promise<void> {
     about(output, () => written?.finish());
     written = undefined;
 
-    process.stdout.write(json ? jsonText(facts, expected) : summaryText(facts, config));
+    process.stdout.write(json ? jsonText(facts, expected) : fitted(summaryText(facts, config)));
     if (expected === undefined) return;
     if (expected.difference !== undefined) {
       throw new HushlbError('REPLAY_DIFFERS', `${expect}: not what is sent: ${expected.difference.text}`);
@@ -253,6 +254,15 @@ function fileError(path: string, error: unknown): unknown {
 
 function isFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+/** Lines that are longer than the terminal is wide are broken; columns stay. */
+function fitted(text: string): string {
+  const width = terminalWidth();
+  return text
+    .split('\n')
+    .flatMap((line) => (line.length <= width ? [line] : wrap(line, width)))
+    .join('\n');
 }
 
 function jsonText(facts: Facts, expected: ReturnType<Expectation['finish']> | undefined): string {

@@ -100,7 +100,8 @@ export function createReplay({ config, hops, outbound, onPacket }: ReplayOptions
     timestampNs = packet.timestampNs;
     device.send();
     if (verdict === 'pass' || verdict === 'drop') onPacket({ verdict, bytes: packet.bytes, timestampNs, comment });
-    if (prospect !== undefined) expiry.note(prospect.service, now, prospect.ends);
+    // Without a backend the table was not asked.
+    if (prospect !== undefined && prospect.backend >= 0) expiry.note(prospect.service, now, prospect.ends);
     if (forwarder.resets.count > 0) sendWaiting();
   }
 }

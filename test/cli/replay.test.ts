@@ -249,9 +249,9 @@ test('what cannot be done: one line, and neither half an output nor the loss of 
     [[input, '--mtu', 'x'], 2, '--mtu: expected a whole number from 68 to 65535, got NaN; see hushlb replay --help'],
     [[], 2, 'expected more arguments: got 0, need 1; see hushlb replay --help'],
   ];
-  for (const [args, code, line] of cases) {
-    const outcome = await hushlb(['replay', '-c', config, ...args]);
-    assert.deepEqual(outcome, { code, stdout: '', stderr: `hushlb: ${line}\n` }, args.join(' '));
+  const outcomes = await Promise.all(cases.map(([args]) => hushlb(['replay', '-c', config, ...args])));
+  for (const [i, [args, code, line]] of cases.entries()) {
+    assert.deepEqual(outcomes[i], { code, stdout: '', stderr: `hushlb: ${line}\n` }, args.join(' '));
   }
   assert.equal(readFileSync(kept, 'utf8'), 'the one before');
   assert.deepEqual(leftOver(), []);
@@ -270,9 +270,17 @@ test('a capture in which nothing is for a service says so, from a pipe too', asy
   assert.match(child.stdout, /\nnothing was for a service: the first is web, 198\.18\.10\.1 tcp port 80\n$/);
 });
 
+test('the summary keeps to 40 columns', async () => {
+  const { stdout } = await hushlb(['replay', '-c', config, input], { COLUMNS: '40' });
+  for (const line of stdout.split('\n')) assert.ok(line.length <= 40, line);
+  assert.equal(stdout.replaceAll(/\s+/g, ' '), SUMMARY.replaceAll(/\s+/g, ' '));
+});
+
 test('a signal ends it, and leaves nothing behind', async () => {
-  const frames = Array.from({ length: 400_000 }, (_, us) => ({ us, bytes: PACKETS[1].bytes }));
-  const long = put('long.pcap', FORMATS['pcap, little-endian, nanoseconds'](frames));
+  const some = FORMATS['pcap, little-endian, nanoseconds'](
+    Array.from({ length: 1000 }, (_, us) => ({ ...PACKETS[1], us })),
+  );
+  const long = put('long.pcap', Buffer.concat([some, ...new Array(499).fill(some.subarray(24))]));
   const child = start([process.execPath, MAIN, 'replay', '-c', config, long, at('stopped.pcapng')]);
   let stderr = '';
   child.stderr?.on('data', (chunk) => (stderr += chunk));

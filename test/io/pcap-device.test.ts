@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { PASS, RELEASE, TRANSMIT } from '../../io/device.ts';
 import { createPcapDevice } from '../../io/pcap-device.ts';
+import { pcapngIn } from './pcapng-bytes.ts';
 import { openDescriptors } from './two-hosts.ts';
 
 interface Row {
@@ -135,6 +136,17 @@ describe('pcap device', () => {
     assert.equal(empty.finished, true);
     assert.equal(empty.receive(0), 0);
     empty.close();
+  });
+
+  test('pcapng is read as well', () => {
+    const b = pcapngIn('big-endian');
+    const packet = b.packet({ ticks: START / 1000n, bytes: [1, 2, 3] });
+    const device = open(Buffer.concat([b.section(), b.interface(), packet]));
+    assert.equal(device.receive(0), 1);
+    device.batch.action.fill(TRANSMIT);
+    device.send();
+    device.close();
+    assert.deepEqual(readFileSync(output), fileOf([{ ns: START, bytes: [1, 2, 3] }]));
   });
 
   test('a damaged input leaves no output and no descriptor', () => {

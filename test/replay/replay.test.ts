@@ -184,3 +184,32 @@ describe('any packets at any times', () => {
     fc.assert(property, { numRuns: 150 });
   });
 });
+
+test('whatever the frames: each leaves by one exit, and is told of in one line', () => {
+  const mutated = fc
+    .tuple(
+      fc.constantFrom('S', 'A', 'FA'),
+      fc.array(fc.tuple(fc.nat(60), fc.nat(255)), { maxLength: 4 }),
+      fc.option(fc.nat(70), { nil: undefined }),
+    )
+    .map(([flags, changes, end]) => {
+      const bytes = tcpFrame({ flags, payload: 'GET' });
+      for (const [offset, value] of changes) if (offset < bytes.length) bytes[offset] = value;
+      return bytes.subarray(0, end);
+    });
+  const anyFrames = fc.array(fc.oneof(mutated, fc.uint8Array({ maxLength: 120 })), { maxLength: 30 });
+  const anyService = fc.constantFrom('', 'onExpiry: reset', 'onMiss: reset', 'conntrack: { enabled: false }');
+  const property = fc.property(anyService, anyFrames, (service, frames) => {
+    const { told, facts } = replay(
+      frames.map((frame, i) => packetAt(i, frame)),
+      configOf(service),
+    );
+    assert.equal(told.length, frames.length);
+    for (const { comment } of told) assert.match(comment, /^(web|pass|drop): [^\n]+$/);
+    assert.equal(
+      facts.exits.reduce((sum, { packets }) => sum + packets, 0),
+      frames.length,
+    );
+  });
+  fc.assert(property, { numRuns: 300 });
+});

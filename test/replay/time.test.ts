@@ -1,9 +1,10 @@
 /** A replay's clock is the capture's: idle timeouts, RSTs at expiry, and times that leap or go back. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import fc from 'fast-check';
 import type { ReadPacket } from '../../io/pcapng-reader.ts';
-import { BACKENDS } from '../lb/rig.ts';
-import { CLIENT_MAC, ethernetFrame, OWN_MAC, tcpFrame, tcpPacket } from '../packets.ts';
+import { BACKENDS, createRig } from '../lb/rig.ts';
+import { bytesOfIp, CLIENT_MAC, ethernetFrame, OWN_MAC, tcpFrame, tcpPacket } from '../packets.ts';
 import { backendAt, configOf, packetAt, replay, slotOf } from './replays.ts';
 
 const DAY_MS = 86_400_000;
@@ -81,11 +82,15 @@ describe('onExpiry: reset', () => {
   });
 
   test('what comes late is reset, and its backend told', () => {
-    const packets = [packetAt(0, tcpFrame({ flags: 'A' })), packetAt(60_100, tcpFrame({ flags: 'PA', payload: 'x' }))];
+    const packets = [
+      packetAt(0, tcpFrame({ destinationPort: 22 })),
+      packetAt(50, tcpFrame({ flags: 'A' })),
+      packetAt(60_100, tcpFrame({ flags: 'PA', payload: 'x' })),
+    ];
     const { told } = replay(packets, configOf(service));
     const { address } = BACKENDS[backendAt(slotOf(40000))];
     assert.deepEqual(
-      told.slice(1).map(({ ms, comment }) => [ms, comment]),
+      told.slice(2).map(({ ms, comment }) => [ms, comment]),
       [
         [60_100, 'web: miss (not SYN, forgotten: idle for 60s or closed); reset: expired-connection'],
         [60_100, `web: idle for 60s; RST to ${address}`],
@@ -113,3 +118,47 @@ function tcpPacketOf(
   const fields = { source, sourcePort, destination, destinationPort, sequence: seq, flags: 'R', window: 0 };
   return tcpPacket({ ...fields, ip: { ttl: 64, id: 0 } });
 }
+
+test('RSTs leave as where all tables are swept at the end of every second', () => {
+  const step = fc.record({
+    ms: fc.oneof(fc.nat(1500), fc.integer({ min: 3000, max: 70_000 }), fc.constantFrom(4999, 5000, 59_999, 60_000)),
+    port: fc.integer({ min: 40000, max: 40004 }),
+    flags: fc.constantFrom('S', 'A', 'A', 'A', 'PA', 'FA', 'R'),
+  });
+  const anyMiss = fc.constantFrom('onMiss: forward', 'onMiss: reset');
+  let resets = 0;
+  const property = fc.property(anyMiss, fc.array(step, { minLength: 1, maxLength: 30 }), (onMiss, steps) => {
+    const lines = `${onMiss}\n    onExpiry: reset\n    conntrack: { idleTimeout: 60s, capacity: 256 }`;
+    const rig = createRig({
+      service: lines,
+      hopOf: (address) => ({ mac: Uint8Array.of(2, 0, ...bytesOfIp(address)), source: Uint8Array.of(192, 0, 2, 1) }),
+    });
+    const expected: string[] = [];
+    const note = (ms: number, frame: Uint8Array) => expected.push(`${ms} ${Buffer.from(frame).toString('hex')}`);
+    let now = 0;
+    const packets = steps.map(({ ms, port, flags }, i) => {
+      const next = i === 0 ? 0 : now + ms;
+      for (let at = (Math.floor(now / 1000) + 1) * 1000; at <= next; at += 1000) {
+        rig.sweep(at, 1000);
+        for (const frame of rig.resets()) note(at, frame);
+      }
+      now = next;
+      const frame = tcpFrame({ sourcePort: port, flags, sequence: 1000 + i, acknowledgement: 500 + i });
+      const sent = rig.walk(frame, now).frame;
+      if (sent !== undefined) note(now, sent);
+      for (const each of rig.resets()) note(now, each);
+      return packetAt(now, frame);
+    });
+    // The end of the capture is looked at as well.
+    rig.sweep(now, 1000);
+    for (const frame of rig.resets()) note(now, frame);
+    const { told } = replay(packets, configOf(lines));
+    const sent = told.filter(({ verdict }) => verdict === 'forward' || verdict === 'reset');
+    resets += sent.filter(({ comment }) => comment.includes('idle for')).length;
+    // Whose RST is first of those at the same moment is nobody's business.
+    const found = sent.map(({ ms, frame }) => `${ms} ${Buffer.from(frame).toString('hex')}`).sort();
+    assert.deepEqual(found, expected.sort());
+  });
+  fc.assert(property, { numRuns: 200 });
+  assert.ok(resets > 200, `${resets} RSTs`);
+});
