@@ -23,6 +23,8 @@ const FRAMES = { frameCount: 2 * RING, frameSize: 2048 } as const;
 /** The generator's frames come in at the queue of the CPU that it runs on. */
 const twoCpus = availableParallelism() > 1 ? false : 'needs two CPUs';
 
+const NOTHING = new Int32Array(new SharedArrayBuffer(4));
+
 suite('two receive queues', { skip: needsRoot }, () => {
   const descriptorsBefore = openDescriptors();
   const hosts = makeTwoHosts({ queues: 2 });
@@ -132,6 +134,12 @@ suite('two receive queues', { skip: needsRoot }, () => {
   test('a ring holds as many frames as it was told to, each queue its own', { skip: twoCpus }, () => {
     withDevice({}, (device) => {
       send(10 * RING, [1]);
+      // The kernel hands packets over on its own thread where the machine is busy: whoever takes some meanwhile makes room.
+      const lost = (queue: number): number => {
+        const { rxDropped, rxRingFull } = device.queues[queue]!.statistics();
+        return rxDropped + rxRingFull;
+      };
+      for (let waited = 0; waited < 5000 && lost(1) < 9 * RING; waited++) Atomics.wait(NOTHING, 0, 0, 1);
       let received = 0;
       for (let count = device.receive(20); count > 0; count = device.receive(20)) {
         assert.equal(queueOf(device), 1);
@@ -139,9 +147,7 @@ suite('two receive queues', { skip: needsRoot }, () => {
         device.send();
       }
       assert.equal(received, RING);
-      const [first, second] = device.queues.map((queue) => queue.statistics());
-      assert.deepEqual([first!.rxDropped, first!.rxRingFull], [0, 0]);
-      assert.equal(second!.rxDropped + second!.rxRingFull, 9 * RING);
+      assert.deepEqual([lost(0), lost(1)], [0, 9 * RING]);
     });
   });
 
