@@ -22,6 +22,11 @@ export interface LineProcessOptions {
   readonly descriptors?: readonly number[];
 }
 
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** `name` is for messages. What still runs when this process exits is killed. */
 export function startLineProcess(
   name: string,
@@ -34,15 +39,14 @@ export function startLineProcess(
   const { stdin } = child;
   const output = answersOn === 'stderr' ? child.stderr : child.stdout;
   if (stdin === null || output === null) throw new Error(`${name}: no pipes`);
-  const kill = (): void => void child.kill('SIGKILL');
-  process.once('exit', kill);
+  running.add(child);
 
   const lines: string[] = [];
   let waiting: ((line: string | Error) => void) | undefined;
   let ended: Error | undefined;
   const end = new Promise<void>((resolve) => {
     const onEnd = (how: string): void => {
-      process.off('exit', kill);
+      running.delete(child);
       ended ??= new Error(`${name}: ${how}`);
       waiting?.(ended);
       resolve();

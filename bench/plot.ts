@@ -6,7 +6,10 @@ import { init } from 'echarts';
 import type { Chart } from './case.ts';
 
 const WIDTH = 760;
-const HEIGHT = 420;
+const LEAST_HEIGHT = 420;
+/** Of a bar with its number, and of all that stands around the bars. */
+const BAR_HEIGHT = 16;
+const AROUND_BARS = 130;
 
 const INK = '#1f2328';
 const GRID = '#d1d9e0';
@@ -16,13 +19,18 @@ const DARK = { [INK]: '#e6edf3', [GRID]: '#3d444d' };
 const SERIES = ['#3b82d6', '#d9730d', '#1a9e6b', '#a855c7', '#d1495b', '#7d8590', '#b08d00'];
 
 export function chartSvg(chart: Chart): string {
-  const plot = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: HEIGHT });
+  const plot = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: heightOf(chart) });
   try {
     plot.setOption(optionOf(chart));
     return withDarkInk(plot.renderToSVGString(), chart.title);
   } finally {
     plot.dispose();
   }
+}
+
+function heightOf({ kind, categories, series }: Chart): number {
+  const bars = kind === 'bars' ? categories.length * series.length : 0;
+  return Math.max(LEAST_HEIGHT, AROUND_BARS + bars * BAR_HEIGHT);
 }
 
 type Option = Parameters<ReturnType<typeof init>['setOption']>[0];

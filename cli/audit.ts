@@ -9,6 +9,7 @@ import { formatSpan } from '../probe/span.ts';
 import { KEEPALIVE_INTERVAL_MS, LEAST_KEEPALIVE_MS } from '../simulate/linux-timers.ts';
 import { durationOf, durationOrNever, durationOrOff } from './duration-option.ts';
 import { UsageError } from './errors.ts';
+import { keepaliveIntervalOption } from './options.ts';
 import { labelled, terminalWidth } from './terminal.ts';
 
 interface AuditArguments {
@@ -61,12 +62,7 @@ export const auditCommand: CommandModule<object, AuditArguments> = {
           "TCP keepalive of the client's sockets: the first probe's time (tcp_keepalive_time; Linux: 7200s where it is on), or off",
         defaultDescription: 'off',
       })
-      .option('keepalive-interval', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Probes come no more often than this (tcp_keepalive_intvl)',
-        defaultDescription: '75s',
-      })
+      .option('keepalive-interval', keepaliveIntervalOption)
       .option('json', {
         type: 'boolean',
         default: false,

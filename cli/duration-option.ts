@@ -9,7 +9,7 @@ export function durationOf(option: string, text: string, leastMs = 1): number {
   const ms = parseDuration(text);
   if (ms !== undefined && ms >= leastMs) return ms;
   const least = leastMs < 1000 ? `${leastMs}ms` : `${leastMs / 1000}s`;
-  const expected = ms === undefined ? expectedDuration(/^\d+(?:\.\d+)?$/.test(text)) : `a time from ${least} to 30d`;
+  const expected = ms === undefined ? expectedDuration(text) : `a time from ${least} to 30d`;
   throw new UsageError(`--${option}: expected ${expected}, got ${JSON.stringify(text)}`);
 }
 

@@ -36,7 +36,18 @@ function lineOf(error: Error & { code: string }): string {
   return error.message;
 }
 
-const COMMANDS = new Set(['run', 'check', 'table', 'profiles', 'decap', 'lab', 'simulate', 'probe-idle', 'audit']);
+const COMMANDS = new Set([
+  'run',
+  'check',
+  'table',
+  'profiles',
+  'decap',
+  'lab',
+  'simulate',
+  'replay',
+  'probe-idle',
+  'audit',
+]);
 
 function helpCommand(): string {
   const command = process.argv[2] ?? '';

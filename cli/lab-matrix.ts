@@ -3,6 +3,7 @@
  */
 import type { CommandModule } from 'yargs';
 import { MATRIX_ROWS, slugOf } from '../lab/matrix-rows.ts';
+import { VERSION } from '../lb/version.ts';
 import { UsageError } from './errors.ts';
 import { terminalWidth } from './terminal.ts';
 
@@ -63,6 +64,8 @@ async function run({ row: slugs, seed, json: jsonFile, report }: MatrixArguments
   const { runMatrixSession } = await import('../lab/matrix-session.ts');
   const { reportOnMatrix } = await import('../report/on-matrix.ts');
   const observer =
-    report === undefined ? undefined : reportOnMatrix({ path: report, commandLine: process.argv.slice(2) });
+    report === undefined
+      ? undefined
+      : reportOnMatrix({ path: report, commandLine: process.argv.slice(2), version: VERSION });
   process.exitCode = await runMatrixSession({ rows, seed, jsonFile, observer, width: terminalWidth() });
 }

@@ -8,6 +8,7 @@ import type { BalancerSettings } from '../lab/balancer.ts';
 import type { Adjustable } from '../lab/scenario.ts';
 import { SCENARIO_NAMES, SCENARIOS } from '../lab/scenarios.ts';
 import { MAX_BACKENDS } from '../lab/topology.ts';
+import { VERSION } from '../lb/version.ts';
 import { durationOf } from './duration-option.ts';
 import { UsageError } from './errors.ts';
 import { terminalWidth } from './terminal.ts';
@@ -144,7 +145,7 @@ async function run(given: RunArguments): Promise<void> {
     observer:
       given.report === undefined
         ? undefined
-        : reportOnRuns({ path: given.report, scenarios, commandLine: process.argv.slice(2) }),
+        : reportOnRuns({ path: given.report, scenarios, commandLine: process.argv.slice(2), version: VERSION }),
     width: terminalWidth(),
   });
 }

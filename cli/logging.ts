@@ -10,15 +10,19 @@ const STDERR = 2;
 
 export function createLogger({ level, format }: { readonly level: LogLevel; readonly format: LogFormat }): Logger {
   const { isTTY } = process.stderr;
+  const stderr = destination({ dest: STDERR, sync: true });
+  stderr.on('error', (error: NodeJS.ErrnoException) => {
+    // The terminal is gone, and with it whoever read the log.
+    if (error.code !== 'EIO') throw error;
+  });
   const pretty = format === 'pretty' || (format === 'auto' && isTTY);
   const stream = pretty
     ? PinoPretty({
-        destination: STDERR,
-        sync: true,
+        destination: stderr,
         colorize: isTTY && !process.env.NO_COLOR,
         ignore: 'pid,hostname',
         translateTime: 'SYS:HH:MM:ss.l',
       })
-    : destination({ dest: STDERR, sync: true });
+    : stderr;
   return pino({ level }, stream);
 }

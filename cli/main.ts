@@ -15,6 +15,7 @@ import { report, UsageError } from './errors.ts';
 import { labCommand } from './lab.ts';
 import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
+import { replayCommand } from './replay.ts';
 import { runCommand } from './run.ts';
 import { simulateCommand } from './simulate.ts';
 import { tableCommand } from './table.ts';
@@ -47,13 +48,14 @@ const parser = yargs(hideBin(process.argv))
   .command(decapCommand)
   .command(labCommand)
   .command(simulateCommand)
+  .command(replayCommand)
   .command(probeIdleCommand)
   .command(auditCommand)
   .completion('completion', 'Print a completion script for bash, zsh or fish')
   .demandCommand(
     1,
     1,
-    'expected a command: run, check, table, profiles, decap, lab, simulate, probe-idle, audit or completion',
+    'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion',
   )
   .strict()
   .parserConfiguration({

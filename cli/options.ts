@@ -33,5 +33,12 @@ export const logFormatOption = {
   describe: 'How log lines look; auto is pretty on a terminal and JSON elsewhere',
 } as const satisfies Options;
 
+export const keepaliveIntervalOption = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'Probes come no more often than this (tcp_keepalive_intvl)',
+  defaultDescription: '75s',
+} as const satisfies Options;
+
 export type LogLevel = (typeof logLevelOption.choices)[number];
 export type LogFormat = (typeof logFormatOption.choices)[number];

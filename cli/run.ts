@@ -6,7 +6,7 @@ import type { CommandModule } from 'yargs';
 import { readConfigFile } from '../lb/config-file.ts';
 import { createLogger } from './logging.ts';
 import { configOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
-import { listenForHangups, stopSignal } from './signals.ts';
+import { dieOf, listenForHangups, stopSignal } from './signals.ts';
 
 interface RunArguments {
   readonly config: string;
@@ -25,7 +25,8 @@ export const runCommand: CommandModule<object, RunArguments> = {
       .usage(
         '$0 run -c FILE\n\nBalances in the foreground until SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. ' +
           'SIGHUP reads FILE again: a good one is taken over between two packets and connections stay where they are, ' +
-          'a bad one changes nothing. Needs root. Logs go to stderr.',
+          'a bad one changes nothing. The end of the terminal that it was started on is its end, too. Needs root. ' +
+          'Logs go to stderr.',
       )
       .option('config', configOption)
       .option('log-level', logLevelOption)
@@ -37,25 +38,33 @@ export const runCommand: CommandModule<object, RunArguments> = {
 
 async function run({ config: file, ...log }: RunArguments): Promise<void> {
   const hangups = listenForHangups();
+  const stop = Promise.race([stopSignal(), hangups.ofTerminal]);
   const { config, warnings } = readConfigFile(file);
   const logger = createLogger({ level: log['log-level'], format: log['log-format'] });
   for (const { path, message } of warnings) logger.warn({ path }, message);
 
   // Loaded here: the other commands work on machines where the native parts below the daemon do not load.
   const { runDaemon } = await import('../lb/daemon.ts');
-  const signal = stopSignal().then((name) => {
+  const signal = stop.then((name) => {
     logger.info({ signal: name }, 'stopping');
     setTimeout(() => {
       logger.error('could not stop in time, leaving the rest to the kernel');
-      process.exit(1);
+      end(name, 1);
     }, STOP_PATIENCE_MS).unref();
+    return name;
   });
 
   const daemon = await Promise.race([runDaemon(config, { logger, readConfig: () => readConfigFile(file) }), signal]);
   // Stopped while starting: nothing was promised yet, and what is attached ends with the process.
-  if (daemon === undefined) process.exit(0);
+  if (typeof daemon === 'string') return end(daemon, 0);
   hangups.tell(() => daemon.reload());
-  await Promise.race([daemon.finished, signal]);
+  const name = await Promise.race([daemon.finished, signal]);
   await daemon.stop();
   logger.info('stopped');
+  if (name === 'SIGHUP') dieOf(name);
+}
+
+function end(signal: NodeJS.Signals, code: number): void {
+  if (signal === 'SIGHUP') dieOf(signal);
+  else process.exit(code);
 }

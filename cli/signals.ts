@@ -2,6 +2,7 @@
  * What signals tell the commands that stay in the foreground: to end (run.ts and decap.ts), and to read the configuration
  * again (run.ts).
  */
+import { isatty } from 'node:tty';
 
 /** Resolves with the first SIGTERM or SIGINT. The next one finds no listener and ends the process at once. */
 export function stopSignal(): Promise<NodeJS.Signals> {
@@ -14,15 +15,39 @@ export function stopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
-/** Hears SIGHUP from now on, which would end the process otherwise. One that came before `tell` is told then. */
-export function listenForHangups(): { tell(listener: () => void): void } {
+export interface Hangups {
+  /** Calls `listener` for each SIGHUP from now on, and for those that came before once. */
+  tell(listener: () => void): void;
+  /** Resolves with the SIGHUP of a terminal that is gone, which `tell` is not told. */
+  readonly ofTerminal: Promise<NodeJS.Signals>;
+}
+
+/** Ends the process as the signal would have done: in order Node cannot end without its terminal, it would abort (20.20). */
+export function dieOf(signal: NodeJS.Signals): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}
+
+const STANDARD_STREAMS = [0, 1, 2];
+
+/**
+ * Hears SIGHUP from now on, which would end the process otherwise. The kernel sends it too when a terminal closes: whoever has
+ * one among its standard streams was started there by hand, and ends with it. With nohup, a service manager or all streams
+ * redirected there is none.
+ */
+export function listenForHangups(): Hangups {
+  const terminals = STANDARD_STREAMS.filter((descriptor) => isatty(descriptor));
   let listener: (() => void) | undefined;
   let missed = false;
-  process.on('SIGHUP', () => {
-    if (listener === undefined) missed = true;
-    else listener();
+  const ofTerminal = new Promise<NodeJS.Signals>((resolve) => {
+    process.on('SIGHUP', (signal) => {
+      if (!terminals.every((descriptor) => isatty(descriptor))) resolve(signal);
+      else if (listener === undefined) missed = true;
+      else listener();
+    });
   });
   return {
+    ofTerminal,
     tell(to) {
       listener = to;
       if (missed) to();

@@ -10,6 +10,7 @@ import { KEEPALIVE_INTERVAL_MS, LEAST_KEEPALIVE_MS } from '../simulate/linux-tim
 import { type Change, MAX_BACKENDS, MAX_CONNECTIONS, type Settings } from '../simulate/settings.ts';
 import { durationOf, durationOrOff } from './duration-option.ts';
 import { UsageError } from './errors.ts';
+import { keepaliveIntervalOption } from './options.ts';
 import { terminalWidth } from './terminal.ts';
 
 interface SimulateArguments {
@@ -80,12 +81,7 @@ export const simulateCommand: CommandModule<object, SimulateArguments> = {
         describe: "The same of the server's sockets",
         defaultDescription: 'off',
       })
-      .option('keepalive-interval', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Probes come no more often than this (tcp_keepalive_intvl)',
-        defaultDescription: '75s',
-      })
+      .option('keepalive-interval', keepaliveIntervalOption)
       .option('mode', {
         choices: ['stateless', 'stateful'] as const,
         requiresArg: true,

@@ -243,6 +243,12 @@ export function lastSlot(table: ConnectionTable): number {
   return table.lastPlace < 0 ? -1 : (table.lastPlace / table.slotWords) | 0;
 }
 
+/** The slot of a connection, idled out or not; -1 if it is in none. Changes nothing. */
+export function slotOf(table: ConnectionTable, hash: number, key0: number, key1: number): number {
+  const place = locate(table, hash, key0, key1);
+  return place < 0 ? -1 : (place / table.slotWords) | 0;
+}
+
 /** Forgets all connections. The counters stay: what is forgotten here is in none of them. */
 export function clear(table: ConnectionTable): void {
   table.words.fill(0);

@@ -28,6 +28,7 @@ export const SKB_VLAN_PRESENT = 20;
 
 /** Helpers (bpf-helpers(7)) by their numbers. */
 export const MAP_LOOKUP_ELEM = 1;
+export const KTIME_GET_NS = 5;
 export const REDIRECT = 23;
 export const SKB_LOAD_BYTES = 26;
 export const XDP_ADJUST_HEAD = 44;

@@ -31,10 +31,12 @@ const errnoFunctions = {
   eventfd: libc.func('int eventfd(unsigned int value, int flags)'),
   read: libc.func('long read(int fd, void *data, size_t length)'),
   close: libc.func('int close(int fd)'),
+  clock_gettime: libc.func('int clock_gettime(int clock, void *time)'),
+  getrusage: libc.func('int getrusage(int who, void *usage)'),
 };
 
 /** The raw functions: hot callers use them directly; a negative result has its reason in `lastErrno()`. */
-export const { sendto, sendmmsg, recv, poll, read } = errnoFunctions;
+export const { sendto, sendmmsg, recv, poll, read, clock_gettime, getrusage } = errnoFunctions;
 
 /** Errno names as Node knows them, for comparing: `lastErrno() === errno.EAGAIN`. */
 export const errno = constants.errno;
@@ -95,14 +97,20 @@ export function mapAnonymous(length: number): Mapping {
 }
 
 const HUGE_PAGE = 2 * 1024 * 1024;
+const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
+
+export interface HugeMapping extends Mapping {
+  /** Gives the memory back and keeps the addresses: whoever still looks there finds zeros. */
+  discard(): void;
+}
 
 /**
  * Zeroed memory for what is looked into at random, on huge pages where the kernel grants them (its transparent_hugepage
  * setting is `madvise` or `always`): a miss in the TLB costs as much as one in the cache. All of it is touched here, because
  * the kernel clears a huge page for up to milliseconds when it is touched first.
  */
-export function mapHuge(length: number): Mapping {
+export function mapHuge(length: number): HugeMapping {
   const whole = Math.ceil(length / HUGE_PAGE) * HUGE_PAGE;
   const reserved = whole + HUGE_PAGE;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -114,7 +122,12 @@ export function mapHuge(length: number): Mapping {
   errnoFunctions.madvise(address, whole, MADV_HUGEPAGE);
   const buffer = koffi.view(address, length);
   new Uint8Array(buffer).fill(0);
-  return { address, buffer, unmap: () => void errnoFunctions.munmap(start, reserved) };
+  return {
+    address,
+    buffer,
+    discard: () => void errnoFunctions.madvise(address, whole, MADV_DONTNEED),
+    unmap: () => void errnoFunctions.munmap(start, reserved),
+  };
 }
 
 /** A ring that the kernel shares through a descriptor. */
@@ -152,12 +165,13 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
   checked('setsockopt', errnoFunctions.setsockopt(fd, level, name, value, value.byteLength));
 }
 
-/** Fills `value` and returns how many bytes of it the kernel wrote. */
-export function getSocketOption(fd: number, level: number, name: number, value: Uint8Array): number {
-  const length = Buffer.alloc(4);
-  length.writeInt32LE(value.byteLength);
-  checked('getsockopt', errnoFunctions.getsockopt(fd, level, name, value, length));
-  return length.readInt32LE();
+const optionLength = new Int32Array(1);
+
+/** Fills `value` and returns how many bytes of it the kernel wrote. Allocates nothing: workers call it while packets wait. */
+export function getSocketOption(fd: number, level: number, name: number, value: ArrayBufferView): number {
+  optionLength[0] = value.byteLength;
+  checked('getsockopt', errnoFunctions.getsockopt(fd, level, name, value, optionLength));
+  return optionLength[0];
 }
 
 const SYS_BPF: Record<string, number> = { x64: 321, arm64: 280, riscv64: 280, s390x: 351, ppc64: 361 };

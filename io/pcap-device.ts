@@ -6,8 +6,10 @@
  * are replayed as short as they are.
  */
 import { readFileSync } from 'node:fs';
+import { memorySource } from './byte-source.ts';
+import { readCapture } from './capture-reader.ts';
 import { createFrameBatch, PASS, type PacketDevice, TRANSMIT } from './device.ts';
-import { createPcapWriter, type PcapPacket, readPcap } from './pcap.ts';
+import { createPcapWriter, type PcapPacket } from './pcap.ts';
 
 /** Bytes in front of each frame, as XDP leaves them. */
 const HEADROOM = 256;
@@ -20,7 +22,7 @@ const BATCH_SPAN_NS = 1_000_000n;
 const NO_BYTES = new Uint8Array(0);
 
 export interface PcapDeviceOptions {
-  /** Path of the capture to read, and of the one to write. */
+  /** Path of the capture to read, pcap or pcapng, and of the one to write, pcap. */
   readonly input: string;
   readonly output: string;
   readonly batchSize?: number;
@@ -45,13 +47,13 @@ export function createPcapDevice(options: PcapDeviceOptions): PcapDevice {
   const { input, output, batchSize = 64 } = options;
   const file = readFileSync(input);
   let longest = OWN_FRAME_LENGTH;
-  for (const { bytes } of readPcap(input, file)) longest = Math.max(longest, bytes.length);
+  for (const { bytes } of readCapture(memorySource(input, file))) longest = Math.max(longest, bytes.length);
   const frameSize = HEADROOM + longest;
   const memory = new Uint8Array(batchSize * frameSize);
   const batch = createFrameBatch(batchSize);
   const writer = createPcapWriter(output);
 
-  const packets = readPcap(input, file);
+  const packets = readCapture(memorySource(input, file));
   let next = packets.next();
   const received: PcapPacket[] = []; // behind the frames of the batch
   let nowMs = 0;

@@ -1,22 +1,23 @@
 /**
  * Classic capture files (libpcap's own format, draft-ietf-opsawg-pcap): read in either byte order with micro- or
- * nanoseconds, written with nanoseconds. For the pcap device and for captures that the lab leaves behind.
+ * nanoseconds, written with nanoseconds. For the pcap device and for captures that the lab leaves behind;
+ * io/capture-reader.ts reads pcapng beside it.
  *
  *   file:   magic u32 │ version u16.u16 │ 0 u32 │ 0 u32 │ snapLength u32 │ link type u32 ‖ packets
  *   packet: seconds u32 │ micro- or nanoseconds u32 │ captured length u32 │ original length u32 ‖ bytes
  */
 import { createBufferedFile } from './buffered-file.ts';
+import type { ByteSource } from './byte-source.ts';
 
 const MICROSECONDS = 0xa1b2c3d4;
 const NANOSECONDS = 0xa1b23c4d;
-const PCAPNG = 0x0a0d0d0a;
-const LINKTYPE_ETHERNET = 1;
+export const LINKTYPE_ETHERNET = 1;
 /** The upper bits of the link type say whether frames carry an FCS. */
 const LINKTYPE_MASK = 0x03ff_ffff;
 const FILE_HEADER = 24;
 const PACKET_HEADER = 16;
 /** What libpcap takes for the longest packet that can be. */
-const MAX_LENGTH = 262144;
+export const MAX_LENGTH = 262144;
 const NS_PER_SECOND = 1_000_000_000n;
 
 export interface PcapPacket {
@@ -41,51 +42,85 @@ export class PcapError extends Error {
 }
 
 /**
- * The packets of a capture file's bytes, one at a time; `file` names it in errors. Throws PcapError and nothing else:
- * for the header before the first packet, for a cut or damaged packet after those in front of it.
+ * The packets of a pcap file, one at a time; `bytes` of each are good until the next, or for ever where the source is in
+ * memory. Throws PcapError, and the errors of the source: for the header before the first packet, for a cut or damaged
+ * packet after those in front of it.
  */
-export function* readPcap(file: string, bytes: Uint8Array): Generator<PcapPacket, void, undefined> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const { littleEndian, nsPerUnit } = readFileHeader(file, view);
-
-  for (let offset = FILE_HEADER; offset < bytes.length; ) {
-    if (offset + PACKET_HEADER > bytes.length)
-      throw new PcapError(file, offset, 'the file ends inside a packet header');
-    const fractionNs = BigInt(view.getUint32(offset + 4, littleEndian)) * nsPerUnit;
-    const length = view.getUint32(offset + 8, littleEndian);
+export function* readPcap(source: ByteSource): Generator<PcapPacket, void, undefined> {
+  const { littleEndian, nsPerUnit } = takeFileHeader(source);
+  for (;;) {
+    const offset = source.position;
+    const there = source.want(PACKET_HEADER);
+    if (there === 0) return;
+    if (there < PACKET_HEADER) throw new PcapError(source.name, offset, 'the file ends inside a packet header');
+    const { view, at } = source;
+    const seconds = view.getUint32(at, littleEndian);
+    const fractionNs = BigInt(view.getUint32(at + 4, littleEndian)) * nsPerUnit;
+    const length = view.getUint32(at + 8, littleEndian);
+    const originalLength = view.getUint32(at + 12, littleEndian);
     if (fractionNs >= NS_PER_SECOND || length > MAX_LENGTH) {
-      throw new PcapError(file, offset, `damaged packet header: ${length} bytes, ${fractionNs} ns past the second`);
+      const problem = `damaged packet header: ${length} bytes, ${fractionNs} ns past the second`;
+      throw new PcapError(source.name, offset, problem);
     }
-    const start = offset + PACKET_HEADER;
-    if (start + length > bytes.length) {
-      const left = bytes.length - start;
-      throw new PcapError(file, offset, `the file ends inside a packet: ${length} bytes expected, ${left} left`);
+    source.take(PACKET_HEADER);
+    const left = source.want(length);
+    if (left < length) {
+      const problem = `the file ends inside a packet: ${length} bytes expected, ${left} left`;
+      throw new PcapError(source.name, offset, problem);
     }
-    yield {
-      bytes: bytes.subarray(start, start + length),
-      timestampNs: BigInt(view.getUint32(offset, littleEndian)) * NS_PER_SECOND + fractionNs,
-      originalLength: view.getUint32(offset + 12, littleEndian),
-    };
-    offset = start + length;
+    yield { bytes: source.take(length), timestampNs: BigInt(seconds) * NS_PER_SECOND + fractionNs, originalLength };
   }
 }
 
-function readFileHeader(file: string, view: DataView): { littleEndian: boolean; nsPerUnit: bigint } {
-  if (view.byteLength < FILE_HEADER) throw new PcapError(file, 0, `too short for a capture: ${view.byteLength} bytes`);
-  const first = view.getUint32(0, true);
-  if (first === PCAPNG) throw new PcapError(file, 0, 'pcapng is not read: convert it with `tcpdump -r IN -w OUT`');
+function takeFileHeader(source: ByteSource): { littleEndian: boolean; nsPerUnit: bigint } {
+  const there = source.want(FILE_HEADER);
+  const { view, at } = source;
+  const fail = (problem: string, within = 0) => new PcapError(source.name, within, problem);
+  // First what it is, then whether it is whole: a short text is no short capture.
+  if (there < 4) throw fail(`too short for a capture: ${there} bytes`);
+  const first = view.getUint32(at, true);
   const littleEndian = first === MICROSECONDS || first === NANOSECONDS;
-  const magic = view.getUint32(0, littleEndian);
-  if (magic !== MICROSECONDS && magic !== NANOSECONDS) {
-    throw new PcapError(file, 0, `not a pcap file: it starts with 0x${magic.toString(16).padStart(8, '0')}`);
-  }
-  const version = view.getUint16(4, littleEndian);
-  if (version !== 2) throw new PcapError(file, 4, `pcap version ${version} is not read, only 2`);
-  const linkType = view.getUint32(20, littleEndian) & LINKTYPE_MASK;
-  if (linkType !== LINKTYPE_ETHERNET) {
-    throw new PcapError(file, 20, `link type ${linkType} is not read, only Ethernet (1): capture on one interface`);
-  }
+  const magic = view.getUint32(at, littleEndian);
+  if (magic !== MICROSECONDS && magic !== NANOSECONDS) throw fail(notACapture(magic));
+  if (there < FILE_HEADER) throw fail(`too short for a capture: ${there} bytes`);
+  const version = view.getUint16(at + 4, littleEndian);
+  if (version !== 2) throw fail(`pcap version ${version} is not read, only 2`, 4);
+  const linkType = view.getUint32(at + 20, littleEndian) & LINKTYPE_MASK;
+  if (linkType !== LINKTYPE_ETHERNET) throw fail(notEthernet(linkType), 20);
+  source.take(FILE_HEADER);
   return { littleEndian, nsPerUnit: magic === NANOSECONDS ? 1n : 1000n };
+}
+
+/** By the first two bytes of what people compress captures with. */
+const COMPRESSED: ReadonlyMap<number, string> = new Map([
+  [0x1f8b, 'gzip'],
+  [0x28b5, 'zstd'],
+  [0xfd37, 'xz'],
+  [0x425a, 'bzip2'],
+]);
+
+function notACapture(magic: number): string {
+  const program = COMPRESSED.get(magic >>> 16);
+  if (program !== undefined) return `compressed with ${program}: decompress it first`;
+  return `neither a pcap nor a pcapng file: it starts with 0x${magic.toString(16).padStart(8, '0')}`;
+}
+
+/** Those that a tcpdump on Linux writes, on devices that are none of Ethernet. */
+const LINK_TYPES: ReadonlyMap<number, string> = new Map([
+  [0, 'BSD loopback'],
+  [12, 'raw IP'],
+  [101, 'raw IP'],
+  [105, 'Wi-Fi'],
+  [113, 'Linux cooked, of the device "any"'],
+  [127, 'Wi-Fi with radiotap'],
+  [276, 'Linux cooked, of the device "any"'],
+]);
+
+/** Why packets of another link type are refused. */
+export function notEthernet(linkType: number): string {
+  const name = LINK_TYPES.get(linkType);
+  const which = name === undefined ? `link type ${linkType}` : `link type ${linkType} (${name})`;
+  return `${which} is not read, only Ethernet (1): capture on one Ethernet interface`;
 }
 
 export interface PcapWriter {

@@ -3,9 +3,10 @@
  * connections which were idle for too long and signs its answers. nginx where it is installed, an HTTP server of Node
  * otherwise, and where a scenario needs answers that come in pieces.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { inNamespace } from '../io/namespace.ts';
 import { LabError } from './errors.ts';
+import { httpBlock, type NginxSettings, writeNginx } from './nginx.ts';
 import { type HostProcess, HUSHLB, labProgram, logMessage, pause, startProcess } from './processes.ts';
 import { findProgram } from './programs.ts';
 
@@ -60,8 +61,7 @@ export function webServerKind(): WebServer {
 
 function webServer(options: BackendOptions): { name: string; command: string[] } {
   const { name, directory } = options;
-  const nginx = findProgram('nginx');
-  if (nginx === undefined || options.webServer === 'node') {
+  if (options.webServer === 'node' || webServerKind() === 'node') {
     const words = sitesOf(options).flatMap(({ port, idleTimeoutMs }) => [
       ...['--port', String(port)],
       ...['--idle', String(idleTimeoutMs)],
@@ -69,21 +69,15 @@ function webServer(options: BackendOptions): { name: string; command: string[] }
     const command = [process.execPath, labProgram('http-server'), '--name', name, ...words];
     return { name: `the HTTP server on ${name}`, command };
   }
-  const own = `${directory}/${name}`;
-  mkdirSync(own);
-  writeFileSync(`${own}/nginx.conf`, nginxConfiguration(options, own));
-  return { name: `nginx on ${name}`, command: [nginx, '-p', own, '-c', `${own}/nginx.conf`, '-e', 'stderr'] };
+  return { name: `nginx on ${name}`, command: writeNginx(nginxSettings(options, `${directory}/${name}`)) };
 }
 
 function sitesOf({ port, idleTimeoutMs = HOUR_MS, furtherSites = [] }: BackendOptions): Required<Site>[] {
   return [{ port, idleTimeoutMs }, ...furtherSites.map((site) => ({ idleTimeoutMs: HOUR_MS, ...site }))];
 }
 
-function nginxConfiguration(options: BackendOptions, directory: string): string {
+function nginxSettings(options: BackendOptions, directory: string): NginxSettings {
   const { name } = options;
-  const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (kind) => `  ${kind}_temp_path ${directory}/${kind};`,
-  );
   const servers = sitesOf(options).map(
     ({ port, idleTimeoutMs }) => `  server {
     listen ${port};
@@ -94,20 +88,7 @@ function nginxConfiguration(options: BackendOptions, directory: string): string 
     }
   }`,
   );
-  return `daemon off;
-master_process off;
-pid ${directory}/nginx.pid;
-error_log stderr;
-worker_rlimit_nofile 8192;
-events { worker_connections 4096; }
-http {
-  access_log off;
-${scratch.join('\n')}
-  keepalive_requests 1000000;
-  default_type text/plain;
-${servers.join('\n')}
-}
-`;
+  return { directory, blocks: [httpBlock(directory, ['  default_type text/plain;', ...servers])] };
 }
 
 /** Waits until something listens on TCP `port` there; /proc/net/tcp shows the namespace of who reads it. */

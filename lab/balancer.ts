@@ -23,6 +23,18 @@ export interface BalancerSettings {
   readonly io?: 'af-xdp' | 'af-packet' | 'auto';
 }
 
+/** The same for all of its services. */
+export type BalancerBehaviour = Omit<BalancerSettings, 'idleTimeoutMs'>;
+
+export interface ServiceSettings {
+  readonly name: string;
+  /** Of the VIP. */
+  readonly port: number;
+  readonly idleTimeoutMs: number;
+  /** Entries of its connection table, unless as hushlb has it. */
+  readonly capacity?: number;
+}
+
 export interface ConfiguredBackend {
   readonly name: string;
   /** Unless it is active. */
@@ -86,22 +98,31 @@ function balancerFile({ directory, name }: Pick<BalancerOptions, 'directory' | '
 
 /** The configuration file of a scenario's balancer. */
 export function balancerConfiguration(settings: BalancerSettings, backends: readonly ConfiguredBackend[]): string {
+  const { idleTimeoutMs, ...behaviour } = settings;
+  return servicesConfiguration(behaviour, [{ name: 'web', port: VIP_PORT, idleTimeoutMs }], backends);
+}
+
+/** One with several services on the VIP, which have everything in common but their ports and idle timeouts. */
+export function servicesConfiguration(
+  { io, mode, scheduler, onMiss, conntrack }: BalancerBehaviour,
+  services: readonly ServiceSettings[],
+  backends: readonly ConfiguredBackend[],
+): string {
+  // Keys without a value are left out.
   return stringify({
     interface: 'eth0',
-    ...(settings.io === undefined ? {} : { io: settings.io }),
-    mode: settings.mode,
+    io,
+    mode,
     metrics: { listen: METRICS_ADDRESS },
-    services: [
-      {
-        name: 'web',
-        vip: VIP,
-        port: VIP_PORT,
-        scheduler: settings.scheduler,
-        ...(settings.onMiss === undefined ? {} : { onMiss: settings.onMiss }),
-        conntrack: settings.conntrack === false ? { enabled: false } : { idleTimeout: `${settings.idleTimeoutMs}ms` },
-        encap: 'ipip',
-        backends: backends.map((backend) => ({ ...backend, address: backendAddress(backend.name) })),
-      },
-    ],
+    services: services.map(({ name, port, idleTimeoutMs, capacity }) => ({
+      name,
+      vip: VIP,
+      port,
+      scheduler,
+      onMiss,
+      conntrack: conntrack === false ? { enabled: false } : { idleTimeout: `${idleTimeoutMs}ms`, capacity },
+      encap: 'ipip',
+      backends: backends.map((backend) => ({ ...backend, address: backendAddress(backend.name) })),
+    })),
   });
 }

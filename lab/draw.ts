@@ -140,14 +140,16 @@ export function idleText(idleMs: number): string {
 }
 
 export function tableText(row: TableRow): string {
-  if (row.tableless) return row.event ?? 'no table';
+  if (row.tableless) return row.event ?? holdingText(row);
   const remarks = tableRemarks(row);
   const happened = row.event === undefined ? '' : `${row.event}, `;
-  const entries = `${happened}table: ${entriesText(row)}`;
+  const entries = `${happened}table: ${holdingText(row)}`;
   return remarks.length === 0 ? entries : `${entries} (${remarks.join(', ')})`;
 }
 
-export function entriesText({ entries }: TableRow): string {
+/** What the table holds; the page says it, too. */
+export function holdingText({ entries, tableless }: TableRow): string {
+  if (tableless) return 'no table';
   return `${entries} ${entries === 1 ? 'entry' : 'entries'}`;
 }
 

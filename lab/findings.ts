@@ -70,7 +70,7 @@ export interface Findings {
   readonly answersAtBalancer: number;
   /** Connections that the balancer which died had opened; 0 where none did. */
   readonly openedByTheDead: number;
-  /** Data that a server answered with RST: it had closed that connection already. */
+  /** Connections on which a server answered data with RST: it had closed them, or closed them with that unread. */
   readonly sentTooLate: number;
   /** How often the client sent the second request of a connection, at the least. */
   readonly leastAttempts: number;
@@ -179,15 +179,18 @@ function countVia(connections: readonly Connection[], byPort: Groups, host: stri
   ).length;
 }
 
-/** RSTs of a backend that had said FIN on the same connection before. */
+/**
+ * RSTs of a backend on a connection that was its own: it had said something there, an answer or FIN. A server that closes
+ * with data in its socket that it has not read says RST at once, and no FIN (RFC 1122, 4.2.2.13).
+ */
 function countSentTooLate(packets: readonly Packet[], backends: readonly string[]): number {
-  const closed = new Set<string>();
+  const own = new Set<string>();
   const reset = new Set<string>();
-  for (const { host, direction, flags, ...packet } of packets) {
+  for (const { host, direction, flags, payloadLength, ...packet } of packets) {
     if (direction !== 'out' || !backends.includes(host)) continue;
     const connection = `${host} ${packet.destination} ${packet.destinationPort}`;
-    if ((flags & FIN) !== 0) closed.add(connection);
-    if ((flags & RST) !== 0 && closed.has(connection)) reset.add(connection);
+    if ((flags & FIN) !== 0 || payloadLength > 0) own.add(connection);
+    if ((flags & RST) !== 0 && own.has(connection)) reset.add(connection);
   }
   return reset.size;
 }

@@ -2,10 +2,8 @@
  * What a row of the matrix is made of: its network, the servers with one port and one idle timeout for each cell, and
  * what stands between them and the client. lab/matrix-run.ts puts it together.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { stringify } from 'yaml';
 import { type Site, startBackend, type WebServer, waitForListener } from './backends.ts';
-import { balancerReady, METRICS_ADDRESS, startBalancer } from './balancer.ts';
+import { balancerReady, servicesConfiguration, startBalancer } from './balancer.ts';
 import { atHost, atRouter, type CapturePoint } from './captures.ts';
 import type { Roles } from './connections.ts';
 import type { LabError } from './errors.ts';
@@ -14,10 +12,10 @@ import { startNat, withNatHost } from './matrix-nat.ts';
 import { freshPortOf, portOf } from './matrix-plan.ts';
 import type { Between, MatrixRow } from './matrix-rows.ts';
 import type { Network } from './network.ts';
+import { writeNginx } from './nginx.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
-import { findProgram } from './programs.ts';
-import { nginxProxyConfiguration, type ProxySite } from './proxies.ts';
-import { backendAddress, backendNames, CLIENT_ADDRESS, LONG_CABLE, sharedLan, type Topology, VIP } from './topology.ts';
+import { nginxProxySettings, type ProxySite } from './proxies.ts';
+import { backendNames, CLIENT_ADDRESS, LONG_CABLE, sharedLan, type Topology } from './topology.ts';
 
 /** Where a row is run. */
 export interface RowStage {
@@ -105,11 +103,18 @@ async function startBetween(stage: RowStage): Promise<void> {
 }
 
 async function startHushlb(stage: RowStage, between: Extract<Between, { kind: 'hushlb' }>): Promise<void> {
-  const { network, backends, directory, signal, started, onUnexpectedEnd } = stage;
+  const { network, directory, signal, started, onUnexpectedEnd } = stage;
+  const services = ORDERINGS.map((ordering, cell) => ({
+    name: `cell-${cell + 1}`,
+    port: portOf(cell),
+    idleTimeoutMs: timeoutsOf(ordering).balancer,
+    capacity: CAPACITY,
+  }));
+  const backends = stage.backends.map((name) => ({ name }));
   const balancer = startBalancer({
     name: BALANCER,
     namespace: network.namespace(BALANCER),
-    configuration: hushlbConfiguration(between, backends),
+    configuration: servicesConfiguration(between, services, backends),
     directory,
     onUnexpectedEnd,
   });
@@ -117,29 +122,9 @@ async function startHushlb(stage: RowStage, between: Extract<Between, { kind: 'h
   await balancerReady(balancer, signal);
 }
 
-function hushlbConfiguration(between: Extract<Between, { kind: 'hushlb' }>, backends: readonly string[]): string {
-  const { mode, scheduler, conntrack: enabled, onMiss } = between;
-  return stringify({
-    interface: 'eth0',
-    mode,
-    metrics: { listen: METRICS_ADDRESS },
-    services: ORDERINGS.map((ordering, cell) => ({
-      name: `cell-${cell + 1}`,
-      vip: VIP,
-      port: portOf(cell),
-      scheduler,
-      ...(onMiss === undefined ? {} : { onMiss }),
-      conntrack: { enabled, idleTimeout: `${timeoutsOf(ordering).balancer}ms`, capacity: CAPACITY },
-      encap: 'ipip',
-      backends: backends.map((name) => ({ name, address: backendAddress(name) })),
-    })),
-  });
-}
-
 async function startProxy(stage: RowStage, { toServers }: Extract<Between, { kind: 'nginx' }>): Promise<void> {
   const { network, backends, signal, started, onUnexpectedEnd } = stage;
   const directory = `${stage.directory}/proxy`;
-  mkdirSync(directory);
   const sites = ORDERINGS.flatMap((ordering, cell): ProxySite[] => {
     const { balancer, server } = timeoutsOf(ordering);
     const site = {
@@ -149,11 +134,9 @@ async function startProxy(stage: RowStage, { toServers }: Extract<Between, { kin
     };
     return [portOf(cell), freshPortOf(cell)].map((port) => ({ ...site, port }));
   });
-  const file = `${directory}/nginx.conf`;
-  writeFileSync(file, nginxProxyConfiguration(backends, sites, directory));
   const name = 'nginx on the balancer';
   const namespace = network.namespace(BALANCER);
-  const command = [findProgram('nginx') ?? 'nginx', '-p', directory, '-c', file, '-e', 'stderr'];
+  const command = writeNginx(nginxProxySettings(backends, sites, directory));
   started(startProcess({ name, namespace, command, onUnexpectedEnd }));
   for (const { port } of sites) await waitForListener(namespace, port, name, signal);
 }

@@ -2,7 +2,7 @@
  * The rows of the matrix: what stands between client and server, and what must become of connections in each ordering of
  * the three idle timeouts. lab/matrix-run.ts puts it up, lab/matrix-verdict.ts holds the promise against what happened.
  */
-import type { BalancerSettings } from './balancer.ts';
+import type { BalancerBehaviour } from './balancer.ts';
 import type { CellOutcome } from './matrix.ts';
 
 /**
@@ -12,7 +12,7 @@ import type { CellOutcome } from './matrix.ts';
  */
 export type Between =
   | { readonly kind: 'nothing' }
-  | ({ readonly kind: 'hushlb'; readonly conntrack: boolean } & Omit<BalancerSettings, 'idleTimeoutMs' | 'conntrack'>)
+  | ({ readonly kind: 'hushlb' } & BalancerBehaviour)
   | { readonly kind: 'nginx'; readonly toServers: 'half' | 'twice' }
   | { readonly kind: 'nft'; readonly pick: 'hash' | 'chance'; readonly loose: boolean };
 
@@ -38,7 +38,7 @@ function layer4(forgottenInTime: CellOutcome, forgottenAtFin: CellOutcome): Six 
   return ['kept', 'kept', forgottenInTime, forgottenAtFin, RACE, RACE];
 }
 
-const PLAIN = { kind: 'hushlb', mode: 'stateless', scheduler: 'maglev', conntrack: true } as const;
+const PLAIN = { kind: 'hushlb', mode: 'stateless', scheduler: 'maglev' } as const;
 const ALIKE = { forgotten: 'kept', byChance: false } as const satisfies Partial<MatrixRow>;
 
 export const MATRIX_ROWS: readonly MatrixRow[] = [

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { waitForListener } from './backends.ts';
+import { httpBlock, type NginxSettings, writeNginx } from './nginx.ts';
 import { startProcess } from './processes.ts';
 import { findProgram } from './programs.ts';
 import type { Stage } from './stage.ts';
@@ -17,21 +18,26 @@ const HOUR_MS = 3_600_000;
 /** Resolves when it listens on the balancer's own address. */
 export async function startProxy(stage: Stage, kind: Proxy): Promise<void> {
   const directory = `${stage.directory}/proxy`;
-  mkdirSync(directory);
-  const file = `${directory}/${kind}.conf`;
   const idleMs = stage.scenario.timeouts.balancer;
-  const site = { port: VIP_PORT, serverPort: VIP_PORT, clientIdleMs: HOUR_MS, serverIdleMs: idleMs };
-  const configuration =
-    kind === 'haproxy'
-      ? haproxyConfiguration(stage.backends, idleMs)
-      : nginxProxyConfiguration(stage.backends, [site], directory);
-  writeFileSync(file, configuration);
+  const command =
+    kind === 'haproxy' ? writeHaproxy(stage, directory, idleMs) : writeNginxProxy(stage, directory, idleMs);
   const name = `${kind === 'haproxy' ? 'HAProxy' : 'nginx'} on the balancer`;
-  const options = kind === 'haproxy' ? ['-db', '-f', file] : ['-p', directory, '-c', file, '-e', 'stderr'];
   const namespace = stage.network.namespace(PROXY_HOST);
   const { onUnexpectedEnd, signal } = stage;
-  stage.started(startProcess({ name, namespace, command: [findProgram(kind) ?? kind, ...options], onUnexpectedEnd }));
+  stage.started(startProcess({ name, namespace, command, onUnexpectedEnd }));
   await waitForListener(namespace, VIP_PORT, name, signal);
+}
+
+function writeNginxProxy({ backends }: Stage, directory: string, idleMs: number): string[] {
+  const site = { port: VIP_PORT, serverPort: VIP_PORT, clientIdleMs: HOUR_MS, serverIdleMs: idleMs };
+  return writeNginx(nginxProxySettings(backends, [site], directory));
+}
+
+function writeHaproxy({ backends }: Stage, directory: string, idleMs: number): string[] {
+  const file = `${directory}/haproxy.conf`;
+  mkdirSync(directory);
+  writeFileSync(file, haproxyConfiguration(backends, idleMs));
+  return [findProgram('haproxy') ?? 'haproxy', '-db', '-f', file];
 }
 
 /** `http-reuse always`: the connections to the servers are shared. Its purge of idle ones is its idle timeout. */
@@ -67,27 +73,13 @@ export interface ProxySite {
 }
 
 /** A POST is not sent a second time, which is nginx' default; `max_fails=0`: a failed server stays in use. */
-export function nginxProxyConfiguration(
+export function nginxProxySettings(
   backends: readonly string[],
   sites: readonly ProxySite[],
   directory: string,
-): string {
-  const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (kind) => `  ${kind}_temp_path ${directory}/${kind};`,
-  );
-  return `daemon off;
-master_process off;
-pid ${directory}/nginx.pid;
-error_log stderr crit;
-worker_rlimit_nofile 8192;
-events { worker_connections 4096; }
-http {
-  access_log off;
-${scratch.join('\n')}
-  keepalive_requests 1000000;
-${sites.map((site) => proxySite(site, backends)).join('\n')}
-}
-`;
+): NginxSettings {
+  const lines = sites.map((site) => proxySite(site, backends));
+  return { directory, errors: 'crit', blocks: [httpBlock(directory, lines)] };
 }
 
 /** Each with a pool of its own. */

@@ -128,7 +128,7 @@ function someFailed(findings: Findings): Claim {
   return { promised, seen: `${seen} of ${findings.connectionsAsked}`, held: seen > 0 };
 }
 
-/** A server whose connection is closed answers data with RST: each failure has one of these. */
+/** A server that has closed, or closes with a request unread, says RST: each failure has one of these. */
 function failedByRace(findings: Findings): Claim {
   return {
     promised: 'each failed request came to a server that had closed the connection just before',

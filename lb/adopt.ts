@@ -36,7 +36,7 @@ export function createForwarder(
     state,
     tables,
     expiryRows: tables.map((table, i) =>
-      table !== null && state.services[i].resetsOnExpiry ? createExpiryRows(table) : null,
+      table !== null && state.services[i].resetsOnExpiry ? createExpiryRows(table, allocate) : null,
     ),
     resets: createResetQueue(),
     cursors: new Uint32Array(state.services.length),

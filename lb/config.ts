@@ -124,7 +124,7 @@ const unicastIpv4 = text('a unicast IPv4 address, such as 198.18.10.1', (value) 
 const duration = z.unknown().transform((value, context) => {
   const ms = parseDuration(textOf(value));
   if (ms !== undefined) return ms;
-  context.addIssue({ code: 'custom', message: expectedDuration(typeof value === 'number') });
+  context.addIssue({ code: 'custom', message: expectedDuration(value) });
   return z.NEVER;
 });
 

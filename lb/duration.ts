@@ -13,7 +13,9 @@ export function parseDuration(text: string): number | undefined {
   return ms >= 1 && ms <= MAX_DURATION_MS ? ms : undefined;
 }
 
-/** What follows "expected" in a complaint; a bare number needs to be told of units. */
-export function expectedDuration(isBareNumber: boolean): string {
-  return `a time from 1ms to 30d, such as 60s${isBareNumber ? ', with its unit (ms, s, m, h or d)' : ''}`;
+/** What follows "expected" in a complaint. Whoever wrote a time right, and only too short or too long, knows how. */
+export function expectedDuration(given: unknown): string {
+  const isSpelledRight =
+    given === null || given === undefined || (typeof given === 'string' && /^-?\d+(?:ms|s|m|h|d)$/.test(given));
+  return `a time from 1ms to 30d, such as 60s${isSpelledRight ? '' : ': a whole number with its unit (ms, s, m, h or d)'}`;
 }

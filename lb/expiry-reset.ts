@@ -17,7 +17,7 @@
  * their slot. Their rows go to a queue, which is sent between batches (`sendResets`).
  */
 // Hot path: no allocation, no throw, no closure, no await.
-import { type ConnectionTable, lastSlot, sweep } from '../conntrack/table.ts';
+import { type Allocate, type ConnectionTable, lastSlot, slotOf, sweep } from '../conntrack/table.ts';
 import { encapsulate, largestPacket } from '../dsr/encap.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { SERVICE_EXPIRY_RESETS_SENT, SERVICE_RESETS_SENT } from '../metrics/counters.ts';
@@ -70,8 +70,33 @@ export interface ResetQueue {
 
 type ResetDevice = Pick<PacketDevice, 'batch' | 'append' | 'send'>;
 
-export function createExpiryRows(table: ConnectionTable): ExpiryRows {
-  return new Int32Array(table.slotCount * ROW);
+/** In what `allocate` gives, which is zeroed, or in JavaScript's memory. */
+export function createExpiryRows(
+  { slotCount }: ConnectionTable,
+  allocate: Allocate = (bytes) => new ArrayBuffer(bytes),
+): ExpiryRows {
+  return new Int32Array(allocate(slotCount * ROW * Int32Array.BYTES_PER_ELEMENT));
+}
+
+/**
+ * Connections from which on rows are fetched ahead: those of fewer are in the core's cache anyway, and looking for them twice
+ * costs 15 ns a packet. At a million it saves 100 (measured 2026-11, 2 MiB of cache a core).
+ */
+export const WORTH_PREFETCHING = 32_768;
+
+/**
+ * Fetches the row that `noteSegment` will look into, which lies on one cache line or on two. For a whole batch between the
+ * passes, as `prefetch` of the connection table; the number has no meaning either.
+ */
+export function prefetchRow(
+  rows: ExpiryRows,
+  table: ConnectionTable,
+  hash: number,
+  source: number,
+  ports: number,
+): number {
+  const slot = slotOf(table, hash, source, ports);
+  return slot < 0 ? 0 : rows[slot * ROW] ^ rows[slot * ROW + STATE];
 }
 
 export function createResetQueue(): ResetQueue {

@@ -39,7 +39,14 @@ import { FLOW, type FlowBatch, hasUnfinishedChecksum, OTHER_PROTOCOL, parseFlow 
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
 import * as exits from './exits.ts';
-import { type ExpiryRows, noteSegment, type ResetQueue, takeExpired } from './expiry-reset.ts';
+import {
+  type ExpiryRows,
+  noteSegment,
+  prefetchRow,
+  type ResetQueue,
+  takeExpired,
+  WORTH_PREFETCHING,
+} from './expiry-reset.ts';
 import { type ForwardingState, ON_MISS_DROP, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
 import { RESET_FRAME_LENGTH, writeReset } from './reset.ts';
 import { findService, findVip, NO_SERVICE, VIP_ONLY } from './service-index.ts';
@@ -73,7 +80,7 @@ export interface Forwarder {
   touched: number;
 }
 
-/** Walks the device's batch; `now` in milliseconds, on a clock that does not step. */
+/** Walks the device's batch; `now` in milliseconds modulo 2^32, signed or not, on a clock that does not step. */
 export type Walk = (now: number) => void;
 
 /** The walk of one forwarder. Cold; what it returns is hot. */
@@ -89,6 +96,7 @@ export function createWalk(forwarder: Forwarder): Walk {
     touchFrames(count);
     for (let i = 0; i < count; i++) exit[i] = arrive(state, i);
     touchBuckets(count);
+    if (state.resetsOnExpiry) touchRows(count);
     for (let i = 0; i < count; i++) {
       const owner = service[i];
       let left = exit[i];
@@ -133,6 +141,20 @@ export function createWalk(forwarder: Forwarder): Walk {
       if (exit[i] !== FLOW) continue;
       const table = tables[service[i]];
       if (table !== null) touched ^= prefetch(table, hash[i]);
+    }
+    forwarder.touched = touched;
+  }
+
+  /** And the rows of `onExpiry: reset` that belong to the connections in these buckets (lb/expiry-reset.ts). */
+  function touchRows(count: number): void {
+    const { tables, expiryRows } = forwarder;
+    let touched = 0;
+    for (let i = 0; i < count; i++) {
+      if (exit[i] !== FLOW) continue;
+      const table = tables[service[i]];
+      const rows = expiryRows[service[i]];
+      if (table === null || rows === null || table.size < WORTH_PREFETCHING) continue;
+      touched ^= prefetchRow(rows, table, hash[i], source[i], ports[i]);
     }
     forwarder.touched = touched;
   }

@@ -62,6 +62,8 @@ export interface ForwardingState {
   readonly strayExitBase: number;
   readonly index: ServiceIndex;
   readonly services: readonly ServiceState[];
+  /** Of any of the services. */
+  readonly resetsOnExpiry: boolean;
 }
 
 export interface ForwardingInput {
@@ -89,6 +91,11 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
   const { prepared, ownMac, generation, before } = input;
   const { config, layout, places } = prepared;
   const known = new Map(before?.services.map((service) => [service.connections, service]));
+  const services = config.services.map((service, i) => {
+    const old = known.get(places.services[i].connections);
+    const state = serviceState(service, i, input);
+    return old !== undefined && isSame(old, state) ? old : state;
+  });
   return {
     generation,
     hashSeed: config.hashSeed,
@@ -96,11 +103,8 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
     ownMacHigh: macHigh(ownMac),
     strayExitBase: layout.exitBase[config.services.length],
     index: buildServiceIndex(config.services.map(serviceKey)),
-    services: config.services.map((service, i) => {
-      const old = known.get(places.services[i].connections);
-      const state = serviceState(service, i, input);
-      return old !== undefined && isSame(old, state) ? old : state;
-    }),
+    services,
+    resetsOnExpiry: services.some(({ resetsOnExpiry }) => resetsOnExpiry),
   };
 }
 

@@ -57,9 +57,9 @@ function* coreLimits({ interface: name, queues, workers, cpus }: Ground): Genera
   if (workers > cpus) {
     yield `${workerCount} on ${counted(cpus, 'CPU')} wait for each other (as many as CPUs: workers: ${cpus})`;
   } else if (workers < queues && workers < cpus) {
-    yield `${workerCount} for ${queueCount}, as configured: at most ${forwarding(workers, cpus)}`;
+    yield `${workerCount} for ${queueCount}, as configured: ${forwarding(workers, cpus)}`;
   } else if (queues < cpus) {
-    yield `${queueCount}: at most ${forwarding(queues, cpus)} (more: ethtool -L ${name} combined N)`;
+    yield `${queueCount}: ${forwarding(queues, cpus)} (more: ethtool -L ${name} combined N)`;
   }
 }
 

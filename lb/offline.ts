@@ -3,6 +3,7 @@
  * from the kernel, the clock in the caller's hand. For tests, benchmarks, and whatever runs packets through hushlb on a host
  * that doesn't carry them.
  */
+import type { Allocate } from '../conntrack/table.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { allocateCounters, type CounterLayout, type CounterRoom, clearNewCounters } from '../metrics/counters.ts';
 import { adoptState, createForwarder } from './adopt.ts';
@@ -25,15 +26,18 @@ export interface OfflineOptions {
   readonly ownMac: Uint8Array;
   /** For configurations to come; exactly enough for `config` by default. */
   readonly room?: CounterRoom;
+  /** The memory of the connection tables; JavaScript's own by default. */
+  readonly allocate?: Allocate;
   /** Undefined: the backend has no neighbour. */
   hopOf(address: string): Hop | undefined;
 }
 
-export function createOfflineBalancer({ config, device, ownMac, room, hopOf }: OfflineOptions): OfflineBalancer {
+export function createOfflineBalancer(options: OfflineOptions): OfflineBalancer {
+  const { config, device, ownMac, room, allocate, hopOf } = options;
   let prepared = prepare(config, room);
   const counters = allocateCounters(prepared.layout);
   const state = buildForwardingState({ prepared, ownMac, hopOf, generation: 1 });
-  const forwarder = createForwarder(device, counters, state);
+  const forwarder = createForwarder(device, counters, state, allocate);
   return {
     forwarder,
     layout: () => prepared.layout,

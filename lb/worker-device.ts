@@ -36,7 +36,8 @@ export function openWorkerDevice(wanted: DeviceOptions): WorkerDevice {
 }
 
 function publishXdp({ queues }: AfXdpDevice, rows: readonly Float64Array[]): void {
-  for (const [i, row] of rows.entries()) {
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i];
     const statistics = queues[i].statistics();
     row[RX_DROPPED] = statistics.rxDropped;
     row[RX_RING_FULL] = statistics.rxRingFull;

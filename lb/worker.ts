@@ -5,7 +5,8 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Allocate } from '../conntrack/table.ts';
 import { onlineCpus, pinThread } from '../io/affinity.ts';
-import { mapHuge, SystemCallError } from '../io/ffi.ts';
+import { createClock, elapsed } from '../io/clock.ts';
+import { type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
 import { HushlbError } from './errors.ts';
@@ -37,19 +38,28 @@ const RECEIVE_TIMEOUT_MS = 100;
 /** Pause between two sweeps under load. */
 const TICK_MS = 20;
 
-function runLoop({ device, publishCounters }: WorkerDevice, forwarder: Forwarder, input: WorkerInput): void {
+function runLoop(
+  { device, publishCounters }: WorkerDevice,
+  forwarder: Forwarder,
+  input: WorkerInput,
+  mapped: Set<HugeMapping>,
+): void {
   const walk = createWalk(forwarder);
-  let ticked = Math.trunc(performance.now());
+  const clock = createClock();
+  let ticked = clock.milliseconds();
   while (!stopRequested(input.control)) {
     const count = device.receive(RECEIVE_TIMEOUT_MS);
-    const now = Math.trunc(performance.now());
-    if (announcedGeneration(input.control) !== forwarder.state.generation) takeOver(forwarder, input.control);
+    const now = clock.milliseconds();
+    if (announcedGeneration(input.control) !== forwarder.state.generation) {
+      takeOver(forwarder, input.control);
+      giveBackUnused(mapped, forwarder);
+    }
     if (count > 0) {
       walk(now);
       device.send();
     }
-    if (now - ticked >= TICK_MS) {
-      sweepTables(forwarder, now, now - ticked);
+    if (elapsed(ticked, now) >= TICK_MS) {
+      sweepTables(forwarder, now, elapsed(ticked, now));
       publishCounters(input.deviceCounters);
       ticked = now;
     }
@@ -83,16 +93,36 @@ function stayOn(cpu: number): void {
   }
 }
 
-/** Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. */
-const RESIDENT_CAPACITY = 8 * 1024 * 1024;
-
 /**
- * For the tables of the start. Never unmapped, not even for a service that a reload removes: nobody could tell whether V8
- * still has a view of it. A thousand services with room to spare use ordinary memory.
+ * Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. What
+ * `onExpiry: reset` remembers of a connection takes one and a half times as much again.
  */
-function tableMemory({ services }: ForwardingState): Allocate | undefined {
-  const capacity = services.reduce((sum, { conntrack }) => sum + (conntrack?.capacity ?? 0), 0);
-  return capacity <= RESIDENT_CAPACITY ? (bytes) => mapHuge(bytes).buffer : undefined;
+const RESIDENT_CAPACITY = 8 * 1024 * 1024;
+const CAPACITY_WITH_RESETS = 2.5;
+
+/** For the tables of the start, noted in `mapped`. A thousand services with room to spare use ordinary memory. */
+function tableMemory({ services }: ForwardingState, mapped: Set<HugeMapping>): Allocate | undefined {
+  const capacity = services.reduce(
+    (sum, { conntrack, resetsOnExpiry }) =>
+      sum + (conntrack?.capacity ?? 0) * (resetsOnExpiry ? CAPACITY_WITH_RESETS : 1),
+    0,
+  );
+  if (capacity > RESIDENT_CAPACITY) return undefined;
+  return (bytes) => {
+    const mapping = mapHuge(bytes);
+    mapped.add(mapping);
+    return mapping.buffer;
+  };
+}
+
+/** Of services that a reload has removed. Never unmapped: nobody could tell whether V8 still has a view of it. */
+function giveBackUnused(mapped: Set<HugeMapping>, { tables, expiryRows }: Forwarder): void {
+  const inUse = new Set([...tables.map((table) => table?.words.buffer), ...expiryRows.map((rows) => rows?.buffer)]);
+  for (const mapping of mapped) {
+    if (inUse.has(mapping.buffer)) continue;
+    mapping.discard();
+    mapped.delete(mapping);
+  }
 }
 
 function main(input: WorkerInput, post: (message: WorkerMessage) => void): void {
@@ -101,9 +131,10 @@ function main(input: WorkerInput, post: (message: WorkerMessage) => void): void 
     // Before anything is allocated: memory comes from the node of the CPU that touches it first.
     if (input.cpu !== null) stayOn(input.cpu);
     opened = openWorkerDevice(input.device);
-    const forwarder = createForwarder(opened.device, input.counters, input.state, tableMemory(input.state));
+    const mapped = new Set<HugeMapping>();
+    const forwarder = createForwarder(opened.device, input.counters, input.state, tableMemory(input.state, mapped));
     post({ kind: 'ready', zeroCopy: opened.zeroCopy });
-    runLoop(opened, forwarder, input);
+    runLoop(opened, forwarder, input, mapped);
     post({ kind: 'stopped' });
   } catch (error) {
     const { message, code } = error as Error & { code?: string };

@@ -5,11 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { arch, cpus, release } from 'node:os';
 import { findProgram } from '../lab/programs.ts';
-import packageJson from '../package.json' with { type: 'json' };
 import type { About } from './model.ts';
 import { plural } from './words.ts';
-
-export const VERSION = packageJson.version;
 
 /** Programs that say their version, and the option that makes them. */
 const PROGRAMS: readonly (readonly [name: string, option: string])[] = [
@@ -17,17 +14,17 @@ const PROGRAMS: readonly (readonly [name: string, option: string])[] = [
   ['haproxy', '-v'],
 ];
 
-/** `options` are those of the command line, behind `hushlb`. */
-export function aboutThisMachine(options: readonly string[], finishedMs: number): About {
+/** `version` is hushlb's, `commandLine` what stands behind its name. */
+export function aboutThisMachine(version: string, commandLine: readonly string[], finishedMs: number): About {
   const programs = PROGRAMS.flatMap(([name, option]): [string, string][] => {
-    const version = versionOf(name, option);
-    return version === undefined ? [] : [[name, version]];
+    const found = versionOf(name, option);
+    return found === undefined ? [] : [[name, found]];
   });
   const [processor] = cpus();
   const model = processor?.model.trim() || arch();
   return {
-    command: ['hushlb', ...options.map(quote)].join(' '),
-    versions: [['hushlb', VERSION], ['Node.js', process.versions.node], ...programs],
+    command: ['hushlb', ...commandLine.map(quote)].join(' '),
+    versions: [['hushlb', version], ['Node.js', process.versions.node], ...programs],
     kernel: `Linux ${release()}`,
     machine: `${plural(cpus().length, 'core')}, ${model}`,
     finishedMs,

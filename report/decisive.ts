@@ -62,6 +62,8 @@ class Tale {
   /** The silence before the packet that a balancer saw last, where the balancer was set to forget meanwhile. */
   #forgottenForMs: number | undefined;
   readonly #opened = new Set<string>();
+  /** Backends that have sent data. */
+  readonly #answered = new Set<string>();
   readonly #closedAt = new Map<string, number>();
   /** Of a layer-7 balancer: the data that it saw last was a request to it. */
   #owesAnswer = false;
@@ -80,6 +82,7 @@ class Tale {
     }
     if (isReset(packet)) return direction === 'out' ? this.#reset(packet) : undefined;
     if (direction === 'in' && (flags & SYN) !== 0) this.#opened.add(host);
+    if (direction === 'out' && packet.payloadLength > 0 && this.#backends.includes(host)) this.#answered.add(host);
     if (direction === 'out' && (flags & FIN) !== 0 && this.#backends.includes(host)) return this.#goodbye(packet);
     if (direction === 'in' && packet.payloadLength > 0 && this.#backends.includes(host)) return this.#tooLate(packet);
     if (direction === 'out' && / 502\b/.test(packet.httpLine ?? '')) {
@@ -147,6 +150,9 @@ class Tale {
     const closedAt = this.#closedAt.get(host);
     if (closedAt !== undefined) {
       return `${host} answers RST: it had closed this connection ${tenths(timeMs - closedAt)} before the data came.`;
+    }
+    if (this.#answered.has(host)) {
+      return `${host} sends this RST: it closed the connection at the very moment, with the request unread in its socket.`;
     }
     if (this.#opened.has(host)) return undefined;
     const owner = [...this.#opened].find((each) => this.#backends.includes(each));

@@ -7,7 +7,6 @@ import type { Evidence } from '../lab/findings.ts';
 import { type Scenario, silenceMs, titleOf } from '../lab/scenario.ts';
 import type { RunResult } from '../lab/scenarios.ts';
 import type { SessionObserver } from '../lab/session.ts';
-import { VERSION } from './about.ts';
 import { writeCaptureFile } from './capture-file.ts';
 import { findDecisive } from './decisive.ts';
 import { GENERATOR } from './directory.ts';
@@ -20,6 +19,7 @@ export interface RunReportOptions extends Omit<ReportOptions, 'files'> {
 
 export function reportOnRuns({ scenarios, ...options }: RunReportOptions): SessionObserver {
   const ids = uniqueIds(scenarios);
+  const application = `${GENERATOR} ${options.version}`;
   const parts: RunPart[] = [];
   let report: Report | undefined;
   return {
@@ -28,7 +28,9 @@ export function reportOnRuns({ scenarios, ...options }: RunReportOptions): Sessi
     },
     ran(scenario, evidence, result) {
       const id = ids[parts.length];
-      const part = report?.writing(captureName(id), (path) => runPart(id, scenario, evidence, result, path));
+      const part = report?.writing(captureName(id), (path) =>
+        runPart({ id, application, capturePath: path }, scenario, evidence, result),
+      );
       if (part !== undefined) parts.push(part);
     },
     complete: () => report?.publish((about) => ({ runs: { about, parts } })) ?? [],
@@ -36,12 +38,24 @@ export function reportOnRuns({ scenarios, ...options }: RunReportOptions): Sessi
   };
 }
 
-function runPart(id: string, scenario: Scenario, evidence: Evidence, result: RunResult, capturePath: string): RunPart {
+interface Writing {
+  readonly id: string;
+  /** Which program wrote the capture, as Wireshark shows it. */
+  readonly application: string;
+  readonly capturePath: string;
+}
+
+function runPart(
+  { id, application, capturePath }: Writing,
+  scenario: Scenario,
+  evidence: Evidence,
+  result: RunResult,
+): RunPart {
   const { name, variant, story, timeouts, plot } = scenario;
   const decisive = findDecisive(evidence, scenario);
   writeCaptureFile({
     path: capturePath,
-    application: `${GENERATOR} ${VERSION}`,
+    application,
     comment: `hushlb lab run: ${titleOf(scenario)}. ${story}`,
     evidence,
     decisive,

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { LabError } from '../lab/errors.ts';
-import { aboutThisMachine, VERSION } from './about.ts';
+import { aboutThisMachine } from './about.ts';
 import { GENERATOR, openReportDirectory, PAGE_FILE, type ReportDirectory, reasonOf } from './directory.ts';
 import type { About, ReportData } from './model.ts';
 import { renderPage } from './page.ts';
@@ -15,6 +15,8 @@ export interface ReportOptions {
   readonly path: string;
   /** The command line, behind `hushlb`. */
   readonly commandLine: readonly string[];
+  /** Of hushlb: data of another one are not added to. */
+  readonly version: string;
   /** Beside the page and its data. */
   readonly files: readonly string[];
 }
@@ -31,11 +33,11 @@ export interface Report {
 const DATA_FILE = 'report.json';
 
 /** Makes the directory where it is missing. Throws LabError, before any work is done. */
-export function openReport({ path, commandLine, files }: ReportOptions): Report {
+export function openReport({ path, commandLine, version, files }: ReportOptions): Report {
   const directory = openReportDirectory(path, [PAGE_FILE, DATA_FILE, ...files]);
   let left: ReportData;
   try {
-    left = readData(path);
+    left = readData(path, version);
   } catch (error) {
     directory.close();
     throw error;
@@ -43,17 +45,17 @@ export function openReport({ path, commandLine, files }: ReportOptions): Report 
   return {
     writing: (name, write) => guarded(path, () => write(directory.staged(name))),
     publish(partOf) {
-      const data: ReportData = { ...left, ...partOf(aboutThisMachine(commandLine, Date.now())) };
+      const data: ReportData = { ...left, ...partOf(aboutThisMachine(version, commandLine, Date.now())) };
       const page = renderPage(data);
-      guarded(path, () => publish(directory, data, page));
+      guarded(path, () => publish(directory, { generator: GENERATOR, version, ...data }, page));
       return [`Report: ${join(directory.path, PAGE_FILE)}`];
     },
     close: directory.close,
   };
 }
 
-function publish(directory: ReportDirectory, data: ReportData, page: string): void {
-  directory.write(DATA_FILE, `${JSON.stringify({ generator: GENERATOR, version: VERSION, ...data })}\n`);
+function publish(directory: ReportDirectory, data: object, page: string): void {
+  directory.write(DATA_FILE, `${JSON.stringify(data)}\n`);
   directory.write(PAGE_FILE, page);
   directory.publish();
 }
@@ -68,7 +70,7 @@ function guarded<Result>(path: string, work: () => Result): Result {
 }
 
 /** What a former command left; the file is one of ours. */
-function readData(path: string): ReportData {
+function readData(path: string, ownVersion: string): ReportData {
   const file = join(path, DATA_FILE);
   let text: string;
   try {
@@ -78,7 +80,7 @@ function readData(path: string): ReportData {
   }
   try {
     const { version, runs, matrix } = JSON.parse(text) as ReportData & { version: string };
-    if (version !== VERSION) throw new Error(`it is hushlb ${version}'s`);
+    if (version !== ownVersion) throw new Error(`it is hushlb ${version}'s`);
     renderPage({ runs, matrix }); // whoever touched it, it can be drawn again
     return { runs, matrix };
   } catch (error) {

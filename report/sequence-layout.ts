@@ -6,7 +6,7 @@
  * its length. An arrow is level, as nearly all packets of the lab arrive at once. It slopes where a packet was under way
  * for a while: so do a request and a FIN cross that meet on a long cable.
  */
-import { entriesText, hostLabel, tableRemarks, wrap } from '../lab/draw.ts';
+import { holdingText, hostLabel, tableRemarks, wrap } from '../lab/draw.ts';
 import type { Hop, Ladder, PacketRow, TableRow } from '../lab/ladder.ts';
 
 /** The sizes of a kind of page: for wide screens, and for phones. */
@@ -211,7 +211,7 @@ function tableStates(tables: readonly Placed<TableRow>[], bottom: number, measur
     row,
     y,
     untilY: tables[i + 1] === undefined ? bottom : tables[i + 1].y - measures.rowHeight / 2,
-    title: row.tableless ? 'no table' : entriesText(row),
+    title: holdingText(row),
     remarks: remarksOf(row, measures),
     fill: row.entries / fullest,
   }));

@@ -5,18 +5,17 @@
  */
 import './check-node.mjs';
 
-/** A Debian package, as in debian.mjs. */
-const nftables = {
-  name: 'nftables',
-  command: 'nft',
-  services: ['nftables'],
-  without: 'forwarding is not compared with nftables DNAT',
-};
-
-void Promise.all([import('./steps.mjs'), import('./setup.mjs')]).then(([{ handOver, main }, { setUp }]) =>
-  main(async () => {
-    await setUp([nftables]);
-    const { code } = await handOver(process.execPath, ['dist/bench/main.js', ...process.argv.slice(2)]);
-    return code;
-  }),
+void Promise.all([import('./steps.mjs'), import('./setup.mjs'), import('./debian.mjs')]).then(
+  ([{ handOver, main }, { setUp }, { haproxy, nftables, nginx, nginxStream, wrk }]) =>
+    main(async () => {
+      await setUp([
+        wrk,
+        nginxStream,
+        Object.assign({}, nginx, { without: 'real-tcp is not measured' }),
+        Object.assign({}, haproxy, { without: 'real-tcp is not compared with HAProxy' }),
+        Object.assign({}, nftables, { without: 'nothing is compared with nftables NAT' }),
+      ]);
+      const { code } = await handOver(process.execPath, ['dist/bench/main.js', ...process.argv.slice(2)]);
+      return code;
+    }),
 );

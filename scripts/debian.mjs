@@ -41,6 +41,16 @@ export const nftables = {
   without: "lab matrix lacks the rows of the kernel's NAT",
 };
 
+/** Asks for pages as fast as they come, in the benchmark of real connections. */
+export const wrk = { name: 'wrk', command: 'wrk', without: 'real-tcp is not measured' };
+/** nginx as a proxy of connections, in the same benchmark. */
+export const nginxStream = {
+  name: 'libnginx-mod-stream',
+  command: "nginx's stream module",
+  file: '/usr/lib/nginx/modules/ngx_stream_module.so',
+  without: 'real-tcp is not compared with nginx stream',
+};
+
 /** Draws the report's page in tests. It brings a font. */
 export const chromium = { name: 'chromium', command: 'chromium' };
 /** Reads the report's captures in tests. */

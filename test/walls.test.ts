@@ -29,12 +29,13 @@ const WALLS: Readonly<Record<string, Wall>> = {
   dsr: { folders: ['wire', 'io'], packages: [] },
   lb: { folders: BELOW_LB, packages: ['pino', 'yaml', 'zod'] },
   simulate: { folders: [...BELOW_LB, 'lb'], packages: [] },
+  replay: { folders: [...BELOW_LB, 'lb'], packages: [] },
   lab: { folders: ['wire', 'io'] },
   probe: { folders: [], packages: [] },
   report: { folders: ['wire', 'io', 'lab'], packages: ['eta'] },
-  cli: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe', 'report'] },
+  cli: { folders: [...BELOW_LB, 'lb', 'simulate', 'replay', 'lab', 'probe', 'report'] },
   bench: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'cli'] },
-  test: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'probe', 'report', 'cli', 'bench'] },
+  test: { folders: [...BELOW_LB, 'lb', 'simulate', 'replay', 'lab', 'probe', 'report', 'cli', 'bench'] },
   scripts: { folders: [], packages: ['rollup'] },
 };
 

@@ -20,16 +20,17 @@ interface Point {
 }
 
 const FCS = 4;
-const MAIN_POINT: Point = { frameBytes: 64, flows: 100_000 };
+const MAIN_POINT: Point = { frameBytes: 64, flows: 10_000 };
 const FULL_POINTS: readonly Point[] = [
   { frameBytes: 64, flows: 1 },
   { frameBytes: 64, flows: 1_000 },
   MAIN_POINT,
+  { frameBytes: 64, flows: 100_000 },
   { frameBytes: 64, flows: 1_000_000 },
-  { frameBytes: 512, flows: 100_000 },
-  { frameBytes: 1400, flows: 100_000 },
+  { ...MAIN_POINT, frameBytes: 512 },
+  { ...MAIN_POINT, frameBytes: 1400 },
 ];
-const QUICK_POINTS: readonly Point[] = [MAIN_POINT, { frameBytes: 1400, flows: 100_000 }];
+const QUICK_POINTS: readonly Point[] = [MAIN_POINT, { ...MAIN_POINT, frameBytes: 1400 }];
 
 const LOAD = new URL('../forwarding/load.js', import.meta.url).pathname;
 

@@ -23,7 +23,7 @@ export const pause: BenchCase = {
   title: 'Pause',
   about:
     'Time from one batch to the next, where that was waiting already, in a worker’s loop with the AF_XDP device on a veth pair: ' +
-    '64-byte frames of 100,000 flows, more than it can take. Gaps in which the kernel had the thread wait for a core are told apart. ' +
+    '64-byte frames of 100,000 flows, more than it can take. Gaps in which the thread had no core are told apart. ' +
     'Collections are those of the worker’s thread, after the first seconds.',
   needsRoot: true,
   seconds: { quick: 9, full: 70 },
@@ -73,7 +73,7 @@ function present(result: PauseResult): CaseResult {
     tables: [
       {
         title: `Gaps between batches in ${seconds} s`,
-        head: ['gap', 'all', 'waiting for a core'],
+        head: ['gap', 'all', 'without a core'],
         rows: gaps.map((count, row) => [name(row), count, waiting[row]]),
       },
       {
@@ -84,7 +84,7 @@ function present(result: PauseResult): CaseResult {
           ['frames a batch', (frames / batches).toFixed(1)],
           ['times that no frame was waiting', idle],
           ['longest gap, ms', (longestUs / 1000).toFixed(3)],
-          ['longest gap less the time waiting for a core, ms', (longestRunningUs / 1000).toFixed(3)],
+          ['longest gap less the time without a core, ms', (longestRunningUs / 1000).toFixed(3)],
           ['collections in the worker while warming up', result.collectionsWarmingUp],
           ['collections in the worker afterwards', collections],
         ],
@@ -93,7 +93,7 @@ function present(result: PauseResult): CaseResult {
     charts: [
       {
         name: 'pause',
-        title: `Gaps between batches in ${seconds} s under load, less those waiting for a core`,
+        title: `Gaps between batches in ${seconds} s under load, less those without a core`,
         kind: 'bars',
         unit: 'gaps',
         categoryName: '',
@@ -121,8 +121,9 @@ function present(result: PauseResult): CaseResult {
       },
     ],
     notes: [
-      'A gap counts as waiting for a core where the kernel says so of more than half of it (schedstat). Soft interrupts and a ' +
-        'hypervisor that takes the core away are not told apart: they stay with the other gaps.',
+      'A gap counts as one without a core where the worker’s thread ran for less than half of it by its own CPU clock: another ' +
+        'thread or the hypervisor had its core. Soft interrupts that ran meanwhile are not told apart: they stay with the gap. So ' +
+        'does a gap in which the thread slept by itself.',
     ],
   };
 }

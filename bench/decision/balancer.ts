@@ -4,12 +4,11 @@
  */
 import { createFrameBatch, type FrameBatch } from '../../io/device.ts';
 import { mapAnonymous, mapHuge } from '../../io/ffi.ts';
-import { createForwarder } from '../../lb/adopt.ts';
 import type { Config } from '../../lb/config.ts';
 import { createWalk, type Forwarder, type Walk } from '../../lb/forwarder.ts';
-import { buildForwardingState, type ForwardingState } from '../../lb/forwarding-state.ts';
+import { buildForwardingState, type ForwardingState, type Hop } from '../../lb/forwarding-state.ts';
+import { createOfflineBalancer } from '../../lb/offline.ts';
 import { prepare } from '../../lb/prepare.ts';
-import { allocateCounters } from '../../metrics/counters.ts';
 import { BATCH, FRAME_SIZE, FRAMES } from './modes.ts';
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
@@ -22,25 +21,30 @@ export interface DecisionBalancer {
   readonly walk: Walk;
 }
 
-/** The forwarding state of `config` with made-up next hops, one MAC for each backend. */
+/** The forwarding state of `config` with made-up next hops. */
 export function decisionState(config: Config): ForwardingState {
-  return buildForwardingState({
-    prepared: prepare(config),
-    ownMac: MAC,
-    hopOf: (address) => ({
-      mac: Uint8Array.of(2, 0, 0, 0, 2, Number(address.split('.')[3])),
-      source: Uint8Array.of(198, 18, 2, 254),
-      mtu: 1500,
-    }),
-    generation: 1,
-  });
+  return buildForwardingState({ prepared: prepare(config), ownMac: MAC, hopOf, generation: 1 });
 }
 
 export function createDecisionBalancer(config: Config): DecisionBalancer {
   const { buffer } = mapAnonymous(FRAMES * FRAME_SIZE);
   const view = new DataView(buffer);
   const batch = createFrameBatch(BATCH);
-  const counters = allocateCounters(prepare(config).layout);
-  const forwarder = createForwarder({ view, batch }, counters, decisionState(config), (bytes) => mapHuge(bytes).buffer);
+  const { forwarder } = createOfflineBalancer({
+    config,
+    device: { view, batch },
+    ownMac: MAC,
+    allocate: (bytes) => mapHuge(bytes).buffer,
+    hopOf,
+  });
   return { memory: new Uint8Array(buffer), view, batch, forwarder, walk: createWalk(forwarder) };
+}
+
+/** One MAC for each backend. */
+function hopOf(address: string): Hop {
+  return {
+    mac: Uint8Array.of(2, 0, 0, 0, 2, Number(address.split('.')[3])),
+    source: Uint8Array.of(198, 18, 2, 254),
+    mtu: 1500,
+  };
 }

@@ -100,11 +100,12 @@ export function ip(namespace: string | null, commands: readonly string[]): void 
   run('ip', [...where, '-batch', '-'], commands.join('\n'));
 }
 
-/** Runs a program with `input`; throws one line with what it said when it fails. */
-export function run(program: string, args: readonly string[], input: string): void {
-  const { status, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8' });
+/** Runs a program with `input` and returns its output; throws one line with what it said when it fails. */
+export function run(program: string, args: readonly string[], input: string): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8' });
   if (error !== undefined) throw new SystemCallError(program, errno.ENOENT, 'is it installed?');
   if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr.trim().split('\n')[0]}`);
+  return stdout;
 }
 
 /** Sets a sysctl below /proc/sys/net in a namespace. */

@@ -1,11 +1,12 @@
 /**
- * The worker of case `pause`: the loop of lb/worker.ts (the same device, forwarder, walk, sweep and ticks) with a clock around
+ * The worker of case `pause`: the loop of lb/worker.ts (the same device, forwarder, walk, sweep and ticks, the same clock) with a clock around
  * it. Started by pause/subject.ts; measures once and posts a `PauseResult`.
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { type AfXdpDevice, createAfXdpDevice } from '../../io/af-xdp-device.ts';
+import { createClock, elapsed } from '../../io/clock.ts';
 import { mapHuge } from '../../io/ffi.ts';
 import { createForwarder, sweepTables } from '../../lb/adopt.ts';
 import { createWalk } from '../../lb/forwarder.ts';
@@ -33,32 +34,34 @@ const TICK_MS = 20;
 const RECEIVE_TIMEOUT_MS = 100;
 
 /**
- * Returns what was measured from `startedAt` to `end`. All that is done then is done before too, and forgotten each time: code
+ * Returns what was measured in the last `measureMs`. All that is done then is done before too, and forgotten each time: code
  * that ran for the first time while the clock counts would have V8 throw away what it has compiled, a pause of our own making.
  */
-function run(device: AfXdpDevice, input: PauseInput, startedAt: number, end: number): Gaps {
+function run(device: AfXdpDevice, input: PauseInput): Gaps {
   const forwarder = createForwarder(device, input.counters, input.state, (bytes) => mapHuge(bytes).buffer);
   const walk = createWalk(forwarder);
   const recorder = createGapRecorder();
-  let ticked = performance.now();
-  for (let clock = ticked; clock < end; ) {
+  const { milliseconds, microseconds } = createClock();
+  const began = milliseconds();
+  let ticked = began;
+  for (let now = began; elapsed(began, now) < input.warmUpMs + input.measureMs; ) {
     let count = device.receive(0);
     if (count === 0) {
       count = device.receive(RECEIVE_TIMEOUT_MS);
       recorder.slept();
     }
-    clock = performance.now();
-    const now = Math.trunc(clock);
+    now = milliseconds();
     if (count > 0) {
-      recorder.batch(clock, count);
+      recorder.batch(microseconds(), count);
       walk(now);
       device.send();
     }
-    if (clock - ticked >= TICK_MS) {
-      sweepTables(forwarder, now, Math.trunc(clock - ticked));
+    if (elapsed(ticked, now) >= TICK_MS) {
+      sweepTables(forwarder, now, elapsed(ticked, now));
+      device.queues[0].statistics();
       recorder.tick();
-      if (clock < startedAt) recorder.restart();
-      ticked = clock;
+      if (elapsed(began, now) < input.warmUpMs) recorder.restart();
+      ticked = now;
     }
   }
   return recorder.result();
@@ -75,7 +78,7 @@ if (parentPort !== null) {
   parentPort.postMessage('ready');
   const startedAt = performance.now() + input.warmUpMs;
   const end = startedAt + input.measureMs;
-  const measured = run(device, input, startedAt, end);
+  const measured = run(device, input);
   device.close();
   // The loop kept the event loop from delivering what was observed.
   await setTimeout(50);

@@ -79,6 +79,8 @@ export async function measureQueues(
     const mpps = await interleave([...SUBJECTS.keys()], limits, burst);
     return SUBJECTS.map((subject, i) => ({ subject, mpps: mpps[i] }));
   } finally {
+    // Whoever stands still, because its load broke off, would not hear that it is to end.
+    for (const { child } of processes) child.kill('SIGCONT');
     await Promise.all(processes.map((process) => process.end()));
     network.remove();
   }

@@ -20,6 +20,7 @@
 #define ON_MISS_DROP 2
 
 #define BATCH 64
+#define WORTH_PREFETCHING 32768
 
 struct expiry_row {
   int32_t sequence_end, acknowledged, source, ports, mac_low, state;
@@ -47,7 +48,7 @@ static struct walker *create_walker(const char *state_path, uint8_t *memory) {
   w->memory = memory;
   const struct header *h = &w->state.h;
   if (h->capacity > 0) create_table(&w->table, (uint32_t)h->capacity, (uint32_t)h->idle_timeout_ms);
-  if (h->resets_on_expiry) w->expiry_rows = calloc((size_t)w->table.bucket_count * WAYS, sizeof(struct expiry_row));
+  if (h->resets_on_expiry) w->expiry_rows = map_huge((size_t)w->table.bucket_count * WAYS * sizeof(struct expiry_row));
   w->backend_packets = calloc((size_t)h->backend_count, 8);
   w->backend_bytes = calloc((size_t)h->backend_count, 8);
   return w;
@@ -172,6 +173,16 @@ static void walk(struct walker *w, uint32_t now) {
   if (w->state.h.capacity > 0) {
     for (uint32_t i = 0; i < w->count; i++) {
       if (w->exit[i] == FLOW) touched ^= (uint32_t)w->table.words[primary_bucket(&w->table, w->hash[i])];
+    }
+    w->touched = touched;
+  }
+  if (w->state.h.resets_on_expiry && w->table.size >= WORTH_PREFETCHING) {
+    for (uint32_t i = 0; i < w->count; i++) {
+      if (w->exit[i] != FLOW) continue;
+      int32_t place = locate(&w->table, w->hash[i], w->flow[i].source, w->flow[i].ports);
+      if (place < 0) continue;
+      const struct expiry_row *row = &w->expiry_rows[place / SLOT_WORDS];
+      touched ^= (uint32_t)(row->sequence_end ^ row->state);
     }
     w->touched = touched;
   }

@@ -26,7 +26,7 @@ describe('benchmarks on the wire', { skip: needsRoot }, () => {
     ];
     const measured = await measureForwarding(
       subjects,
-      { points, atMost: 2, loadMs: 50 },
+      { points, atMost: 2, loadMs: 100 },
       { progress: () => {}, secondsLeft: () => 0 },
     );
     assert.equal(measured.length, subjects.length * points.length);

@@ -73,7 +73,7 @@ test('what makes no sense: one line, exit code 2', async () => {
   const cases: [line: string, complaint: string][] = [
     [
       '--client 60 --server 75s',
-      '--client: expected a time from 1ms to 30d, such as 60s, with its unit (ms, s, m, h or d), got "60"',
+      '--client: expected a time from 1ms to 30d, such as 60s: a whole number with its unit (ms, s, m, h or d), got "60"',
     ],
     ['--client 0s --server 75s', '--client: expected a time from 1ms to 30d, such as 60s, got "0s"'],
     ['--client 60s --server 31d', '--server: expected a time from 1ms to 30d, such as 60s, got "31d"'],

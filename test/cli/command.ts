@@ -24,7 +24,7 @@ function environment(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 /** Runs `hushlb ARGS` to its end. */
 export function hushlb(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { env: environment(env), maxBuffer: 2 ** 26, timeout: 20_000 };
+    const options = { env: environment(env), maxBuffer: 2 ** 26, timeout: 60_000 };
     const child: ChildProcess = execFile(process.execPath, [MAIN, ...args], options, (_error, stdout, stderr) =>
       resolve({ code: child.exitCode, stdout, stderr }),
     );

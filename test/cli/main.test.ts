@@ -12,7 +12,19 @@ import { CONFIGURATION, hushlb, MAIN, start, temporaryFolder } from './command.t
 const folder = temporaryFolder();
 after(() => folder.remove());
 
-const COMMANDS = ['run', 'check', 'table', 'profiles', 'decap', 'lab', 'simulate', 'probe-idle', 'audit', 'completion'];
+const COMMANDS = [
+  'run',
+  'check',
+  'table',
+  'profiles',
+  'decap',
+  'lab',
+  'simulate',
+  'replay',
+  'probe-idle',
+  'audit',
+  'completion',
+];
 const WITH_HELP = [
   ['run'],
   ['check'],
@@ -24,6 +36,7 @@ const WITH_HELP = [
   ['lab', 'run'],
   ['lab', 'clean'],
   ['simulate'],
+  ['replay'],
   ['probe-idle'],
   ['audit'],
 ];
@@ -83,7 +96,7 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
   const cases: [args: string[], line: string][] = [
     [
       [],
-      'expected a command: run, check, table, profiles, decap, lab, simulate, probe-idle, audit or completion; see hushlb --help',
+      'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion; see hushlb --help',
     ],
     [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
     [['check'], 'missing option: config; see hushlb check --help'],

@@ -100,7 +100,7 @@ test('wrong options: one line, exit code 2', async () => {
     [[], /missing option: client-idle, or --matrix for all orderings/],
     [
       ['--client-idle', '400'],
-      /--client-idle: expected a time from 1ms to 30d, such as 60s, with its unit .*, got "400"/,
+      /--client-idle: expected a time from 1ms to 30d, such as 60s: a whole number with its unit .*, got "400"/,
     ],
     [['--client-idle', '0s'], /--client-idle: expected a time from 1ms to 30d, such as 60s, got "0s"/],
     [['--client-idle', '31d'], /--client-idle: expected a time from 1ms to 30d, such as 60s, got "31d"/],

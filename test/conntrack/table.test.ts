@@ -20,6 +20,7 @@ import {
   MISS,
   markClosing,
   prefetch,
+  slotOf,
   sweep,
 } from '../../conntrack/table.ts';
 import { connectionHash } from '../../hashing/flow-hash.ts';
@@ -295,6 +296,21 @@ describe('who wants to know which entries have idled out', () => {
     put(table, keyOf(3), 7, 3000);
     assert.deepEqual([table.expired, table.lastExpired], [2, lastSlot(table)]);
   });
+});
+
+test('slotOf tells the slot of each connection and changes nothing', () => {
+  const table = createConnectionTable({ capacity: 100, idleTimeoutMs: 1000 });
+  const slots = Array.from({ length: 60 }, (_, i) => {
+    put(table, keyOf(i), i, 0);
+    return lastSlot(table);
+  });
+  const words = table.words.slice();
+  const { lastPlace } = table;
+  const told = slots.map((_, i) => slotOf(table, keyOf(i).hash, keyOf(i).source, keyOf(i).ports));
+  assert.deepEqual(told, slots);
+  const stranger = keyOf(60);
+  assert.equal(slotOf(table, stranger.hash, stranger.source, stranger.ports), -1);
+  assert.deepEqual([table.words, table.lastPlace], [words, lastPlace]);
 });
 
 describe('keys and hashes', () => {

@@ -1,5 +1,7 @@
 /** One AF_XDP device over two receive queues, and the settings of its sockets. */
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { after, suite, test } from 'node:test';
 import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../../io/af-xdp-device.ts';
@@ -86,6 +88,36 @@ suite('two receive queues', { skip: needsRoot }, () => {
     capture.close();
     assert.equal(came, 2 * RING);
   });
+
+  for (const queue of [0, 1]) {
+    test(`whoever waits is woken by queue ${queue}`, { skip: twoCpus }, async () => {
+      const url = (name: string) => JSON.stringify(new URL(`../../io/${name}.js`, import.meta.url).href);
+      const frame = JSON.stringify([...tcpFrame({ source: '198.18.7.0' })]);
+      const code = `
+        const { pinThread } = await import(${url('affinity')});
+        const { inNamespace } = await import(${url('namespace')});
+        const { createGenerator } = await import(${url('packet-generator')});
+        pinThread(${queue});
+        inNamespace(${JSON.stringify(hosts.right)}, () =>
+          createGenerator({ interfaceIndex: ${rightIndex}, frame: Uint8Array.from(${frame}), flows: 1 }).run(${BATCH}));
+        // Its end would end the wait too, by a signal.
+        setInterval(() => {}, 1000);`;
+      const timeoutMs = 10_000;
+      let sender: ChildProcess | undefined;
+      try {
+        withDevice({}, (device) => {
+          sender = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: 'ignore' });
+          const start = performance.now();
+          assert.ok(device.receive(timeoutMs) > 0);
+          assert.ok(performance.now() - start < timeoutMs, 'not woken, found after the timeout');
+          assert.equal(queueOf(device), queue);
+        });
+      } finally {
+        sender?.kill();
+        await once(sender as ChildProcess, 'exit');
+      }
+    });
+  }
 
   test('a batch that was never sent goes back to its own queue', { skip: twoCpus }, () => {
     withDevice({}, (device) => {

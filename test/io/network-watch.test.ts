@@ -22,7 +22,12 @@ describe('watchNetwork', { skip: needsRoot }, () => {
   let hosts: TwoHosts;
   before(async () => {
     hosts = makeTwoHosts();
-    await new Promise((resolve) => setTimeout(resolve, 300)); // what follows a new link by itself
+    // What follows a new link by itself: the kernel tells some of it a second later.
+    seen = [];
+    watch = inNamespace(hosts.left, () => watchNetwork((kind) => seen.push(kind)));
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await quiet();
+    watch.close();
   });
   after(() => hosts.remove());
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
+import { memorySource } from '../../io/byte-source.ts';
 import { createPcapWriter, PcapError, type PcapPacket, readPcap } from '../../io/pcap.ts';
 
 /** By hand from draft-ietf-opsawg-pcap: 3 of 60 bytes at 0x65000000.5 s, 1 of 1 byte 1.000001 s after 0x65000000. */
@@ -30,7 +31,7 @@ const PACKETS: PcapPacket[] = [
   { bytes: Uint8Array.of(0xdd), timestampNs: 1694498817_000001000n, originalLength: 1 },
 ];
 
-const read = (bytes: Uint8Array) => [...readPcap('some.pcap', bytes)];
+const read = (bytes: Uint8Array) => [...readPcap(memorySource('some.pcap', bytes))];
 
 describe('reading', () => {
   for (const name of Object.keys(FILES) as FileName[]) {
@@ -53,18 +54,18 @@ describe('reading', () => {
     [
       'text',
       () => Buffer.from('interface: eth0\nio: af-xdp\n'),
-      'some.pcap: not a pcap file: it starts with 0x696e7465 (at byte 0)',
+      'some.pcap: neither a pcap nor a pcapng file: it starts with 0x696e7465 (at byte 0)',
     ],
     [
-      'pcapng',
-      (b) => void b.set([0x0a, 0x0d, 0x0d, 0x0a]),
-      'some.pcap: pcapng is not read: convert it with `tcpdump -r IN -w OUT` (at byte 0)',
+      'a compressed file',
+      (b) => void b.set([0x1f, 0x8b, 0x08, 0x00]),
+      'some.pcap: compressed with gzip: decompress it first (at byte 0)',
     ],
     ['another version', (b) => void b.set([3], 4), 'some.pcap: pcap version 3 is not read, only 2 (at byte 4)'],
     [
       'capture on any',
       (b) => void b.set([113], 20),
-      'some.pcap: link type 113 is not read, only Ethernet (1): capture on one interface (at byte 20)',
+      'some.pcap: link type 113 (Linux cooked, of the device "any") is not read, only Ethernet (1): capture on one Ethernet interface (at byte 20)',
     ],
     [
       'a cut packet header',
@@ -95,7 +96,7 @@ describe('reading', () => {
   }
 
   test('packets in front of the damage are read', () => {
-    const packets = readPcap('some.pcap', fileOf('big-endian, nanoseconds').subarray(0, 50));
+    const packets = readPcap(memorySource('some.pcap', fileOf('big-endian, nanoseconds').subarray(0, 50)));
     assert.deepEqual(packets.next().value, PACKETS[0]);
     assert.throws(() => packets.next(), PcapError);
   });
@@ -114,7 +115,7 @@ describe('reading', () => {
       });
     const property = fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 200 })), (bytes) => {
       try {
-        for (const packet of readPcap('some.pcap', bytes)) {
+        for (const packet of readPcap(memorySource('some.pcap', bytes))) {
           assert.ok(packet.bytes.byteOffset >= bytes.byteOffset + 40);
           assert.ok(packet.bytes.byteOffset + packet.bytes.length <= bytes.byteOffset + bytes.length);
         }

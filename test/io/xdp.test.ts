@@ -104,7 +104,7 @@ suite('xdp', { skip: needsRoot }, () => {
         child.kill('SIGKILL');
       }
       assert.equal((await once(child, 'exit'))[1], 'SIGKILL');
-      await until('the program to be detached', () => attachedMode() === undefined, 2000);
+      await until('the program to be detached', () => attachedMode() === undefined);
     }
   });
 });

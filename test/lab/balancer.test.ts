@@ -8,7 +8,12 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type BalancerSettings, balancerConfiguration, reloadBalancer } from '../../lab/balancer.ts';
+import {
+  type BalancerSettings,
+  balancerConfiguration,
+  reloadBalancer,
+  servicesConfiguration,
+} from '../../lab/balancer.ts';
 import { type HostProcess, startProcess } from '../../lab/processes.ts';
 import { parseConfig } from '../../lb/config-file.ts';
 
@@ -45,6 +50,24 @@ describe('balancerConfiguration', () => {
     assert.equal(parseConfig(without, 'lb.yaml').config.io, 'af-xdp');
     const onSockets = balancerConfiguration({ ...SETTINGS, io: 'af-packet' }, [{ name: 'b1' }]);
     assert.equal(parseConfig(onSockets, 'lb.yaml').config.io, 'af-packet');
+  });
+
+  it('has as many services as the matrix has cells, each with its port, timeout and capacity', () => {
+    const cells = [80, 81].map((port) => ({
+      name: `cell-${port}`,
+      port,
+      idleTimeoutMs: 10 * port,
+      capacity: 64 * port,
+    }));
+    const behaviour = { mode: 'stateful', scheduler: 'round-robin', onMiss: 'drop' } as const;
+    const { services } = parseConfig(servicesConfiguration(behaviour, cells, [{ name: 'b1' }]), 'lb.yaml').config;
+    assert.deepEqual(
+      services.map(({ name, port, scheduler, onMiss, conntrack: { idleTimeoutMs, capacity } }) => [
+        { name, port, idleTimeoutMs, capacity },
+        [scheduler, onMiss],
+      ]),
+      cells.map((cell) => [cell, ['round-robin', 'drop']]),
+    );
   });
 });
 

@@ -4,21 +4,14 @@
  * time, which also shows that no promise depends on a quiet machine.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { removeRun } from '../../lab/runs.ts';
+import { lab, traces } from './command.ts';
 
-const HUSHLB = new URL('../../cli/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-disasters-'));
-const started: number[] = [];
-
-after(() => {
-  for (const pid of started) removeRun(String(pid));
-  rmSync(directory, { recursive: true });
-});
+after(() => rmSync(directory, { recursive: true }));
 
 interface Run {
   readonly scenario: string;
@@ -39,21 +32,13 @@ interface Run {
 }
 
 /** Runs the scenarios, and returns their results by title once all promises held and nothing is left. */
-async function lab(...scenarios: string[]): Promise<Map<string, Run>> {
+async function resultsOf(...scenarios: string[]): Promise<Map<string, Run>> {
   const file = join(directory, `${scenarios.join('-')}.json`);
-  const child = spawn(process.execPath, [HUSHLB, 'lab', 'run', ...scenarios, '--json', file], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  started.push(child.pid as number);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  assert.equal(code, 0, output);
-  for (const line of output.split('\n')) assert.ok([...line].length <= 80, line);
-  assert.deepEqual(
-    readdirSync('/run/netns').filter((name) => name.startsWith(`hushlb-${child.pid}-`)),
-    [],
-  );
+  const run = lab('run', ...scenarios, '--json', file);
+  const { code, stdout, stderr } = await run.ended;
+  assert.equal(code, 0, stdout + stderr);
+  for (const line of (stdout + stderr).split('\n')) assert.ok([...line].length <= 80, line);
+  assert.deepEqual(traces(run.pid), []);
   const { runs } = JSON.parse(readFileSync(file, 'utf8')) as { runs: Run[] };
   for (const { promise } of runs) assert.deepEqual(promise.broken, []);
   return new Map(runs.map((run) => [run.variant === null ? run.scenario : `${run.scenario}, ${run.variant}`, run]));
@@ -68,7 +53,10 @@ function outcomes(runs: Map<string, Run>, title: string): Record<string, number>
 
 describe('hushlb lab run, beyond idling', () => {
   it('balancers die, servers push, misses are dropped', async () => {
-    const [dying, others] = await Promise.all([lab('lb-restart', 'lb-failover'), lab('server-push', 'drop-mode')]);
+    const [dying, others] = await Promise.all([
+      resultsOf('lb-restart', 'lb-failover'),
+      resultsOf('server-push', 'drop-mode'),
+    ]);
 
     assert.deepEqual(outcomes(dying, 'lb-restart'), { kept: 60 });
     assert.deepEqual(outcomes(dying, 'lb-restart, stateful'), { 'reset-by-balancer': 60 });
@@ -85,7 +73,10 @@ describe('hushlb lab run, beyond idling', () => {
   });
 
   it('backends come, go and drain, with a connection table and without', async () => {
-    const [comeAndGo, drain] = await Promise.all([lab('backend-added', 'backend-removed'), lab('backend-drained')]);
+    const [comeAndGo, drain] = await Promise.all([
+      resultsOf('backend-added', 'backend-removed'),
+      resultsOf('backend-drained'),
+    ]);
     const runs = new Map([...comeAndGo, ...drain]);
     const metBefore = (title: string, backend: string): number =>
       (runs.get(title)?.connections ?? []).filter(({ backendBefore }) => backendBefore === backend).length;
@@ -124,7 +115,7 @@ describe('hushlb lab run, beyond idling', () => {
   });
 
   it('requests race with the FIN of a server, directly and behind a layer-7 balancer', async () => {
-    const [direct, layer7] = await Promise.all([lab('direct-race'), lab('l7-idle')]);
+    const [direct, layer7] = await Promise.all([resultsOf('direct-race'), resultsOf('l7-idle')]);
 
     const raced = outcomes(direct, 'direct-race');
     // RemoteDisconnected; a client that reads late finds the server's RST.

@@ -3,64 +3,27 @@
  * of it after each way to end.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inNamespace } from '../../io/namespace.ts';
 import { findRuns, removeRun, runDirectory } from '../../lab/runs.ts';
+import { lab, traces, until } from './command.ts';
 
-const HUSHLB = new URL('../../cli/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-lab-'));
-const started: number[] = [];
-
-after(() => {
-  for (const pid of started) removeRun(String(pid));
-  rmSync(directory, { recursive: true });
-});
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function lab(...options: string[]) {
-  const child = spawn(process.execPath, [HUSHLB, 'lab', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const pid = child.pid as number;
-  started.push(pid);
-  const output = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => {
-      output[name] += text;
-    });
-  }
-  const ended = new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, ...output })));
-  return { pid, ended, kill: (signal: NodeJS.Signals) => child.kill(signal) };
-}
-
-/** Everything on this machine that carries the run's id. */
-function traces(pid: number): string[] {
-  const namespaces = readdirSync('/run/netns').filter((name) => name.startsWith(`hushlb-${pid}-`));
-  // Programs of a run have its directory or one of its namespaces in their command line; the lab itself has not.
-  const processes = spawnSync('pgrep', ['-f', `hushlb-${pid}[-/]`], { encoding: 'utf8' })
-    .stdout.split('\n')
-    .filter(Boolean);
-  const files = existsSync(runDirectory(String(pid))) ? [runDirectory(String(pid))] : [];
-  return [...namespaces, ...processes, ...files];
-}
+after(() => rmSync(directory, { recursive: true }));
 
 function pidsIn(namespace: string): number[] {
   return execFileSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' }).split('\n').filter(Boolean).map(Number);
 }
 
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  const deadline = Date.now() + 15_000;
-  while (!isSo()) {
-    assert.ok(Date.now() < deadline, `waited in vain for ${what}`);
-    await sleep(50);
-  }
+function established(namespace: string): number {
+  if (!existsSync(`/run/netns/${namespace}`)) return 0;
+  const table = inNamespace(namespace, () => readFileSync('/proc/net/tcp', 'latin1'));
+  return table.split('\n').filter((line) => /^ *\d+: \S+ \S+:0050 01 /.test(line)).length;
 }
 
 /** Until a run is in the middle of it: its client runs. (The lab itself looks in only while it builds.) */
@@ -171,8 +134,8 @@ describe('hushlb lab run', () => {
 
   it('says which promise broke, and exits with 1, when the network does not play along', async () => {
     const run = lab('run', 'stateless');
-    await inTheMiddle(run.pid);
-    await sleep(1500);
+    await until('its connections', () => established(`hushlb-${run.pid}-client`) === 60);
+    await sleep(300);
     execFileSync('ip', ['-n', `hushlb-${run.pid}-router`, 'link', 'set', 'b1', 'down']);
     const { code, stdout } = await run.ended;
     assert.equal(code, 1);

@@ -3,51 +3,21 @@
  * and that nothing is left of it, however it ends.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MatrixResult } from '../../lab/matrix.ts';
 import { MATRIX_ROWS } from '../../lab/matrix-rows.ts';
-import { removeRun, runDirectory } from '../../lab/runs.ts';
 import { simulateMatrix } from '../../simulate/matrix.ts';
 import { settings } from '../simulate/settings.ts';
+import { lab, namespacesOf, type StartedLab, traces, until } from './command.ts';
 
-const HUSHLB = new URL('../../cli/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-matrix-'));
-const started: number[] = [];
+after(() => rmSync(directory, { recursive: true }));
 
-after(() => {
-  for (const pid of started) removeRun(String(pid));
-  rmSync(directory, { recursive: true });
-});
-
-function matrix(...options: string[]) {
-  const child = spawn(process.execPath, [HUSHLB, 'lab', 'matrix', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const pid = child.pid as number;
-  started.push(pid);
-  const output = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => {
-      output[name] += text;
-    });
-  }
-  const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) =>
-    child.once('close', (code) => resolve({ code, ...output })),
-  );
-  return { pid, ended, kill: (signal: NodeJS.Signals) => child.kill(signal) };
-}
-
-function namespaces(pid: number): string[] {
-  return readdirSync('/run/netns').filter((name) => name.startsWith(`hushlb-${pid}-`));
-}
-
-function assertGone(pid: number): void {
-  assert.deepEqual(namespaces(pid), []);
-  assert.equal(existsSync(runDirectory(String(pid))), false);
-}
+const matrix = (...options: readonly string[]): StartedLab => lab('matrix', ...options);
 
 describe('hushlb lab matrix', () => {
   it('is what was promised, cell by cell, and what virtual time says', async () => {
@@ -56,7 +26,7 @@ describe('hushlb lab matrix', () => {
     const { code, stdout, stderr } = await run.ended;
     assert.equal(code, 0, stdout + stderr);
     assert.equal(stderr, '', 'no progress where stderr is no terminal');
-    assertGone(run.pid);
+    assert.deepEqual(traces(run.pid), []);
 
     const { rows, held } = JSON.parse(readFileSync(file, 'utf8')) as MatrixResult;
     assert.ok(held);
@@ -91,19 +61,15 @@ describe('hushlb lab matrix', () => {
 
   it('takes everything down after Ctrl-C in the middle', async () => {
     const run = matrix('--row', 'silent-drop', '--row', 'direct');
-    const deadline = Date.now() + 15_000;
     // Both rows have their networks, and the first its programs.
-    while (!namespaces(run.pid).includes(`hushlb-${run.pid}-2-cable`)) {
-      assert.ok(Date.now() < deadline, 'waited in vain for the network');
-      await sleep(50);
-    }
+    await until('the network', () => namespacesOf(run.pid).includes(`hushlb-${run.pid}-2-cable`));
     await sleep(1000);
     run.kill('SIGINT');
     const { code, stdout, stderr } = await run.ended;
     assert.equal(code, 130);
     assert.equal(stdout, '');
     assert.equal(stderr, 'hushlb: interrupted, the network is taken down\n');
-    assertGone(run.pid);
+    assert.deepEqual(traces(run.pid), []);
   });
 
   it('refuses what makes no sense before anything is built', async () => {
@@ -117,7 +83,7 @@ describe('hushlb lab matrix', () => {
       assert.notEqual(code, 0);
       assert.match(stderr, complaint);
       assert.equal(stderr.trim().split('\n').length, 1, stderr);
-      assertGone(run.pid);
+      assert.deepEqual(traces(run.pid), []);
     }
   });
 });

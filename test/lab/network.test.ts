@@ -6,11 +6,12 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { inNamespace } from '../../io/namespace.ts';
+import { waitForListener } from '../../lab/backends.ts';
 import { startCaptures } from '../../lab/captures.ts';
 import { LabError } from '../../lab/errors.ts';
 import { buildNetwork } from '../../lab/network.ts';
 import { parsePackets } from '../../lab/packets.ts';
-import { labProgram, pause, startProcess } from '../../lab/processes.ts';
+import { labProgram, startProcess } from '../../lab/processes.ts';
 import { removeRun } from '../../lab/runs.ts';
 import { sharedLan, VIP } from '../../lab/topology.ts';
 
@@ -28,10 +29,8 @@ interface Addresses {
 }
 
 describe('buildNetwork', () => {
-  it('builds what is described in well under two seconds, and removeRun leaves nothing of it', async () => {
-    const start = performance.now();
+  it('builds what is described, and removeRun leaves nothing of it', async () => {
     const network = buildNetwork(RUN, sharedLan(3));
-    assert.ok(performance.now() - start < 2000);
     assert.equal(ownNamespaces().length, 6);
 
     const ip = (host: string, ...command: string[]): string =>
@@ -86,7 +85,7 @@ async function watchOneConversation(namespace: (host: string) => string): Promis
       onUnexpectedEnd: (error) => assert.fail(error.message),
     });
   const server = run('b2', 'http-server', '--name', 'b2', '--port', '80');
-  await pause(500, never);
+  await waitForListener(namespace('b2'), 80, 'the server', never);
   const client = run('client', 'keepalive-client', '--host', '198.18.2.2', '--connections', '1');
   const answer = await client.waitForLine((line) => line.includes('exchange'), 5000, never);
   assert.equal((JSON.parse(answer) as { backend: string }).backend, 'b2');

@@ -12,8 +12,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { inNamespace } from '../../io/namespace.ts';
+import { waitForListener } from '../../lab/backends.ts';
 import type { ClientReport, ExchangeReport } from '../../lab/keepalive-client.ts';
-import { type HostProcess, labProgram, pause, startProcess } from '../../lab/processes.ts';
+import { type HostProcess, labProgram, startProcess } from '../../lab/processes.ts';
 import { findProgram } from '../../lab/programs.ts';
 import type { TableSample } from '../../lab/table-probe.ts';
 
@@ -54,7 +55,11 @@ function start(program: string, options: string[], onLine: (line: string) => voi
 const OK = 'HTTP/1.1 200 OK\r\nX-Backend: b7\r\nContent-Length: 3\r\n\r\nb7\n';
 
 /** Both rounds of the client against a server that treats the second request of a connection in a way of its own. */
-async function converse(port: number, onSecond: (socket: Socket) => void, connections = 1): Promise<ExchangeReport[]> {
+async function converse(
+  port: number,
+  onSecond: (socket: Socket) => void,
+  { connections = 1, patience = 5000 } = {},
+): Promise<ExchangeReport[]> {
   const server = createServer((socket) => {
     let requests = 0;
     socket.on('error', () => {});
@@ -66,7 +71,7 @@ async function converse(port: number, onSecond: (socket: Socket) => void, connec
   });
   serve(server, port);
   const reports: ClientReport[] = [];
-  const args = { host: '127.0.0.1', port, connections, seed: 7, patience: 400 };
+  const args = { host: '127.0.0.1', port, connections, seed: 7, patience };
   const options = Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const client = start('keepalive-client', options, (line) => reports.push(JSON.parse(line) as ClientReport));
   await client.waitForLine((line) => line.includes('"idle"'), 5000, never);
@@ -86,15 +91,15 @@ describe('keepalive-client', () => {
   });
 
   it('tells a reset, an orderly end, silence and half an answer apart', async () => {
-    const seen = async (port: number, onSecond: (socket: Socket) => void): Promise<unknown> => {
-      const [first, second] = await converse(port, onSecond);
+    const seen = async (port: number, onSecond: (socket: Socket) => void, patience?: number): Promise<unknown> => {
+      const [first, second] = await converse(port, onSecond, { patience });
       assert.equal(second.localPort, first.localPort);
       return second.error;
     };
     assert.equal(await seen(8002, (socket) => socket.resetAndDestroy()), 'ECONNRESET');
     assert.equal(await seen(8003, (socket) => socket.destroy()), 'closed');
-    assert.equal(await seen(8004, () => {}), 'hung');
-    assert.equal(await seen(8005, (socket) => socket.write(OK.slice(0, -1))), 'hung');
+    assert.equal(await seen(8004, () => {}, 1000), 'hung');
+    assert.equal(await seen(8005, (socket) => socket.write(OK.slice(0, -1)), 1000), 'hung');
   });
 
   it('opens new connections before it sends again on the old ones, and gives no port twice', async () => {
@@ -137,7 +142,7 @@ describe('keepalive-client', () => {
 
   it('opens in order and sends again in another order, the same for the same seed', async () => {
     const times = async (port: number): Promise<number[][]> => {
-      const reports = await converse(port, (socket) => socket.write(OK), 50);
+      const reports = await converse(port, (socket) => socket.write(OK), { connections: 50 });
       const byConnection = reports.toSorted((a, b) => a.connection - b.connection);
       return ['first', 'second'].map((round) =>
         byConnection.filter((report) => report.round === round).map(({ sentAtMs }) => sentAtMs),
@@ -189,7 +194,7 @@ describe('http-server', () => {
   it('signs its answers and keeps connections open', async () => {
     const server = start('http-server', ['--name', 'b2', '--port', '8080']);
     const reports: ClientReport[] = [];
-    await pause(500, never);
+    await waitForListener(NAMESPACE, 8080, 'the server', never);
     const options = ['--host', '127.0.0.1', '--port', '8080', '--connections', '3'];
     const client = start('keepalive-client', options, (line) => reports.push(JSON.parse(line) as ClientReport));
     await client.waitForLine((line) => line.includes('"idle"'), 5000, never);
@@ -207,7 +212,7 @@ describe('paced-client', () => {
     // Connections to the first port are closed long before the pause is over, to the second long after.
     const ports = ['--port', '8091', '--idle', '200', '--port', '8092', '--idle', '3600000'];
     const server = start('http-server', ['--name', 'b3', ...ports]);
-    await pause(500, never);
+    for (const port of [8091, 8092]) await waitForListener(NAMESPACE, port, 'the server', never);
     const target = { host: '127.0.0.1', method: 'GET', pauseMs: 1500, freshPort: null };
     const plan = [
       { ...target, connection: 0, port: 8091, localPort: 20_001 },

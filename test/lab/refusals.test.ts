@@ -5,12 +5,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-
-const HUSHLB = new URL('../../cli/main.js', import.meta.url).pathname;
-
-function lab(...options: string[]) {
-  return spawnSync(process.execPath, [HUSHLB, 'lab', ...options], { encoding: 'utf8' });
-}
+import { HUSHLB } from '../../lab/processes.ts';
+import { lab } from './command.ts';
 
 describe('programs that are missing', () => {
   /** What is mounted over a file or directory hides it, in a mount namespace that ends with the process. */
@@ -99,9 +95,9 @@ describe('what cannot be run', () => {
     [['run', 'stateless', '--json', '/no/such/place.json'], 1, /cannot write \/no\/such\/place.json/],
   ];
   for (const [options, code, message] of answers) {
-    it(options.join(' '), () => {
-      const ended = lab(...options);
-      assert.equal(ended.status, code);
+    it(options.join(' '), async () => {
+      const ended = await lab(...options).ended;
+      assert.equal(ended.code, code);
       assert.match(ended.stderr, message);
       assert.equal(ended.stderr.trimEnd().split('\n').length, 1);
       assert.equal(ended.stdout, '');

@@ -167,6 +167,7 @@ test('durations carry their unit', () => {
 const NAME = "a name: 1 to 63 letters, digits, '.', '_', ':' or '-', the first a letter or digit";
 const IPV4 = 'a unicast IPv4 address, such as 198.18.10.1';
 const TIME = 'a time from 1ms to 30d, such as 60s';
+const WHOLE = ': a whole number with its unit (ms, s, m, h or d)';
 const LISTEN = 'HOST:PORT, such as 127.0.0.1:9108';
 
 /** What is put in place of a right value, and the text of the problem. */
@@ -291,11 +292,11 @@ const BACKEND: [key: string, value: unknown, text: string][] = [
 
 const CONNTRACK: [key: string, value: unknown, text: string][] = [
   ['enabled', 'yes', 'expected true or false, got "yes"'],
-  ['idleTimeout', 60, `expected ${TIME}, with its unit (ms, s, m, h or d), got 60`],
-  ['idleTimeout', '60', `expected ${TIME}, got "60"`],
+  ['idleTimeout', 60, `expected ${TIME}${WHOLE}, got 60`],
+  ['idleTimeout', '60', `expected ${TIME}${WHOLE}, got "60"`],
   ['idleTimeout', '0s', `expected ${TIME}, got "0s"`],
   ['idleTimeout', '31d', `expected ${TIME}, got "31d"`],
-  ['idleTimeout', '1.5s', `expected ${TIME}, got "1.5s"`],
+  ['idleTimeout', '1.5s', `expected ${TIME}${WHOLE}, got "1.5s"`],
   ['idleTimeout', '-1s', `expected ${TIME}, got "-1s"`],
   ['idleTimeout', null, `expected ${TIME}, got nothing`],
   ['capacity', 0, 'expected a whole number from 1 to 16777216, got 0'],

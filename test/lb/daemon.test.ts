@@ -4,104 +4,29 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
 import { setOffloads } from '../../io/ethtool.ts';
 import { inNamespace } from '../../io/namespace.ts';
-import { startBackend } from '../../lab/backends.ts';
-import { buildNetwork, type Network } from '../../lab/network.ts';
-import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/processes.ts';
-import { openRun, removeRun } from '../../lab/runs.ts';
-import { backendAddress, backendNames, sharedLan, VIP } from '../../lab/topology.ts';
+import { type HostProcess, logMessage } from '../../lab/processes.ts';
+import { backendAddress, backendNames, VIP } from '../../lab/topology.ts';
+import { needsRoot } from '../io/two-hosts.ts';
+import { backendYaml, type ConfigurationLines, configuration, never, PATIENCE_MS, ready, useLan } from './lan.ts';
 
-const isRoot = process.getuid?.() === 0;
-const never = new AbortController().signal;
 const BACKENDS = backendNames(2);
-const PATIENCE_MS = 10_000;
+const BACKENDS_YAML = BACKENDS.map((name) => backendYaml(name));
 
-describe('hushlb run', { skip: isRoot ? false : 'needs root for network namespaces' }, () => {
-  let runId: string;
-  let network: Network;
-  let directory: string;
-  const programs: HostProcess[] = [];
-  const balancers: HostProcess[] = [];
+describe('hushlb run', { skip: needsRoot }, () => {
+  const lan = useLan(BACKENDS);
+  const { get, inHost, isAttached } = lan;
 
-  before(async () => {
-    runId = openRun();
-    directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
-    network = buildNetwork(runId, sharedLan(BACKENDS.length));
-    await Promise.all(
-      BACKENDS.map((name) =>
-        startBackend(
-          {
-            name,
-            namespace: network.namespace(name),
-            port: 80,
-            directory,
-            onUnexpectedEnd: (error) => assert.fail(error.message),
-            started: (program) => programs.push(program),
-          },
-          never,
-        ),
-      ),
-    );
-  });
-
-  afterEach(async () => {
-    await Promise.all(balancers.splice(0).map((balancer) => balancer.stop()));
-  });
-
-  after(async () => {
-    await Promise.all(programs.map((program) => program.stop()));
-    removeRun(runId);
-    rmSync(directory, { recursive: true, force: true });
-  });
-
-  /** Starts a balancer; `lines` are YAML for the top level, `service` for the service. */
-  function start({ top = '', service = '' } = {}): HostProcess {
-    const file = join(directory, 'hushlb.yaml');
-    const backends = BACKENDS.map((name) => `{ name: ${name}, address: ${backendAddress(name)} }`);
-    writeFileSync(
-      file,
-      `interface: eth0\n${top}\nservices:\n  - name: web\n    vip: ${VIP}\n    port: 80\n    ${service}\n    backends: [${backends}]\n`,
-    );
-    const balancer = startProcess({
-      name: 'the balancer',
-      namespace: network.namespace('lb'),
-      command: [process.execPath, HUSHLB, 'run', '-c', file, '--log-format', 'json'],
-      onUnexpectedEnd: () => {},
-    });
-    balancers.push(balancer);
-    return balancer;
-  }
-
-  async function ready(balancer: HostProcess): Promise<Record<string, unknown>> {
-    return JSON.parse(await balancer.waitForLine((line) => logMessage(line) === 'ready', PATIENCE_MS, never));
-  }
-
-  function inHost(host: string, ...command: string[]): string {
-    return execFileSync('ip', ['netns', 'exec', network.namespace(host), ...command], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: PATIENCE_MS,
-    }).toString();
+  function start(lines: ConfigurationLines = {}): HostProcess {
+    lan.write(configuration(BACKENDS_YAML, lines));
+    return lan.startBalancer();
   }
 
   function ipOf(host: string, ...command: string[]): string {
-    return execFileSync('ip', ['-n', network.namespace(host), ...command]).toString();
-  }
-
-  /** What a GET from `host` brings: the answers of `count` connections one after the other, or why there was none. */
-  function get(host: string, url: string, count = 1, patienceMs = 2000): string[] {
-    const script = `
-      const get = () => fetch(process.argv[1], { signal: AbortSignal.timeout(${patienceMs}), headers: { connection: 'close' } })
-        .then((response) => response.text()).catch((error) => 'failed: ' + (error.cause?.code ?? error.name));
-      const answers = [];
-      for (let i = 0; i < ${count}; i++) answers.push((await get()).trim());
-      console.log(answers.join('\\n'));
-      process.exit();`;
-    return inHost(host, process.execPath, '--input-type=module', '-e', script, url).trim().split('\n');
+    return execFileSync('ip', ['-n', lan.namespace(host), ...command]).toString();
   }
 
   const metric = (name: string): number => {
@@ -110,8 +35,6 @@ describe('hushlb run', { skip: isRoot ? false : 'needs root for network namespac
     assert.ok(line !== undefined, `${name} is exposed`);
     return Number(line.split(' ').at(-1));
   };
-
-  const xdpAttached = () => /\bxdp\b|prog\/xdp|xdpgeneric/.test(ipOf('lb', '-d', 'link', 'show', 'eth0'));
 
   test('L2: both backends answer, the kernel sees no tunnel', async () => {
     await ready(start({ service: 'encap: l2' }));
@@ -174,8 +97,8 @@ describe('hushlb run', { skip: isRoot ? false : 'needs root for network namespac
     await ready(balancer);
     // The last two veth ends on the way: whichever has the offload off finishes the checksum in software.
     const offload = (on: boolean): void => {
-      inNamespace(network.namespace('client'), () => setOffloads('eth0', { txChecksum: on }));
-      inNamespace(network.namespace('router'), () => setOffloads('lb', { txChecksum: on }));
+      inNamespace(lan.namespace('client'), () => setOffloads('eth0', { txChecksum: on }));
+      inNamespace(lan.namespace('router'), () => setOffloads('lb', { txChecksum: on }));
     };
     offload(true);
     try {
@@ -191,19 +114,19 @@ describe('hushlb run', { skip: isRoot ? false : 'needs root for network namespac
     test(`${signal}: exit code 0, nothing attached`, async () => {
       const balancer = start();
       const { pid } = await ready(balancer);
-      assert.ok(xdpAttached());
-      process.kill(Number(pid), signal);
+      assert.ok(isAttached());
+      process.kill(pid, signal);
       assert.equal(await balancer.ended, 0);
-      assert.ok(!xdpAttached());
+      assert.ok(!isAttached());
     });
   }
 
   test('kill -9 leaves nothing attached, and the next start is clean', async () => {
     const balancer = start();
     const { pid } = await ready(balancer);
-    process.kill(Number(pid), 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
     await balancer.ended;
-    assert.ok(!xdpAttached());
+    assert.ok(!isAttached());
     await ready(start());
     assert.deepEqual(new Set(get('client', `http://${VIP}/`, 20)), new Set(BACKENDS));
   });
@@ -214,7 +137,7 @@ describe('hushlb run', { skip: isRoot ? false : 'needs root for network namespac
     const line = await second.waitForLine((text) => text.startsWith('hushlb: '), PATIENCE_MS, never);
     assert.equal(await second.ended, 1);
     assert.match(line, /eth0.*(XDP|AF_XDP|in use|busy)/i);
-    assert.ok(xdpAttached(), 'the first goes on');
+    assert.ok(isAttached(), 'the first goes on');
     assert.deepEqual(new Set(get('client', `http://${VIP}/`, 20)), new Set(BACKENDS));
   });
 
@@ -231,12 +154,13 @@ describe('hushlb run', { skip: isRoot ? false : 'needs root for network namespac
       const squatter = spawn('ip', [
         'netns',
         'exec',
-        network.namespace('lb'),
+        lan.namespace('lb'),
         process.execPath,
         '-e',
         "require('net').createServer().listen(9999, '127.0.0.1', () => console.log('listening'))",
       ]);
-      await new Promise((resolve) => squatter.stdout.once('data', resolve));
+      const squatterEnded = once(squatter, 'exit');
+      await once(squatter.stdout, 'data');
       const away = failure.name.includes('backend');
       if (away) for (const name of BACKENDS) ipOf(name, 'link', 'set', 'eth0', 'down');
       if (away) ipOf('lb', 'neigh', 'flush', 'all');
@@ -245,9 +169,10 @@ describe('hushlb run', { skip: isRoot ? false : 'needs root for network namespac
         const line = await balancer.waitForLine((text) => text.startsWith('hushlb: '), PATIENCE_MS, never);
         assert.equal(await balancer.ended, 1);
         assert.match(line, failure.says);
-        assert.ok(!xdpAttached());
+        assert.ok(!isAttached());
       } finally {
         squatter.kill();
+        await squatterEnded;
         if (away) for (const name of BACKENDS) ipOf(name, 'link', 'set', 'eth0', 'up');
         if (away) for (const name of BACKENDS) ipOf(name, 'route', 'replace', 'default', 'via', '198.18.2.254');
       }

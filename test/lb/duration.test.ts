@@ -19,7 +19,11 @@ test('a time has a unit and lies between 1ms and 30d', () => {
   }
 });
 
-test('units are explained to whoever left them out', () => {
-  assert.equal(expectedDuration(false), 'a time from 1ms to 30d, such as 60s');
-  assert.match(expectedDuration(true), /with its unit \(ms, s, m, h or d\)$/);
+test('how times are written is explained to whoever wrote one otherwise', () => {
+  for (const text of [undefined, null, '0s', '-5s', '31d']) {
+    assert.equal(expectedDuration(text), 'a time from 1ms to 30d, such as 60s');
+  }
+  for (const text of [60, '60', '1.5', '1.5m', '1,5m', '60 s', '60S', '1m30s', 'never', '', true, {}]) {
+    assert.match(expectedDuration(text), /such as 60s: a whole number with its unit \(ms, s, m, h or d\)$/);
+  }
 });

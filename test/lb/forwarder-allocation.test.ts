@@ -17,6 +17,12 @@ const WAYS: { name: string; top?: string; service?: string; fields: TcpFields; f
   { name: 'misses, entries that come and go', fields: { flags: 'A' }, flows: 100_000 },
   { name: 'SYNs', fields: { flags: 'S' }, flows: 100_000 },
   { name: 'RSTs of mode stateful', top: 'mode: stateful', fields: { flags: 'A' }, flows: 100_000 },
+  {
+    name: 'onExpiry: reset, hits',
+    service: 'onExpiry: reset, conntrack: { capacity: 65536 },',
+    fields: { flags: 'A' },
+    flows: 60_000,
+  },
   { name: 'round-robin by L2', service: 'scheduler: round-robin, encap: l2,', fields: { flags: 'A' }, flows: 100_000 },
   { name: 'hash alone', service: 'conntrack: { enabled: false },', fields: { flags: 'A' }, flows: 100_000 },
   { name: 'drops', fields: { ip: { ttl: 0 } }, flows: 1 },

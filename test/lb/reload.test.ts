@@ -1,24 +1,24 @@
 /**
  * A running balancer takes over another configuration: `hushlb run` in the lab's namespaces, real kernels and HTTP.
- *
- * Longer than 300 lines because its tests share one network.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, afterEach, before, describe, test } from 'node:test';
-import { startBackend } from '../../lab/backends.ts';
-import { buildNetwork, type Network } from '../../lab/network.ts';
-import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/processes.ts';
-import { openRun, removeRun } from '../../lab/runs.ts';
-import { backendAddress, backendNames, sharedLan, VIP } from '../../lab/topology.ts';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { type HostProcess, HUSHLB, logMessage } from '../../lab/processes.ts';
+import { backendNames, VIP } from '../../lab/topology.ts';
+import { needsRoot } from '../io/two-hosts.ts';
+import {
+  type ConfigurationLines,
+  configuration,
+  never,
+  PATIENCE_MS,
+  ready,
+  useLan,
+  backendYaml as yaml,
+} from './lan.ts';
 
-const isRoot = process.getuid?.() === 0;
-const never = new AbortController().signal;
 const BACKENDS = backendNames(3);
-const PATIENCE_MS = 10_000;
 
 interface LogLine {
   readonly msg: string;
@@ -27,72 +27,20 @@ interface LogLine {
   readonly [key: string]: unknown;
 }
 
-describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' }, () => {
-  let runId: string;
-  let network: Network;
-  let directory: string;
-  let file: string;
-  const programs: HostProcess[] = [];
-  const balancers: HostProcess[] = [];
+describe('reload', { skip: needsRoot }, () => {
+  const lan = useLan(BACKENDS);
+  const { get, isAttached } = lan;
   let log: LogLine[] = [];
 
-  before(async () => {
-    runId = openRun();
-    directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
-    file = join(directory, 'hushlb.yaml');
-    network = buildNetwork(runId, sharedLan(BACKENDS.length));
-    await Promise.all(
-      BACKENDS.map((name) =>
-        startBackend(
-          {
-            name,
-            namespace: network.namespace(name),
-            port: 80,
-            directory,
-            onUnexpectedEnd: (error) => assert.fail(error.message),
-            started: (program) => programs.push(program),
-          },
-          never,
-        ),
-      ),
-    );
-  });
-
-  afterEach(async () => {
-    await Promise.all(balancers.splice(0).map((balancer) => balancer.stop()));
-  });
-
-  after(async () => {
-    await Promise.all(programs.map((program) => program.stop()));
-    removeRun(runId);
-    rmSync(directory, { recursive: true, force: true });
-  });
-
-  const yaml = (name: string, settings = '') => `{ name: ${name}, address: ${backendAddress(name)}${settings} }`;
-
-  function write(backends: readonly string[], { top = '', service = '', more = '' } = {}): void {
-    const web = `  - name: web\n    vip: ${VIP}\n    port: 80\n    ${service}\n    backends: [${backends.join(', ')}]\n`;
-    writeFileSync(file, `interface: eth0\n${top}\nservices:\n${web}${more}`);
+  function write(backends: readonly string[], lines: ConfigurationLines = {}): void {
+    lan.write(configuration(backends, lines));
   }
 
-  async function start(): Promise<HostProcess> {
+  function start(): HostProcess {
     log = [];
-    const balancer = startProcess({
-      name: 'the balancer',
-      namespace: network.namespace('lb'),
-      command: [process.execPath, HUSHLB, 'run', '-c', file, '--log-format', 'json'],
-      onUnexpectedEnd: () => {},
-      onLine: (line) => {
-        if (line.startsWith('{')) log.push(JSON.parse(line) as LogLine);
-      },
+    return lan.startBalancer((line) => {
+      if (line.startsWith('{')) log.push(JSON.parse(line) as LogLine);
     });
-    balancers.push(balancer);
-    return balancer;
-  }
-
-  async function ready(balancer: HostProcess): Promise<number> {
-    const line = await balancer.waitForLine((text) => logMessage(text) === 'ready', PATIENCE_MS, never);
-    return Number(JSON.parse(line).pid);
   }
 
   /** Asks for a reload and waits for what comes of it. */
@@ -113,30 +61,11 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
     }
   }
 
-  function inHost(host: string, ...command: string[]): string {
-    return execFileSync('ip', ['netns', 'exec', network.namespace(host), ...command], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: PATIENCE_MS,
-    }).toString();
-  }
-
-  function get(host: string, url: string, count = 1): string[] {
-    const script = `
-      const get = () => fetch(process.argv[1], { signal: AbortSignal.timeout(2000), headers: { connection: 'close' } })
-        .then((response) => response.text()).catch((error) => 'failed: ' + (error.cause?.code ?? error.name));
-      const answers = [];
-      for (let i = 0; i < ${count}; i++) answers.push((await get()).trim());
-      console.log(answers.join('\\n'));
-      process.exit();`;
-    return inHost(host, process.execPath, '--input-type=module', '-e', script, url).trim().split('\n');
-  }
-
-  const isAttached = () => /\bxdp\b|prog\/xdp|xdpgeneric/.test(inHost('lb', 'ip', '-d', 'link', 'show', 'eth0'));
   const answering = () => new Set(get('client', `http://${VIP}/`, 30));
 
   test('backends are added, removed and drained', async () => {
     write([yaml('b1'), yaml('b2')]);
-    const pid = await ready(await start());
+    const { pid } = await ready(start());
     assert.deepEqual(answering(), new Set(['b1', 'b2']));
 
     write([yaml('b3'), yaml('b1'), yaml('b2')]);
@@ -164,26 +93,40 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
 
   test('services come and go, and the steering with them', async () => {
     write([yaml('b1')]);
-    const pid = await ready(await start());
+    const { pid } = await ready(start());
     const other = (port: number) => `  - { name: other, vip: ${VIP}, port: ${port}, backends: [${yaml('b2')}] }\n`;
     write([yaml('b1')], { service: 'tableSize: 251', more: other(8080) });
     const { added, changed } = await reloaded(pid);
     assert.deepEqual([added, changed], [['other'], ['web']]);
     assert.deepEqual(get('client', `http://${VIP}:8080/`), ['failed: ECONNREFUSED'], "its backend's kernel says no");
 
-    writeFileSync(file, `interface: eth0\nservices:\n${other(80)}`);
+    lan.write(`interface: eth0\nservices:\n${other(80)}`);
     const { removed } = await reloaded(pid);
     assert.deepEqual(removed, ['web']);
     assert.deepEqual(answering(), new Set(['b2']), 'another service has the VIP and port now');
 
-    writeFileSync(file, `interface: eth0\nservices:\n${other(8080)}`);
+    lan.write(`interface: eth0\nservices:\n${other(8080)}`);
     await reloaded(pid);
     assert.match(get('client', `http://${VIP}/`)[0], /^failed: /, "a VIP and port of nobody are the kernel's");
   });
 
+  test("a removed service's connection table takes no memory any more", async () => {
+    const second = `  - { name: other, vip: ${VIP}, port: 8080, backends: [${yaml('b2')}] }\n`;
+    write([yaml('b1')], { more: second });
+    const { pid } = await ready(start());
+    const residentMib = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+    const before = residentMib();
+    write([yaml('b1')]);
+    await reloaded(pid);
+    // 1,048,576 connections at 32 bytes, and what JavaScript takes or gives back meanwhile.
+    const less = before - residentMib();
+    assert.ok(less > 24, `${less} MiB less of ${before}`);
+    assert.deepEqual(answering(), new Set(['b1']));
+  });
+
   test('metrics show the configuration in force, and counters of who stays go on', async () => {
     write([yaml('b1'), yaml('b2')]);
-    const pid = await ready(await start());
+    const { pid } = await ready(start());
     answering();
     const metrics = () =>
       new Map(
@@ -208,20 +151,20 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
 
   test('a bad file changes nothing and gets a line for each problem, as check prints them', async () => {
     write([yaml('b1')]);
-    const pid = await ready(await start());
+    const { pid } = await ready(start());
     const problems = () => log.flatMap(({ problem }) => problem ?? []);
     write([yaml('b2', ', weight: 0'), yaml('b2')], { service: 'tableSize: 8' });
     const { msg } = await reloaded(pid);
     await until(() => problems().length === 4, 'four lines, one for each problem');
-    const check = spawnSync(process.execPath, [HUSHLB, 'check', '-c', file], { encoding: 'utf8' }).stderr;
+    const check = spawnSync(process.execPath, [HUSHLB, 'check', '-c', lan.file()], { encoding: 'utf8' }).stderr;
     assert.deepEqual(
       log.filter(({ problem }) => problem !== undefined).map((line) => line.msg),
       Array(4).fill(msg),
     );
     for (const problem of problems())
-      assert.ok(check.includes(problem.replace(`${file}: `, '')), `${problem}\n${check}`);
+      assert.ok(check.includes(problem.replace(`${lan.file()}: `, '')), `${problem}\n${check}`);
 
-    rmSync(file);
+    rmSync(lan.file());
     assert.match((await reloaded(pid)).problem ?? '', /no such file$/);
     assert.deepEqual(answering(), new Set(['b1']));
     write([yaml('b2')]);
@@ -231,7 +174,7 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
 
   test('what a running process cannot change is refused as a whole, by its key', async () => {
     write([yaml('b1')]);
-    const pid = await ready(await start());
+    const { pid } = await ready(start());
     const keys: Record<string, string> = {
       xdpMode: 'xdpMode: generic',
       hashSeed: 'hashSeed: 7',
@@ -248,7 +191,7 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
       assert.match((await reloaded(pid)).problem ?? '', new RegExp(`^${key}: .* restart hushlb to change it$`));
     }
     write([yaml('b2')]);
-    writeFileSync(file, readFileSync(file, 'utf8').replace('eth0', 'eth1'));
+    lan.write(readFileSync(lan.file(), 'utf8').replace('eth0', 'eth1'));
     assert.equal(
       (await reloaded(pid)).problem,
       'interface: eth0 runs, the file says eth1: restart hushlb to change it',
@@ -258,7 +201,7 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
 
   test('a new backend without a route is refused, a silent one is waited for and taken', async () => {
     write([yaml('b1')]);
-    const pid = await ready(await start());
+    const { pid } = await ready(start());
     write([yaml('b1'), '{ name: self, address: 198.18.2.10 }']);
     assert.match(
       (await reloaded(pid)).problem ?? '',
@@ -278,7 +221,7 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
 
   test('SIGHUP during the start is remembered; several at once are one or two reloads', async () => {
     write([yaml('b1'), '{ name: silent, address: 198.18.2.78 }'], { service: 'onMiss: drop' });
-    const balancer = await start();
+    const balancer = start();
     // The first thing that it says, before it waits for its backends.
     const line = await balancer.waitForLine((text) => text.includes('broken on purpose'), PATIENCE_MS, never);
     const pid = Number(JSON.parse(line).pid);
@@ -297,8 +240,8 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
 
   test('SIGTERM while a reload waits for a backend: exit code 0, nothing attached', async () => {
     write([yaml('b1')]);
-    const balancer = await start();
-    const pid = await ready(balancer);
+    const balancer = start();
+    const { pid } = await ready(balancer);
     write([yaml('b1'), '{ name: silent, address: 198.18.2.79 }']);
     process.kill(pid, 'SIGHUP');
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -314,8 +257,8 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
   test('kill -9 at any moment of a reload: nothing attached, and the next start is clean', async () => {
     for (const delayMs of [0, 4, 12]) {
       write([yaml('b1')]);
-      const balancer = await start();
-      const pid = await ready(balancer);
+      const balancer = start();
+      const { pid } = await ready(balancer);
       assert.ok(isAttached());
       write([yaml('b2'), yaml('b3')]);
       process.kill(pid, 'SIGHUP');
@@ -324,7 +267,7 @@ describe('reload', { skip: isRoot ? false : 'needs root for network namespaces' 
       await balancer.ended;
       assert.ok(!isAttached());
     }
-    await ready(await start());
+    await ready(start());
     assert.deepEqual(answering(), new Set(['b2', 'b3']));
   });
 });

@@ -34,7 +34,7 @@ function probe(target: string, options: Partial<ProbeOptions> = {}): Promise<Pro
 }
 
 /** How late timers may be on a busy machine before a test fails. */
-const LATENESS_MS = 250;
+const LATENESS_MS = 500;
 
 function expectAround(ms: number, { finding }: ProbeReport): void {
   const { livedMs, diedMs } = finding;
@@ -54,6 +54,9 @@ function forgetful(ms: number, then: OnRequest): OnRequest {
     else socket.write(OK);
   };
 }
+
+/** Made before they begin: it keeps this thread busy for a while, and they all measure on it. */
+const tls = selfSigned();
 
 // They wait most of the time.
 describe('the probe', { concurrency: 4 }, () => {
@@ -89,11 +92,11 @@ describe('the probe', { concurrency: 4 }, () => {
   test('a connection that is reset when used after 700 ms: found in two rounds', async (context) => {
     const server = await started(context, { onRequest: forgetful(700, (socket) => socket.resetAndDestroy()) });
     const report = await probe(`http://127.0.0.1:${server.port}/`);
-    const { result, ending, livedMs, diedMs } = report.finding;
-    assert.deepEqual([result, ending], ['died', 'rst']);
+    assert.deepEqual([report.finding.result, report.finding.ending], ['died', 'rst']);
     expectAround(700, report);
     // One round of six between 100 and 3000 ms uses connections after 391 and 770 ms, and none between.
-    assert.ok((diedMs ?? 0) - livedMs < (770 - 391) / 2, `${livedMs} to ${diedMs}`);
+    const between = report.observations.filter(({ idleMs }) => idleMs > 391 && idleMs < 770);
+    assert.ok(between.length > 2, JSON.stringify(report.observations));
     assert.ok(server.most() <= 6);
   });
 
@@ -116,7 +119,7 @@ describe('the probe', { concurrency: 4 }, () => {
     const server = await started(context, { onRequest: (socket) => socket.write(OK) });
     const { finding } = await probe(`http://127.0.0.1:${server.port}/`, { maxMs: 600 });
     assert.deepEqual([finding.result, finding.diedMs], ['outlived', null]);
-    assert.ok(finding.livedMs >= 599);
+    assert.ok(finding.livedMs >= 600);
   });
 
   test('a bare connection to a server that never closes: the other kernel answers keepalive', async (context) => {
@@ -148,7 +151,6 @@ describe('the probe', { concurrency: 4 }, () => {
   });
 
   test('https, with a certificate that nobody signed', async (context) => {
-    const tls = selfSigned();
     if (tls === undefined) return context.skip('needs openssl');
     const server = await started(context, {
       tls,

@@ -3,7 +3,7 @@
  * every scenario and for the matrix; and once as a real run of the lab writes it.
  */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,17 +12,19 @@ import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { examine } from '../../lab/findings.ts';
 import type { Ladder } from '../../lab/ladder.ts';
+import { HUSHLB } from '../../lab/processes.ts';
 import { type Scenario, titleOf } from '../../lab/scenario.ts';
 import { checkPromise, SCENARIOS } from '../../lab/scenarios.ts';
+import { VERSION } from '../../lb/version.ts';
 import type { ReportData } from '../../report/model.ts';
 import { reportOnMatrix } from '../../report/on-matrix.ts';
 import { reportOnRuns } from '../../report/on-runs.ts';
 import { renderPage } from '../../report/page.ts';
+import { lab, until } from '../lab/command.ts';
 import { anyMatrix, evidenceOf } from './evidence.ts';
 import { BRIGHTNESS, OVERLAPPING_TEXTS, PAGE_WIDTH, TEXTS_OUTSIDE, xmlProblems } from './in-browser.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
-const HUSHLB = new URL('../../cli/main.js', import.meta.url).pathname;
 const isRoot = process.getuid?.() === 0;
 const skip = !existsSync(CHROMIUM) && 'needs chromium';
 
@@ -76,7 +78,7 @@ function reportOn(
   change: (ladder: Ladder) => Ladder = (same) => same,
 ): void {
   const commandLine = ['lab', 'run', '--all', '--report', path];
-  const runs = reportOnRuns({ path, scenarios, commandLine });
+  const runs = reportOnRuns({ path, scenarios, commandLine, version: VERSION });
   runs.open();
   for (const scenario of scenarios) {
     const evidence = evidenceOf(scenario);
@@ -85,7 +87,7 @@ function reportOn(
   }
   runs.complete();
   runs.close();
-  const matrix = reportOnMatrix({ path, commandLine: ['lab', 'matrix', '--report', path] });
+  const matrix = reportOnMatrix({ path, commandLine: ['lab', 'matrix', '--report', path], version: VERSION });
   matrix.open();
   matrix.complete(anyMatrix());
   matrix.close();
@@ -189,15 +191,15 @@ describe('hostile names', { skip }, () => {
 describe('hushlb lab run --report', { skip: !isRoot && 'needs root for network namespaces' }, () => {
   it('writes the page of a real run, with captures that Wireshark reads', { skip }, async () => {
     const path = join(base, 'real', 'report');
-    const options = ['lab', 'run', 'round-robin', '--connections', '50', '--report', path];
-    const { status, stdout, stderr } = spawnSync(process.execPath, [HUSHLB, ...options], { encoding: 'utf8' });
-    assert.equal(status, 0, stdout + stderr);
+    const options = ['run', 'round-robin', '--connections', '50', '--report', path];
+    const { code, stdout, stderr } = await lab(...options).ended;
+    assert.equal(code, 0, stdout + stderr);
     assert.match(stdout, new RegExp(`^Report: ${path}/index.html$`, 'm'));
     assert.deepEqual(readdirSync(path).sort(), ['index.html', 'report.json', 'round-robin.pcapng']);
 
     const { runs } = JSON.parse(readFileSync(join(path, 'report.json'), 'utf8')) as ReportData;
     const [{ result, capture }] = runs!.parts;
-    assert.equal(runs!.about.command, `hushlb ${options.join(' ')}`);
+    assert.equal(runs!.about.command, `hushlb lab ${options.join(' ')}`);
     assert.equal(capture.packets, result.framesCaptured);
     const lost = result.connections.filter(({ outcome }) => outcome === 'reset-by-backend');
 
@@ -235,26 +237,19 @@ describe('hushlb lab run --report', { skip: !isRoot && 'needs root for network n
     }
   });
 
-  it('says so before anything runs where it cannot write, and leaves what is there alone', () => {
-    const run = (path: string) =>
-      spawnSync(process.execPath, [HUSHLB, 'lab', 'run', 'stateless', '--report', path], { encoding: 'utf8' });
-    const { status, stdout, stderr } = run(HUSHLB);
-    assert.equal(status, 1);
+  it('says so before anything runs where it cannot write, and leaves what is there alone', async () => {
+    const { code, stdout, stderr } = await lab('run', 'stateless', '--report', HUSHLB).ended;
+    assert.equal(code, 1);
     assert.equal(stderr, `hushlb: cannot write a report to ${HUSHLB}: it is a file, not a directory\n`);
     assert.equal(stdout, '');
   });
 
   it('leaves nothing of it after Ctrl-C', async () => {
     const path = join(base, 'interrupted', 'report');
-    const child = spawn(process.execPath, [HUSHLB, 'lab', 'run', 'stateless', '--report', path], { stdio: 'ignore' });
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    const deadline = Date.now() + 15_000;
-    while (!existsSync(path)) {
-      assert.ok(Date.now() < deadline);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    child.kill('SIGINT');
-    assert.equal(await ended, 130);
+    const run = lab('run', 'stateless', '--report', path);
+    await until('the directory', () => existsSync(path));
+    run.kill('SIGINT');
+    assert.equal((await run.ended).code, 130);
     assert.equal(existsSync(join(base, 'interrupted')), false);
   });
 });

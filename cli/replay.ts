@@ -1,0 +1,261 @@
+/**
+ * `hushlb replay`: what hushlb would do with the packets of a capture. The work is replay/replay.ts's; this file opens and
+ * closes, and says what went wrong with which file.
+ */
+import { statSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import type { Argv, CommandModule } from 'yargs';
+import { type FileSource, openFileSource } from '../io/byte-source.ts';
+import { readCapture } from '../io/capture-reader.ts';
+import type { ReadPacket } from '../io/pcapng-reader.ts';
+import { readConfigFile } from '../lb/config-file.ts';
+import { HushlbError } from '../lb/errors.ts';
+import { createExpectation, type Expectation } from '../replay/expect.ts';
+import { DEFAULT_HOPS, type HopSettings } from '../replay/made-up-hops.ts';
+import { createOutputFile, type OutputFile } from '../replay/output-file.ts';
+import { createReplay } from '../replay/replay.ts';
+import { type Facts, summaryText } from '../replay/summary.ts';
+import { formatIpv4, formatMac, ipv4Bytes, ipv4FromBytes, parseIpv4, parseMac } from '../wire/address.ts';
+import { UsageError } from './errors.ts';
+import { configOption } from './options.ts';
+import { stopSignal } from './signals.ts';
+
+interface ReplayArguments {
+  readonly config: string;
+  readonly input: string;
+  readonly output: string | undefined;
+  readonly expect: string | undefined;
+  readonly all: boolean;
+  readonly interface: string | undefined;
+  readonly outbound: boolean;
+  readonly mac: string | undefined;
+  readonly source: string | undefined;
+  readonly 'next-hop': string | undefined;
+  readonly mtu: number;
+  readonly json: boolean;
+}
+
+/** An IPv4 packet has at least 68 bytes of room on every link (RFC 791), and a length of 16 bits. */
+const MTU = { least: 68, most: 65_535 };
+
+export const replayCommand: CommandModule<object, ReplayArguments> = {
+  command: 'replay <input> [output]',
+  describe: 'Run a capture through the forwarder and see what it would send',
+  builder: (yargs): Argv<ReplayArguments> =>
+    yargs
+      .usage(
+        '$0 replay -c FILE IN [OUT]\n\nRuns the packets of the capture IN (pcap or pcapng, of an Ethernet interface) through ' +
+          "the forwarder that carries live traffic, in the capture's own time, and counts by which exits they leave. OUT, " +
+          'pcapng, has the packets that hushlb would send, each with a comment: service, hit or miss, slot, backend. A replay ' +
+          "has no neighbours to ask: unless it is told others, frames go from 02:00:00:00:00:01 to 02:00 and the backend's " +
+          'address (02:00:c6:12:02:01 for 198.18.2.1), and tunnels start at 192.0.2.1. Needs no root, touches no network.',
+      )
+      .positional('input', { type: 'string', demandOption: true, describe: 'Capture to read' })
+      .positional('output', { type: 'string', describe: 'Capture to write; none where it is left out' })
+      .option('config', configOption)
+      .option('expect', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Compare what is sent with this capture, byte by byte, times aside; exit code 1 on a difference',
+      })
+      .option('all', {
+        type: 'boolean',
+        default: false,
+        describe: 'Write packets that are not sent, too, as they came, with the reason',
+      })
+      .option('interface', {
+        alias: 'i',
+        type: 'string',
+        requiresArg: true,
+        describe: 'Of a pcapng file, only the packets of the interface with this name',
+      })
+      .option('outbound', {
+        type: 'boolean',
+        default: false,
+        describe: 'Take packets that a pcapng file marks as sent by the captured host, too',
+      })
+      .option('mac', {
+        type: 'string',
+        requiresArg: true,
+        describe: "The balancer's MAC, source of all frames",
+        defaultDescription: formatMac(DEFAULT_HOPS.ownMac),
+      })
+      .option('next-hop', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'The MAC that frames to all backends go to',
+        defaultDescription: '02:00 and the address',
+      })
+      .option('source', {
+        type: 'string',
+        requiresArg: true,
+        describe: "The balancer's address, outer source of tunnels",
+        defaultDescription: formatIpv4(ipv4FromBytes(DEFAULT_HOPS.source)),
+      })
+      .option('mtu', {
+        type: 'number',
+        default: DEFAULT_HOPS.mtu,
+        requiresArg: true,
+        describe: 'Of the way to the backends; longer packets are dropped as too-big',
+      })
+      .option('json', {
+        type: 'boolean',
+        default: false,
+        describe: 'Write { packets, seconds, leftOut, sent, verdicts, exits, services, expected, … }',
+      })
+      .example('$0 replay -c hushlb.yaml in.pcap', 'what becomes of its packets')
+      .example('$0 replay -c hushlb.yaml in.pcap out.pcapng', 'and each decision, for Wireshark')
+      .example('$0 replay -c hushlb.yaml in.pcap --expect before.pcapng', 'does a new version decide the same?'),
+  handler: runReplay,
+};
+
+async function runReplay(given: ReplayArguments): Promise<void> {
+  const { config: file, input, output, expect, all, json } = given;
+  const hops = hopSettings(given);
+  if (all && output === undefined) throw new UsageError('--all: it is for OUT; name a file to write');
+  if (output !== undefined) refuseReplacing(output, [input, expect]);
+  const { config } = readConfigFile(file);
+
+  // Reading a pipe waits, and meanwhile nobody would hear a signal: there it ends the process as it always does.
+  const stopped = isFile(input) ? listenForStop() : () => undefined;
+  const sources: FileSource[] = [];
+  let written: OutputFile | undefined;
+  try {
+    const open = (path: string): FileSource => about(path, () => openFileSource(path));
+    sources.push(open(input));
+    if (expect !== undefined) sources.push(open(expect));
+    const [source, wanted] = sources;
+    const expectation = wanted === undefined ? undefined : createExpectation(packetsOf(wanted));
+    if (output !== undefined) {
+      const comment = `hushlb replay of ${input} with ${file}`;
+      written = about(output, () => createOutputFile(output, config.interface, comment));
+    }
+    const replay = createReplay({
+      config,
+      hops,
+      outbound: given.outbound,
+      onPacket(packet) {
+        const isSent = packet.verdict === 'forward' || packet.verdict === 'reset';
+        if (isSent) expectation?.compare(packet.bytes);
+        if (isSent || all) about(output, () => written?.write(packet));
+      },
+    });
+    await takeAll(packetsOf(source, given.interface), stopped, replay.take);
+    const facts = replay.finish();
+    const expected = expectation?.finish();
+    about(output, () => written?.finish());
+    written = undefined;
+
+    process.stdout.write(json ? jsonText(facts, expected) : summaryText(facts, config));
+    if (expected === undefined) return;
+    if (expected.difference !== undefined) {
+      throw new HushlbError('REPLAY_DIFFERS', `${expect}: not what is sent: ${expected.difference.text}`);
+    }
+    if (!json) process.stdout.write(`as expected: ${expected.packets} packets, byte by byte\n`);
+  } finally {
+    written?.discard();
+    for (const source of sources) source.close();
+  }
+}
+
+function hopSettings({ mac, source, 'next-hop': nextHop, mtu }: ReplayArguments): HopSettings {
+  if (!Number.isInteger(mtu) || mtu < MTU.least || mtu > MTU.most) {
+    throw new UsageError(`--mtu: expected a whole number from ${MTU.least} to ${MTU.most}, got ${mtu}`);
+  }
+  return {
+    ownMac: mac === undefined ? DEFAULT_HOPS.ownMac : macOf('mac', mac),
+    nextHop: nextHop === undefined ? null : macOf('next-hop', nextHop),
+    source: source === undefined ? DEFAULT_HOPS.source : ipv4Bytes(addressOf('source', source)),
+    mtu,
+  };
+}
+
+function macOf(option: string, text: string): Uint8Array {
+  const mac = parseMac(text);
+  if (mac !== undefined) return mac;
+  throw new UsageError(`--${option}: expected a MAC address such as 02:00:00:00:00:0a, got ${JSON.stringify(text)}`);
+}
+
+function addressOf(option: string, text: string): number {
+  const address = parseIpv4(text);
+  if (address !== undefined) return address;
+  throw new UsageError(`--${option}: expected an IPv4 address such as 198.18.2.10, got ${JSON.stringify(text)}`);
+}
+
+function refuseReplacing(output: string, captures: readonly (string | undefined)[]): void {
+  const { dev, ino } = statSync(output, { throwIfNoEntry: false }) ?? {};
+  for (const path of captures) {
+    const read = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+    if (read?.isFile() && read.dev === dev && read.ino === ino) {
+      throw new UsageError(`${output}: it is a capture to read; name another file to write`);
+    }
+  }
+}
+
+/** Hears SIGTERM and SIGINT from now on; says which came. */
+function listenForStop(): () => NodeJS.Signals | undefined {
+  let heard: NodeJS.Signals | undefined;
+  void stopSignal().then((signal) => {
+    heard = signal;
+  });
+  return () => heard;
+}
+
+/** After so many packets signals are looked for. */
+const PACKETS_A_TURN = 4096;
+
+async function takeAll(
+  packets: Iterable<ReadPacket>,
+  stopped: () => NodeJS.Signals | undefined,
+  take: (packet: ReadPacket) => void,
+): Promise<void> {
+  let count = 0;
+  for (const packet of packets) {
+    take(packet);
+    if (++count % PACKETS_A_TURN > 0) continue;
+    await setImmediate();
+    const signal = stopped();
+    if (signal !== undefined) throw new HushlbError('REPLAY_STOPPED', `stopped by ${signal} after ${count} packets`);
+  }
+}
+
+function* packetsOf(source: FileSource, only?: string): Generator<ReadPacket, void, undefined> {
+  try {
+    yield* readCapture(source, { interface: only });
+  } catch (error) {
+    throw fileError(source.name, error);
+  }
+}
+
+/** Calls what has to do with a file, and names the file in its errors. */
+function about<T>(path: string | undefined, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw fileError(path ?? '', error);
+  }
+}
+
+const FILE_ERRORS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  ENOTDIR: 'no such file or directory',
+  EISDIR: 'expected a file, got a directory',
+  EACCES: 'permission is missing',
+  EPERM: 'permission is missing',
+  ENOSPC: 'no space is left for it',
+};
+
+function fileError(path: string, error: unknown): unknown {
+  if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return error;
+  const code = String(error.code);
+  return new HushlbError('REPLAY_FILE', `${path}: ${FILE_ERRORS[code] ?? code}`);
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+function jsonText(facts: Facts, expected: ReturnType<Expectation['finish']> | undefined): string {
+  const { packets, difference = null } = expected ?? {};
+  return `${JSON.stringify({ ...facts, expected: expected === undefined ? null : { packets, difference } }, null, 2)}\n`;
+}

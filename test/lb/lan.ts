@@ -1,0 +1,137 @@
+/**
+ * The lab's LAN for tests that run hushlb as a process on it: a client, a router, the balancer's host, and backends that
+ * serve HTTP behind a tunnel. One network for all tests of a suite; what a test starts ends with it. Not a test.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before } from 'node:test';
+import { startBackend } from '../../lab/backends.ts';
+import { buildNetwork, type Network } from '../../lab/network.ts';
+import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/processes.ts';
+import { openRun, removeRun } from '../../lab/runs.ts';
+import { backendAddress, sharedLan, VIP } from '../../lab/topology.ts';
+
+export const PATIENCE_MS = 10_000;
+export const never = new AbortController().signal;
+
+export interface Lan {
+  namespace(host: string): string;
+  /** The path of the file that `startBalancer` reads. */
+  file(): string;
+  write(configuration: string): void;
+  /** Starts a program that ends with the test at the latest. */
+  start(host: string, command: readonly string[], onLine?: (line: string) => void): HostProcess;
+  /** `hushlb run` with a JSON log. */
+  startBalancer(onLine?: (line: string) => void): HostProcess;
+  /** Runs a command to its end and returns what it printed. */
+  inHost(host: string, ...command: string[]): string;
+  /** What GETs from `host` bring, `count` connections one after the other: the answer, or why there was none. */
+  get(host: string, url: string, count?: number, patienceMs?: number): string[];
+  /** An XDP program is attached to the balancer's interface. */
+  isAttached(): boolean;
+}
+
+/** Has the network there before the tests of the suite that calls it, and gone after them. */
+export function useLan(backends: readonly string[]): Lan {
+  let runId: string;
+  let network: Network;
+  let directory: string;
+  const servers: HostProcess[] = [];
+  const programs: HostProcess[] = [];
+
+  before(async () => {
+    runId = openRun();
+    directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
+    network = buildNetwork(runId, sharedLan(backends.length));
+    const onUnexpectedEnd = (error: Error) => assert.fail(error.message);
+    const started = (program: HostProcess) => void servers.push(program);
+    await Promise.all(
+      backends.map((name) => {
+        const namespace = network.namespace(name);
+        return startBackend({ name, namespace, port: 80, directory, onUnexpectedEnd, started }, never);
+      }),
+    );
+  });
+
+  afterEach(async () => {
+    await Promise.all(programs.splice(0).map((program) => program.stop()));
+  });
+
+  after(async () => {
+    await Promise.all(servers.map((program) => program.stop()));
+    removeRun(runId);
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const file = () => join(directory, 'hushlb.yaml');
+
+  function start(host: string, command: readonly string[], onLine: (line: string) => void = () => {}): HostProcess {
+    const namespace = network.namespace(host);
+    const program = startProcess({ name: command[1], namespace, command, onLine, onUnexpectedEnd: () => {} });
+    programs.push(program);
+    return program;
+  }
+
+  function inHost(host: string, ...command: string[]): string {
+    return execFileSync('ip', ['netns', 'exec', network.namespace(host), ...command], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: PATIENCE_MS,
+    }).toString();
+  }
+
+  return {
+    namespace: (host) => network.namespace(host),
+    file,
+    write: (configuration) => writeFileSync(file(), configuration),
+    start,
+    startBalancer(onLine) {
+      return start('lb', [process.execPath, HUSHLB, 'run', '-c', file(), '--log-format', 'json'], onLine);
+    },
+    inHost,
+    get(host, url, count = 1, patienceMs = 2000) {
+      const script = `
+        const get = () => fetch(process.argv[1], { signal: AbortSignal.timeout(${patienceMs}), headers: { connection: 'close' } })
+          .then((response) => response.text()).catch((error) => 'failed: ' + (error.cause?.code ?? error.name));
+        const answers = [];
+        for (let i = 0; i < ${count}; i++) answers.push((await get()).trim());
+        console.log(answers.join('\\n'));
+        process.exit();`;
+      return inHost(host, process.execPath, '--input-type=module', '-e', script, url).trim().split('\n');
+    },
+    isAttached: () => /\bxdp\b|prog\/xdp|xdpgeneric/.test(inHost('lb', 'ip', '-d', 'link', 'show', 'eth0')),
+  };
+}
+
+export interface ReadyLine {
+  readonly pid: number;
+  readonly xdp: string;
+}
+
+/** Resolves with its log line when it forwards. */
+export async function ready(balancer: HostProcess): Promise<ReadyLine> {
+  return JSON.parse(await balancer.waitForLine((line) => logMessage(line) === 'ready', PATIENCE_MS, never));
+}
+
+export function backendYaml(name: string, settings = ''): string {
+  return `{ name: ${name}, address: ${backendAddress(name)}${settings} }`;
+}
+
+export interface ConfigurationLines {
+  readonly top?: string;
+  /** Of the service `web`. */
+  readonly service?: string;
+  /** Whole services. */
+  readonly more?: string;
+}
+
+/** A service `web` on VIP:80 with backends in YAML, and further lines of YAML. */
+export function configuration(
+  backends: readonly string[],
+  { top = '', service = '', more = '' }: ConfigurationLines = {},
+): string {
+  const web = `  - name: web\n    vip: ${VIP}\n    port: 80\n    ${service}\n    backends: [${backends.join(', ')}]\n`;
+  return `interface: eth0\n${top}\nservices:\n${web}${more}`;
+}
