@@ -127,14 +127,15 @@ export function openPacketRing(options: PacketRingOptions): PacketRing {
     memory.unmap();
     throw error;
   }
+  // struct tpacket_stats {u32 packets, drops}
+  const statistics = new Uint32Array(2);
   return {
     fd,
     interfaceName: name,
     memory,
     takeDropped() {
-      const statistics = Buffer.alloc(8);
       getSocketOption(fd, SOL_PACKET, PACKET_STATISTICS, statistics);
-      return statistics.readUInt32LE(4); // the kernel starts anew from 0 at each call
+      return statistics[1]; // the kernel starts anew from 0 at each call
     },
     close() {
       closeDescriptor(fd);

@@ -244,7 +244,7 @@ function present(measured: readonly Measured[], subjects: readonly Subject[], mi
       '“Its process” is user and system time of all its threads; the soft interrupts that receive the frames run on core 0, those that ' +
         'hand on what was sent on core 1. “The machine” is everything on all cores: generator, sink and soft interrupts too.',
       'nftables DNAT gets no more flows than nf_conntrack_max of the machine allows.',
-      'The device that exists is af-xdp.',
+      'Of the packet devices af-xdp is measured.',
     ],
   };
 }

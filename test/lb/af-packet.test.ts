@@ -11,6 +11,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { loadProgram, XDP_PASS } from '../../io/bpf.ts';
 import { alu, assemble, exit } from '../../io/bpf-assembler.ts';
 import { type Capture, openCapture } from '../../io/capture.ts';
+import { setOffloads } from '../../io/ethtool.ts';
 import { closeDescriptor } from '../../io/ffi.ts';
 import { inNamespace } from '../../io/namespace.ts';
 import { attachXdp, requireLink } from '../../io/xdp.ts';
@@ -19,7 +20,9 @@ import { buildNetwork, type Network } from '../../lab/network.ts';
 import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/processes.ts';
 import { openRun, removeRun } from '../../lab/runs.ts';
 import { backendAddress, backendNames, sharedLan, VIP } from '../../lab/topology.ts';
+import { openPacketSocket } from '../io/packet-socket.ts';
 import { needsRoot } from '../io/two-hosts.ts';
+import { bytesOfMac, tcpFrame } from '../packets.ts';
 
 const never = new AbortController().signal;
 const BACKENDS = backendNames(2);
@@ -200,6 +203,43 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
     configure('io: auto');
     balancer.hangUp();
     assert.match(await said(balancer, 'reload refused'), /io: af-packet runs, the file says auto: restart/);
+    balanced();
+  });
+
+  test('a sender with unfinished checksums, and segments that were never cut, are found out in words', async () => {
+    const offload = (on: boolean): void => {
+      inNamespace(network.namespace('client'), () => setOffloads('eth0', { txChecksum: on, tso: on, gso: on }));
+      inNamespace(network.namespace('router'), () => setOffloads('lb', { txChecksum: on, tso: on, gso: on }));
+    };
+    const balancer = start('io: af-packet');
+    await ready(balancer);
+    offload(true);
+    try {
+      get('client', `http://${VIP}/`, 4);
+      assert.match(await said(balancer, 'packets arrive with unfinished TCP checksums'), /ethtool -K/);
+    } finally {
+      offload(false);
+    }
+    // Such a segment, as GRO and GSO make them: longer than any that the wire carries.
+    const sender = openPacketSocket(network.namespace('router'), 'lb');
+    for (const [host, side] of [
+      ['router', 'lb'],
+      ['lb', 'eth0'],
+    ]) {
+      ipOf(host, 'link', 'set', side, 'mtu', '9000');
+    }
+    try {
+      const mac = JSON.parse(ipOf('lb', '-j', 'link', 'show', 'eth0'))[0].address;
+      const frame = Buffer.from(tcpFrame({ destination: VIP, payload: 'x'.repeat(4000) }));
+      frame.set(bytesOfMac(mac));
+      sender.send(frame);
+      assert.match(await said(balancer, 'packets arrive that are longer'), /gro off/);
+      assert.equal(metric('hushlb_device_events_total{queue="0",event="rx_dropped"}'), 1);
+    } finally {
+      sender.close();
+      ipOf('router', 'link', 'set', 'lb', 'mtu', '1500');
+      ipOf('lb', 'link', 'set', 'eth0', 'mtu', '1500');
+    }
     balanced();
   });
 
