@@ -38,10 +38,10 @@ export const realTcp: BenchCase = {
   name: 'real-tcp',
   title: 'Real TCP',
   about:
-    `wrk with ${CONNECTIONS} connections against two nginx on a LAN of network namespaces: straight (the client’s route spreads its ` +
+    `wrk with ${CONNECTIONS} connections against two nginx, in network namespaces as the lab has them: straight (the router spreads ` +
     'connections over the backends), through hushlb with direct server return, through nftables DNAT with masquerade, and through ' +
-    'proxies that end the client’s connections and open their own. Client, balancer and backends share the machine’s cores, which ' +
-    'are all busy: a request costs what all of them need for it.',
+    'proxies that end the client’s connections and open their own. Client, router, balancer and backends share the machine’s cores: ' +
+    'a request costs what all of them need for it.',
   needsRoot: true,
   seconds: { quick: 14, full: 110 },
   async run(context) {
@@ -77,7 +77,7 @@ export async function measureRealTcp(
       onUnexpectedEnd: (error: LabError) => failure.abort(error),
     };
     await Promise.all(subjects.map((subject) => subject.start(stage)));
-    const namespace = network.namespace(CLIENT[0]);
+    const namespace = network.namespace(CLIENT);
     const ask = async ({ name, address }: Subject, { path, keepAlive }: Load, ms: number): Promise<WrkReport> => {
       const url = `http://${address}${path}`;
       const report = await runWrk({ namespace, url, connections: CONNECTIONS, keepAlive, ms });

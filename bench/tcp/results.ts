@@ -119,8 +119,8 @@ const READING: readonly string[] = [
     'backends takes the outer header off. Answers pass by it in both. nftables and the proxies have the answers come back through them, ' +
     'which is what they are for, and see both directions.',
   'nginx, HAProxy and hushlb have one process or thread each, wrk one thread. None is pinned to a core.',
-  'Offloads are as the kernel has them, for all subjects; the client alone sends segments whole, as a wire would carry them: AF_XDP ' +
-    'needs that.',
+  'Balancers and backends have the offloads that the kernel gives them; router and client send frames as a wire would carry them, for ' +
+    'all subjects.',
   'The load is closed: a connection waits for its answer before it asks again, so who answers faster is asked more. Latency is that of ' +
     'full cores, and its far percentiles are the scheduler’s. They are as wrk tells them: it adds the requests that a waiting ' +
     'connection would have sent meanwhile, and of a faster subject it adds more.',

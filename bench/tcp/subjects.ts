@@ -12,7 +12,8 @@ import type { Network } from '../../lab/network.ts';
 import { httpBlock, writeNginx } from '../../lab/nginx.ts';
 import { type HostProcess, HUSHLB as HUSHLB_PROGRAM, logMessage, startProcess } from '../../lab/processes.ts';
 import { findProgram } from '../../lab/programs.ts';
-import { BACKENDS, CLIENT, HAPROXY, HUSHLB, type LanHost, NAT, NGINX, TUNNELLED_BACKENDS, VIPS } from './network.ts';
+import { CLIENT_ADDRESS } from '../../lab/topology.ts';
+import { BACKENDS, HAPROXY, HUSHLB, type LanHost, NAT, NGINX, TUNNELLED_BACKENDS, VIPS } from './network.ts';
 
 export type SubjectKey = 'straight' | 'hushlb' | 'ipip' | 'nft' | 'haproxy' | 'nginx';
 
@@ -185,7 +186,7 @@ function loadNat({ network, directory }: TcpStage): void {
   }
   chain answer {
     type nat hook postrouting priority srcnat
-    ip saddr ${CLIENT[1]} masquerade
+    ip saddr ${CLIENT_ADDRESS} masquerade
   }
 }
 `,

@@ -56,7 +56,7 @@ describe('real TCP', { skip }, () => {
       for (const { key, address } of subjects) {
         const before = hosts.map(received);
         const run = {
-          namespace: network.namespace(CLIENT[0]),
+          namespace: network.namespace(CLIENT),
           url: `http://${address}/`,
           connections: 8,
           keepAlive: true,
@@ -203,7 +203,7 @@ test('a client that nobody answers says so', { skip }, async () => {
   try {
     const network = buildTcpNetwork(runId);
     const url = `http://${BACKENDS[0]![1]}/`;
-    const run = { namespace: network.namespace(CLIENT[0]), url, connections: 1, keepAlive: true, ms: 100 };
+    const run = { namespace: network.namespace(CLIENT), url, connections: 1, keepAlive: true, ms: 100 };
     await assert.rejects(runWrk(run), /^Error: wrk: ended \(1\)/);
   } finally {
     removeRun(runId);
