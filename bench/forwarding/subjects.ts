@@ -25,7 +25,7 @@ export interface Subject {
   start(namespace: string): Promise<RunningSubject>;
 }
 
-export type SubjectKey = 'xdp-tx' | 'c' | 'reflect' | 'hushlb' | 'kernel' | 'nft';
+export type SubjectKey = 'xdp-tx' | 'c' | 'reflect' | 'hushlb' | 'hushlb-packet' | 'kernel' | 'nft';
 
 export interface RunningSubject {
   /** The process whose CPU time is the subject's; undefined where the kernel does the work beside the generator. */
@@ -78,7 +78,17 @@ export function findSubjects(folder: string): Subjects {
       name: 'hushlb run, IPIP',
       remembers: true,
       maxFlows: UNLIMITED,
-      start: (far) => startHushlb(far, folder),
+      start: (far) => startHushlb(far, folder, 'af-xdp'),
+    },
+    {
+      key: 'hushlb-packet',
+      name: 'hushlb run, IPIP, af-packet',
+      remembers: true,
+      maxFlows: UNLIMITED,
+      start: (far) => {
+        takeXdpFrames(far);
+        return startHushlb(far, folder, 'af-packet');
+      },
     },
     {
       key: 'kernel',
@@ -111,11 +121,11 @@ async function startNode(far: string, script: string, args: readonly string[]): 
   return whenReady(inNamespace(far, () => startLineProcess(script, pinned(1, [process.execPath, path, ...args]))));
 }
 
-async function startHushlb(far: string, folder: string): Promise<RunningSubject> {
-  const config = join(folder, 'hushlb.yaml');
+async function startHushlb(far: string, folder: string, io: string): Promise<RunningSubject> {
+  const config = join(folder, `${io}.yaml`);
   writeFileSync(
     config,
-    benchYaml({ backends: BACKENDS, top: 'metrics: false', service: 'conntrack: { idleTimeout: 1h }' }),
+    benchYaml({ backends: BACKENDS, top: `io: ${io}\nmetrics: false`, service: 'conntrack: { idleTimeout: 1h }' }),
   );
   const path = new URL('../../cli/main.js', import.meta.url).pathname;
   const command = pinned(1, [process.execPath, path, 'run', '-c', config, '--log-format', 'json']);
@@ -140,9 +150,13 @@ async function startKernel(far: string): Promise<RunningSubject> {
     sysctl(far, `ipv4/conf/${scope}/send_redirects`, 0);
   }
   ip(far, [`route add ${VIP}/32 via 198.18.2.1`]);
-  // Without an XDP program a veth end takes frames that XDP sends only while it does GRO.
-  inNamespace(far, () => setOffloads('eth0', { gro: true }));
+  takeXdpFrames(far);
   return { pid: undefined, stop: async () => {} };
+}
+
+/** Without an XDP program a veth end takes frames that XDP sends only while it does GRO. */
+function takeXdpFrames(far: string): void {
+  inNamespace(far, () => setOffloads('eth0', { gro: true }));
 }
 
 /** The kernel's stateful NAT: the backend by a hash of source address and port, remembered by nf_conntrack. */
