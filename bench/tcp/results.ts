@@ -118,7 +118,8 @@ const READING: readonly string[] = [
   'hushlb is compared with direct server return in layer 2, the faster of its two ways; in tunnels (IPIP) an XDP program on the ' +
     'backends takes the outer header off. Answers pass by it in both. nftables and the proxies have the answers come back through them, ' +
     'which is what they are for, and see both directions.',
-  'nginx, HAProxy and hushlb have one process or thread each, wrk one thread. None is pinned to a core.',
+  'nginx, HAProxy and hushlb have one process or thread each, wrk one thread. None is pinned to a core. HAProxy by itself would start a ' +
+    'thread for each core; with two it was about 8 % faster here.',
   'Balancers and backends have the offloads that the kernel gives them; router and client send frames as a wire would carry them, for ' +
     'all subjects.',
   'The load is closed: a connection waits for its answer before it asks again, so who answers faster is asked more. Latency is that of ' +
