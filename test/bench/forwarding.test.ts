@@ -26,12 +26,12 @@ describe('benchmarks on the wire', { skip: needsRoot }, () => {
     ];
     const measured = await measureForwarding(
       subjects,
-      { points, atMost: 2, loadMs: 100 },
+      { points, starts: 2, atMost: 2, loadMs: 100 },
       { progress: () => {}, secondsLeft: () => 0 },
     );
     assert.equal(measured.length, subjects.length * points.length);
     for (const { key, mpps, processCpu } of measured) {
-      assert.equal(mpps.length, 2);
+      assert.equal(mpps.length, 4);
       for (const value of mpps) assert.ok(value > 0, `${key}: ${value} Mpps`);
       for (const seconds of processCpu) assert.ok(seconds >= 0, `${key}: ${seconds} s`);
     }
@@ -43,7 +43,7 @@ describe('benchmarks on the wire', { skip: needsRoot }, () => {
     const broken = { ...subjects[0]!, start: () => Promise.reject(new Error('no start today')) };
     const run = measureForwarding(
       [subjects[0]!, broken],
-      { points: [], atMost: 1, loadMs: 1 },
+      { points: [], starts: 1, atMost: 1, loadMs: 1 },
       { progress: () => {}, secondsLeft: () => 0 },
     );
     await assert.rejects(run, /no start today/);
