@@ -11,16 +11,16 @@
  */
 import { isAbsolute, join } from 'node:path';
 import { rollup } from 'rollup';
-import { root } from './steps.mjs';
+import { JOINED, root } from './steps.mjs';
 
 /** Entries, and which of their imports are drawn in. None of these modules has a state of its own. */
-const JOINED = [
+const MODULES = [
   { entry: 'lb/forwarder.js', drawsIn: () => true },
   { entry: 'io/af-xdp-device.js', drawsIn: (path) => /\/xsk-(queue|rings)\.js$/.test(path) },
   { entry: 'io/af-packet-device.js', drawsIn: (path) => /\/(packet-ring|device)\.js$/.test(path) },
 ];
 
-for (const { entry, drawsIn } of JOINED) {
+for (const { entry, drawsIn } of MODULES) {
   const input = join(root, 'dist', entry);
   const bundle = await rollup({
     input,
@@ -30,7 +30,7 @@ for (const { entry, drawsIn } of JOINED) {
       throw new Error(`${entry}: ${warning.message}`);
     },
   });
-  await bundle.write({ file: input, format: 'es' });
+  await bundle.write({ file: input, format: 'es', banner: JOINED });
   await bundle.close();
 }
 

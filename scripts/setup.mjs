@@ -9,7 +9,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync }
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { haproxy, installPackages, iproute2, nftables, nginx, requests } from './debian.mjs';
-import { Failure, main, root, step } from './steps.mjs';
+import { Failure, JOINED, main, root, step } from './steps.mjs';
 
 const JOINER = join('scripts', 'join.mjs');
 
@@ -51,13 +51,17 @@ function areDependenciesFresh() {
   );
 }
 
-/** Whether dist has a compiled file for each source, younger than all of them, and none whose source is gone. */
+/**
+ * Whether dist has a compiled file for each source, younger than all of them, none whose source is gone, and the hot modules
+ * joined.
+ */
 function isBuildFresh() {
   const sourceFolders = readJson('tsconfig.json').include;
   const sources = sourceFolders.flatMap((folder) => filesBelow(folder, /(?<!\.d)\.ts$/));
   const compiled = filesBelow('dist', /\.js$/);
   const expected = new Set(sources.map((source) => join('dist', source.replace(/\.ts$/, '.js'))));
   if (compiled.length !== expected.size || !compiled.every((path) => expected.has(path))) return false;
+  if (!readFileSync(join(root, 'dist', 'lb', 'forwarder.js'), 'utf8').includes(JOINED)) return false;
   const youngestSource = Math.max(...['package.json', 'tsconfig.json', JOINER, ...sources].map(modifiedMs));
   return youngestSource < Math.min(...compiled.map(modifiedMs));
 }

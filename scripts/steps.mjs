@@ -11,6 +11,9 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
+/** What join.mjs leaves in the modules that it has joined: tsc alone, called by hand, leaves slower ones. */
+export const JOINED = '// Joined by scripts/join.mjs.';
+
 /** A failure that its one line explains; `output` is what the failed step printed. */
 export class Failure extends Error {
   constructor(message, output = '') {
