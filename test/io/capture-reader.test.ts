@@ -1,38 +1,21 @@
 /** Captures of both kinds through the window of a file, and any bytes at all. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { memorySource, openFileSource } from '../../io/byte-source.ts';
+import { openFileSource } from '../../io/byte-source.ts';
 import { readCapture } from '../../io/capture-reader.ts';
 import { createPcapWriter, PcapError } from '../../io/pcap.ts';
 import { createPcapngWriter } from '../../io/pcapng.ts';
-import { type Order, pcapngIn } from './pcapng-bytes.ts';
+import { pcapngIn } from './pcapng-bytes.ts';
+import { ORDERS, read, readFile } from './read-captures.ts';
 import { openDescriptors } from './two-hosts.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
 after(() => rmSync(directory, { recursive: true }));
-
-const ORDERS: readonly Order[] = ['little-endian', 'big-endian'];
-
-const read = (bytes: Uint8Array, only?: string) => [
-  ...readCapture(memorySource('some.pcapng', bytes), { interface: only }),
-];
-
-/** The same, through the window of a file. */
-function readFile(bytes: Uint8Array) {
-  const path = join(directory, 'in');
-  writeFileSync(path, bytes);
-  const source = openFileSource(path);
-  try {
-    return Array.from(readCapture(source), (packet) => ({ ...packet, bytes: packet.bytes.slice() }));
-  } finally {
-    source.close();
-  }
-}
 
 test('a pcap file names no interface', () => {
   assert.throws(() => read(Buffer.from('d4c3b2a1', 'hex'), 'eth0'), {

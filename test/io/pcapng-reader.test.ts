@@ -1,34 +1,10 @@
 /** pcapng in both byte orders and all precisions, from memory and through the window of a file, and files that lie. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
-import { memorySource, openFileSource } from '../../io/byte-source.ts';
-import { readCapture } from '../../io/capture-reader.ts';
-import { type Order, pcapngIn } from './pcapng-bytes.ts';
+import { describe, test } from 'node:test';
+import { pcapngIn } from './pcapng-bytes.ts';
+import { FILE, ORDERS, read, readFile } from './read-captures.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
-after(() => rmSync(directory, { recursive: true }));
-
-const ORDERS: readonly Order[] = ['little-endian', 'big-endian'];
 const AT_NS = 1_694_498_816_500_000_000n;
-
-const read = (bytes: Uint8Array, only?: string) => [
-  ...readCapture(memorySource('some.pcapng', bytes), { interface: only }),
-];
-
-/** The same, through the window of a file. */
-function readFile(bytes: Uint8Array) {
-  const path = join(directory, 'in');
-  writeFileSync(path, bytes);
-  const source = openFileSource(path);
-  try {
-    return Array.from(readCapture(source), (packet) => ({ ...packet, bytes: packet.bytes.slice() }));
-  } finally {
-    source.close();
-  }
-}
 
 for (const order of ORDERS) {
   const b = pcapngIn(order);
@@ -211,7 +187,7 @@ for (const order of ORDERS) {
       test(`${what} is refused with the place`, () => {
         const expected = { name: 'PcapError', code: 'PCAP_INVALID', message: `some.pcapng: ${message}` };
         assert.throws(() => read(bytes()), expected);
-        assert.throws(() => readFile(bytes()), { ...expected, message: `${join(directory, 'in')}: ${message}` });
+        assert.throws(() => readFile(bytes()), { ...expected, message: `${FILE}: ${message}` });
       });
     }
   });
