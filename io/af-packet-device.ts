@@ -16,19 +16,8 @@
  */
 import { createFrameBatch, type PacketDevice, RELEASE, TRANSMIT } from './device.ts';
 import { errno, lastErrno, mapAnonymous, poll, read, recv, SystemCallError, sendmmsg } from './ffi.ts';
-import {
-  HEADROOM,
-  MAX_FRAME,
-  openPacketRing,
-  SLOT_HEADER,
-  SLOT_SIZE,
-  TP_LEN,
-  TP_MAC,
-  TP_SNAPLEN,
-  TP_STATUS,
-  TP_STATUS_KERNEL,
-  TP_STATUS_USER,
-} from './packet-ring.ts';
+import { HEADROOM, MAX_FRAME, openPacketRing, SLOT_HEADER, SLOT_SIZE } from './packet-ring.ts';
+import { TP_LEN, TP_MAC, TP_SNAPLEN, TP_STATUS, TP_STATUS_KERNEL, TP_STATUS_USER } from './packet-socket.ts';
 
 const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;

@@ -16,33 +16,34 @@ import {
   openSocket,
   setSocketOption,
 } from './ffi.ts';
+import {
+  AF_PACKET,
+  BLOCK_SIZE,
+  interfaceAddress,
+  PACKET_RX_RING,
+  PACKET_STATISTICS,
+  PACKET_VERSION,
+  SOCK_CLOEXEC,
+  SOCK_RAW,
+  SOL_PACKET,
+  TP_LEN,
+  TP_MAC,
+  TP_SNAPLEN,
+  TP_STATUS,
+  TP_STATUS_KERNEL,
+  TP_STATUS_USER,
+  TPACKET_V2,
+  words,
+} from './packet-socket.ts';
 
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
-const ETH_P_ALL = 3;
-const SOL_PACKET = 263;
-const PACKET_RX_RING = 5;
-const PACKET_STATISTICS = 6;
-const PACKET_VERSION = 10;
-const TPACKET_V2 = 1;
-const TP_STATUS_KERNEL = 0;
-const TP_STATUS_USER = 1;
 const PACKET_OUTGOING = 4;
 
-/** struct tpacket2_hdr, and the struct sockaddr_ll behind it. */
-const TP_STATUS = 0;
-const TP_LEN = 4;
-const TP_SNAPLEN = 8;
-const TP_MAC = 12;
+/** More of struct tpacket2_hdr, and of the struct sockaddr_ll behind it. */
 const TP_SEC = 16;
 const TP_NSEC = 20;
 const SLL_PKTTYPE = 32 + 10;
 /** The frame's network header starts here in a slot, so its first byte does not come later. */
 const TP_NET = 80;
-
-/** Blocks of the ring have to be multiples of the page, of which 64 KiB is the largest that Linux uses. */
-const MIN_BLOCK = 65536;
 
 export interface CapturedPacket {
   /** A copy of the frame's first `snapLength` bytes at most, from the Ethernet header on. */
@@ -71,19 +72,6 @@ export interface CaptureOptions {
   readonly frameCount?: number;
 }
 
-function words(...values: number[]): Uint8Array {
-  return new Uint8Array(Uint32Array.from(values).buffer);
-}
-
-/** struct sockaddr_ll: all protocols of one interface. */
-function interfaceAddress(index: number): Uint8Array {
-  const address = Buffer.alloc(20);
-  address.writeUInt16LE(AF_PACKET, 0);
-  address.writeUInt16BE(ETH_P_ALL, 2);
-  address.writeInt32LE(index, 4);
-  return address;
-}
-
 /**
  * Starts to capture in the network namespace of the calling thread. Throws SystemCallError: EPERM without CAP_NET_RAW,
  * ENODEV for an interface that does not exist, ENOMEM for a ring that is too large.
@@ -92,7 +80,7 @@ export function openCapture(options: CaptureOptions): Capture {
   const { snapLength = 256, frameCount = 4096 } = options;
   // A power of two tiles the blocks without gaps, so the ring is one array of slots.
   const slotSize = 2 ** Math.ceil(Math.log2(TP_NET + snapLength));
-  const blockSize = Math.max(MIN_BLOCK, slotSize);
+  const blockSize = Math.max(BLOCK_SIZE, slotSize);
   const blockCount = Math.ceil((frameCount * slotSize) / blockSize);
   const slotCount = (blockCount * blockSize) / slotSize;
 

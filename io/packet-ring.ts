@@ -23,12 +23,20 @@ import {
   SystemCallError,
   setSocketOption,
 } from './ffi.ts';
+import {
+  AF_PACKET,
+  BLOCK_SIZE,
+  interfaceAddress,
+  PACKET_RX_RING,
+  PACKET_STATISTICS,
+  PACKET_VERSION,
+  SOCK_CLOEXEC,
+  SOCK_RAW,
+  SOL_PACKET,
+  TPACKET_V2,
+  words,
+} from './packet-socket.ts';
 import { requireLink } from './xdp.ts';
-
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
-const ETH_P_ALL = 3;
 
 /** asm-generic/socket.h. */
 const SOL_SOCKET = 1;
@@ -36,24 +44,12 @@ const SO_SNDBUFFORCE = 32;
 const SO_ATTACH_FILTER = 26;
 const SO_ATTACH_BPF = 50;
 
-const SOL_PACKET = 263;
-const PACKET_RX_RING = 5;
-const PACKET_STATISTICS = 6;
-const PACKET_VERSION = 10;
 const PACKET_RESERVE = 12;
 const PACKET_FANOUT = 18;
 const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
-const TPACKET_V2 = 1;
 
-/** struct tpacket2_hdr: status, len, snaplen: 32 bits each, mac, net: 16 bits each, … */
-export const TP_STATUS = 0;
-export const TP_LEN = 4;
-export const TP_SNAPLEN = 8;
-export const TP_MAC = 12;
-export const TP_STATUS_KERNEL = 0;
-export const TP_STATUS_USER = 1;
-/** The header and the struct sockaddr_ll behind it. */
+/** struct tpacket2_hdr and the struct sockaddr_ll behind it. */
 export const SLOT_HEADER = 52;
 
 /** Bytes that the kernel is told to leave in front of the frame; 14 more come from how it aligns the packet. */
@@ -63,8 +59,6 @@ export const SLOT_SIZE = 2048;
 /** Of a frame, in a slot: an Ethernet header ends where the packet is aligned to 16 bytes. */
 export const MAX_FRAME = SLOT_SIZE - SLOT_HEADER - HEADROOM;
 
-/** Blocks of the ring have to be multiples of the page, of which 64 KiB is the largest that Linux uses. */
-const BLOCK_SIZE = 65536;
 const SLOTS_PER_BLOCK = BLOCK_SIZE / SLOT_SIZE;
 
 /** What may be on its way at a time; a full transmit queue drops before that. */
@@ -119,6 +113,7 @@ export function openPacketRing(options: PacketRingOptions): PacketRing {
     set('set SO_SNDBUFFORCE', SOL_SOCKET, SO_SNDBUFFORCE, words(SEND_BUFFER));
     // It gets everything once it is bound, and only a bound socket can join a group: nothing until it has.
     setSocketOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, refuseAll(memory));
+    // To all protocols: only taps of all come before the guard.
     explained(`bind packet socket to ${name}`, () => bindSocket(fd, interfaceAddress(interfaceIndex)));
     if (fanoutGroup !== null) set(`join fanout group ${fanoutGroup}`, SOL_PACKET, PACKET_FANOUT, words(fanoutGroup));
     set('attach the socket filter', SOL_SOCKET, SO_ATTACH_BPF, words(filterFd));
@@ -159,19 +154,6 @@ function explained<T>(step: string, work: () => T): T {
     if (!(error instanceof SystemCallError)) throw error;
     throw new SystemCallError(step, error.errno, ADVICE[error.errno]);
   }
-}
-
-function words(...values: number[]): Uint8Array {
-  return new Uint8Array(Uint32Array.from(values).buffer);
-}
-
-/** struct sockaddr_ll: all protocols of one interface. Only taps of all protocols come before the guard. */
-function interfaceAddress(index: number): Uint8Array {
-  const address = Buffer.alloc(20);
-  address.writeUInt16LE(AF_PACKET, 0);
-  address.writeUInt16BE(ETH_P_ALL, 2);
-  address.writeInt32LE(index, 4);
-  return address;
 }
 
 /** struct sock_fprog {u16 length; struct sock_filter *} of one `return 0`, which is written behind the ring for a moment. */
