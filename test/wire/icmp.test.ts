@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as icmp from '../../wire/icmp.ts';
-import { CLIENT_6, icmpMessage, icmpV6Message, ipv6Packet, u16, u32, VIP_6, viewAtEnd } from './icmp-packets.ts';
+import { CLIENT_6, icmpMessage, icmpV6Message, u16, u32, VIP_6, viewAtEnd } from '../icmp-packets.ts';
+import { ipv6Packet } from '../packets6.ts';
 
 const DATA = [1, 2, 3, 4, 5];
 
@@ -36,7 +37,7 @@ describe('ICMP', () => {
 
 describe('ICMPv6', () => {
   const message = icmpV6Message(CLIENT_6, VIP_6, 2, 0, u32(0x0001_0001), DATA);
-  const packet = ipv6Packet(CLIENT_6, VIP_6, 58, message);
+  const packet = ipv6Packet(CLIENT_6, VIP_6, message, { protocol: 58 });
 
   test('reads the MTU as a number of 32 bits, and sums the pseudo-header', () => {
     const view = viewAtEnd(packet);
