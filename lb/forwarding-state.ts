@@ -9,7 +9,6 @@ import { FIVE_TUPLE, SOURCE_IP, SOURCE_IP_PORT } from '../hashing/flow-hash.ts';
 import { ipv4FromBytes, parseIpv4 } from '../wire/address.ts';
 import { macHigh, macLow } from '../wire/ethernet.ts';
 import { addressWord, PROTOCOL_TCP } from '../wire/ipv4.ts';
-import { swapPort } from '../wire/tcp.ts';
 import type { Encap, HashInput, ServiceConfig } from './config.ts';
 import { rowCount, type ServicePlaces } from './places.ts';
 import type { Prepared } from './prepare.ts';
@@ -134,7 +133,12 @@ function isSame(a: ServiceState, b: ServiceState): boolean {
 }
 
 function serviceKey(service: ServiceConfig): ServiceKey {
-  return { vip: addressWord(addressOf(service.vip)), port: swapPort(service.port), protocol: PROTOCOL_TCP };
+  return {
+    vip: [addressWord(addressOf(service.vip))],
+    firstPort: service.port,
+    lastPort: service.port,
+    protocol: PROTOCOL_TCP,
+  };
 }
 
 function nextHopsOf(
