@@ -6,6 +6,7 @@
 
 export const ETHERNET_HEADER_LENGTH = 14;
 export const ETHERTYPE_IPV4 = 0x0800;
+export const ETHERTYPE_IPV6 = 0x86dd;
 
 const DESTINATION = 0;
 const SOURCE = 6;
