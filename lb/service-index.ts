@@ -4,7 +4,7 @@
  *
  * ```
  *   row:  VIP, four words │ family | port << 8 | protocol │ service index
- *                         │ family | VIP_KEY              │ VIP_ONLY, or where its wide services begin
+ *                         │ family | VIP_KEY              │ VIP_ONLY, or where its wide services begin │ first │ sole
  * ```
  *
  * An IPv4 VIP is its packet word and three zeros. Every VIP has a row of its own, so that "a VIP, but another port" has a name. Services on port ranges, or on all ports, are
@@ -12,7 +12,9 @@
  * one.
  */
 // Hot path: no allocation, no throw, no closure, no await.
+import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { swapPort } from '../wire/tcp.ts';
+import { PROTOCOL_UDP } from '../wire/udp.ts';
 
 /** What `findService` returns where no service matches. */
 export const NO_SERVICE = -1;
@@ -25,6 +27,9 @@ const ROW_SHIFT = 3;
 const ROW = 1 << ROW_SHIFT;
 const KEY = 4;
 const VALUE = 5;
+/** Of a VIP: its first service, and in each half, TCP's and UDP's, the number of its only one, from 1 on; 0 for several. */
+const FIRST = 6;
+const SOLE = 7;
 /** No protocol has the number 255 (IANA: reserved), so this key is nobody's port. */
 const VIP_KEY = 255;
 /** In the keys of IPv6, above port and protocol. */
@@ -56,27 +61,34 @@ export function buildServiceIndex(keys: readonly ServiceKey[]): ServiceIndex {
   const rows = new Int32Array(ROW << bits);
   const wide: number[] = [];
   const shift = 32 - bits;
-  const put = (vip: readonly number[], port: number, value: number): void => {
+  const put = (vip: readonly number[], port: number, value: number, first = 0, sole = 0): void => {
     const [word0, word1 = 0, word2 = 0, word3 = 0] = vip;
     const key = vip.length === 4 ? port | IPV6 : port;
     const at = probe(rows, shift, word0, word1, word2, word3, key);
-    rows.set([word0, word1, word2, word3, key, value], at);
+    rows.set([word0, word1, word2, word3, key, value, first, sole], at);
   };
   for (let at = VALUE; at < rows.length; at += ROW) rows[at] = EMPTY;
   for (const [service, { vip, firstPort, lastPort, protocol }] of keys.entries()) {
     if (firstPort === lastPort) put(vip, (swapPort(firstPort) << 8) | protocol, service);
   }
   for (const [name, vip] of vips) {
-    const ranges = [...keys.entries()]
-      .filter(([, key]) => key.vip.join() === name && key.firstPort !== key.lastPort)
+    const own = [...keys.entries()].filter(([, key]) => key.vip.join() === name);
+    const ranges = own
+      .filter(([, key]) => key.firstPort !== key.lastPort)
       .sort(([, a], [, b]) => a.lastPort - a.firstPort - (b.lastPort - b.firstPort));
-    put(vip, VIP_KEY, ranges.length === 0 ? VIP_ONLY : WIDE - wide.length);
+    const sole = soleOf(own, PROTOCOL_TCP) | (soleOf(own, PROTOCOL_UDP) << 16);
+    put(vip, VIP_KEY, ranges.length === 0 ? VIP_ONLY : WIDE - wide.length, own[0][0], sole);
     for (const [service, { firstPort, lastPort, protocol }] of ranges) {
       wide.push(firstPort, lastPort, protocol, service);
     }
     if (ranges.length > 0) wide.push(END, 0, 0, 0);
   }
   return { rows, shift, wide: Int32Array.from(wide) };
+}
+
+function soleOf(own: readonly (readonly [number, ServiceKey])[], protocol: number): number {
+  const those = own.filter(([, key]) => key.protocol === protocol);
+  return those.length === 1 ? those[0][0] + 1 : 0;
 }
 
 /** Start of the row that holds the key, or of the empty one where it would stand. */
@@ -141,8 +153,27 @@ export function findVip(index: ServiceIndex, vip: number): number {
   return vipOnly(index.rows[probe(index.rows, index.shift, vip, 0, 0, 0, VIP_KEY) | VALUE]);
 }
 
-export function findVip6(index: ServiceIndex, word0: number, word1: number, word2: number, word3: number): number {
-  return vipOnly(index.rows[probe(index.rows, index.shift, word0, word1, word2, word3, IPV6 | VIP_KEY) | VALUE]);
+/** Place of an IPv6 VIP's row, or NO_SERVICE: for packets without ports. */
+export function vipRow6(index: ServiceIndex, word0: number, word1: number, word2: number, word3: number): number {
+  const at = probe(index.rows, index.shift, word0, word1, word2, word3, IPV6 | VIP_KEY);
+  return index.rows[at | VALUE] === EMPTY ? NO_SERVICE : at;
+}
+
+/** The same for an IPv4 VIP. */
+export function vipRow(index: ServiceIndex, vip: number): number {
+  const at = probe(index.rows, index.shift, vip, 0, 0, 0, VIP_KEY);
+  return index.rows[at | VALUE] === EMPTY ? NO_SERVICE : at;
+}
+
+/** A service of the VIP whose row that is: the first in the configuration. */
+export function firstService(index: ServiceIndex, row: number): number {
+  return index.rows[row | FIRST];
+}
+
+/** The VIP's only service of a protocol, TCP or UDP; NO_SERVICE where there is none, or several. */
+export function soleService(index: ServiceIndex, row: number, protocol: number): number {
+  const sole = index.rows[row | SOLE];
+  return (protocol === PROTOCOL_UDP ? sole >>> 16 : sole & 0xffff) - 1;
 }
 
 function vipOnly(value: number): number {

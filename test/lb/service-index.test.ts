@@ -9,11 +9,14 @@ import {
   findService,
   findService6,
   findVip,
-  findVip6,
+  firstService,
   NO_SERVICE,
   type ServiceIndex,
   type ServiceKey,
+  soleService,
   VIP_ONLY,
+  vipRow,
+  vipRow6,
 } from '../../lb/service-index.ts';
 
 const TCP = 6;
@@ -81,10 +84,15 @@ describe('findService', () => {
         const index = buildServiceIndex(keys);
         const expected = modelOf(keys, wantedVip, wantedPort, wantedProtocol);
         assert.equal(look(index, wantedVip, wantedPort, wantedProtocol), expected);
-        const isVip = keys.some((key) => key.vip.join() === wantedVip.join());
+        const ofVip = [...keys.entries()].filter(([, key]) => key.vip.join() === wantedVip.join());
         const [a, b = 0, c = 0, d = 0] = wantedVip;
-        const found = wantedVip.length === 1 ? findVip(index, a) : findVip6(index, a, b, c, d);
-        assert.equal(found, isVip ? VIP_ONLY : NO_SERVICE);
+        const row = wantedVip.length === 1 ? vipRow(index, a) : vipRow6(index, a, b, c, d);
+        assert.equal(row !== NO_SERVICE, ofVip.length > 0);
+        if (wantedVip.length === 1) assert.equal(findVip(index, a), ofVip.length > 0 ? VIP_ONLY : NO_SERVICE);
+        if (ofVip.length === 0) return;
+        assert.equal(firstService(index, row), ofVip[0]?.[0]);
+        const those = ofVip.filter(([, key]) => key.protocol === wantedProtocol);
+        assert.equal(soleService(index, row, wantedProtocol), those.length === 1 ? those[0]?.[0] : NO_SERVICE);
       }),
       { numRuns: 2000 },
     );
