@@ -76,7 +76,7 @@ export interface ForwardingInput {
   readonly generation: number;
 }
 
-const ENCAPS: Record<Encap, number> = { l2: ENCAP_L2, ipip: ENCAP_IPIP };
+const ENCAPS: Partial<Record<Encap, number>> = { l2: ENCAP_L2, ipip: ENCAP_IPIP };
 
 const ON_MISS: Record<OnMiss, number> = { forward: ON_MISS_FORWARD, reset: ON_MISS_RESET, drop: ON_MISS_DROP };
 
@@ -116,7 +116,7 @@ function serviceState(service: ServiceConfig, i: number, input: ForwardingInput)
     vip: addressWord(addressOf(service.vip)),
     onMiss: ON_MISS[service.onMiss],
     resetsOnExpiry: service.onExpiry === 'reset' && service.conntrack.enabled,
-    encap: ENCAPS[service.encap],
+    encap: encapOf(service),
     lookupTable: tables[i].slots,
     rotation: rotationOf(service, places.services[i].backends),
     conntrack: service.conntrack.enabled ? service.conntrack : null,
@@ -134,10 +134,10 @@ function isSame(a: ServiceState, b: ServiceState): boolean {
 
 function serviceKey(service: ServiceConfig): ServiceKey {
   return {
-    vip: [addressWord(addressOf(service.vip))],
-    firstPort: service.port,
-    lastPort: service.port,
-    protocol: PROTOCOL_TCP,
+    vip: addressWords(service.vip),
+    firstPort: service.ports.first,
+    lastPort: service.ports.last,
+    protocol: PROTOCOLS[service.protocol],
   };
 }
 
@@ -148,7 +148,7 @@ function nextHopsOf(
   { hopOf, ownMac }: ForwardingInput,
 ): NextHops {
   const hops = createNextHops(rowCount(places));
-  const encap = ENCAPS[service.encap];
+  const encap = encapOf(service);
   for (const [i, { address }] of service.backends.entries()) {
     const row = places.backends[i].index;
     openRow(hops, row, counters[i]);
@@ -158,6 +158,12 @@ function nextHopsOf(
     setNextHop(hops, row, encap, { ...hop, ownMac, source, destination: addressWord(addressOf(address)) });
   }
   return hops;
+}
+
+function encapOf({ encap }: ServiceConfig): number {
+  const code = ENCAPS[encap];
+  if (code === undefined) throw new TypeError(`no such encapsulation: ${encap}`);
+  return code;
 }
 
 function addressOf(text: string): number {

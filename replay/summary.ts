@@ -4,6 +4,7 @@
  */
 import type { Config } from '../lb/config.ts';
 import { EXITS, type Verdict } from '../lb/exits.ts';
+import { portPhrase } from '../lb/ports.ts';
 import * as slots from '../metrics/counters.ts';
 
 /** Counted while the packets come. */
@@ -166,7 +167,7 @@ function notes(
   if (packets > 0 && verdicts.forward + verdicts.reset === 0) {
     const [first] = services;
     lines.push(
-      `nothing was for a service: the first is ${first.name}, ${first.vip} ${first.protocol} port ${first.port}`,
+      `nothing was for a service: the first is ${first.name}, ${first.vip} ${first.protocol} ${portPhrase(first.ports)}`,
     );
   }
   return lines;
