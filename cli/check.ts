@@ -96,10 +96,10 @@ function encapSummary({ encap, gue, varySource, outerTtl }: ServiceConfig): stri
   return [encap, ...parts.filter(Boolean)].join(' ');
 }
 
-/** Empty where too long segments are kept away, too long packets dropped, and IP options refused. */
-function sizeSummary({ protocol, mssClamp, tooBig, ipOptions }: ServiceConfig): string {
+/** Empty where MSS is left alone, too long packets dropped, and IP options refused. */
+function sizeSummary({ mssClamp, tooBig, ipOptions }: ServiceConfig): string {
   const parts = [
-    protocol === 'tcp' && mssClamp === 'off' && 'MSS as announced',
+    mssClamp === 'auto' && 'MSS that fits',
     typeof mssClamp === 'number' && `MSS at most ${mssClamp}`,
     tooBig === 'fragment' && 'fragments what is too big',
     ipOptions === 'accept' && 'accepts IP options',

@@ -9,7 +9,6 @@
  *   IP options   ─► service ─► FLOW, where it accepts them
  *   ICMP error   ─► the packet that it quotes ─► service ─► RELATED
  *   echo request ─► answered here, or ECHO for a backend
- *   fragment     ─► FIRST_FRAGMENT with ports, LATER_FRAGMENT without
  * ```
  *
  * An IPv6 address doesn't fit a column. `source` has 32 bits that stand for it, and the connection's hash is over 32 others
@@ -19,7 +18,7 @@
 import { connectionHash } from '../hashing/flow-hash.ts';
 import { addressDigest, addressWord } from '../hashing/flow-hash-ipv6.ts';
 import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
-import { FLOW, FRAGMENT, IP_OPTIONS, NOT_IP, OTHER_PROTOCOL, parseFlow, parseIpv6, parseLayer4 } from '../wire/flow.ts';
+import { FLOW, IP_OPTIONS, NOT_IP, OTHER_PROTOCOL, parseFlow, parseIpv6, parseLayer4 } from '../wire/flow.ts';
 import * as icmp from '../wire/icmp.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
@@ -35,11 +34,6 @@ import { takeTagsOff } from './vlan-tags.ts';
 /** Ways through the second pass (lb/detours.ts) beside FLOW's; no exit is negative. */
 export const RELATED = -1;
 export const ECHO = -2;
-export const FIRST_FRAGMENT = -3;
-export const LATER_FRAGMENT = -4;
-
-/** Both ports are in the first eight bytes of TCP and UDP: what a first fragment has to bring. */
-const PORTS_LENGTH = 8;
 
 /** `parsed` is what `parseFlow` said of packet `i`, and not FLOW. */
 export function arriveOtherwise(forwarder: Forwarder, state: ForwardingState, i: number, parsed: number): number {
@@ -64,7 +58,6 @@ function arriveUntagged(forwarder: Forwarder, state: ForwardingState, i: number)
 function arriveIpv4(forwarder: Forwarder, state: ForwardingState, i: number, parsed: number): number {
   const { view, batch, flows } = forwarder;
   if (vipRow(state.index, flows.destination[i]) === NO_SERVICE) return exits.NOT_VIP;
-  if (parsed === FRAGMENT) return arriveInPieces(forwarder, state, i);
   if (parsed === IP_OPTIONS) return arriveWithOptions(forwarder, state, i);
   if (parsed !== OTHER_PROTOCOL || flows.protocol[i] !== icmp.PROTOCOL_ICMP) return parsed;
   if (ipv4.isFragment(view, batch.offset[i] + ETHERNET_HEADER_LENGTH)) return exits.FRAGMENT;
@@ -88,7 +81,6 @@ function arriveIpv6(forwarder: Forwarder, state: ForwardingState, i: number): nu
   if (parsed === FLOW) return enterIpv6(forwarder, state, i);
   if (parsed < OTHER_PROTOCOL) return parsed;
   if (vipRowOf(forwarder, state, i) === NO_SERVICE) return exits.NOT_VIP;
-  if (parsed === FRAGMENT) return arriveInPieces(forwarder, state, i);
   if (parsed !== OTHER_PROTOCOL || flows.protocol[i] !== ipv6.PROTOCOL_ICMPV6) return parsed;
   return arriveIcmp(forwarder, state, i);
 }
@@ -164,7 +156,9 @@ function arriveIcmp(forwarder: Forwarder, state: ForwardingState, i: number): nu
 function arriveEcho(forwarder: Forwarder, state: ForwardingState, i: number, isV6: boolean): number {
   const { view, batch, flows, service } = forwarder;
   if (state.echo === ECHO_ANSWER) {
-    return answerEcho(view, batch.offset[i], flows.ipLength[i]) ? exits.ECHO_ANSWERED : exits.BAD_ICMP;
+    if (!answerEcho(view, batch.offset[i], flows.ipLength[i])) return exits.BAD_ICMP;
+    batch.length[i] = ETHERNET_HEADER_LENGTH + flows.ipLength[i];
+    return exits.ECHO_ANSWERED;
   }
   if (state.echo !== ECHO_BACKEND) return OTHER_PROTOCOL;
   service[i] = firstService(state.index, vipRowOf(forwarder, state, i));

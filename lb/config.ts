@@ -167,7 +167,7 @@ function settled({ port, ...written }: z.output<typeof service>, mode: Mode): Se
     ...written,
     ports: port,
     gue: encap === 'gue' ? (written.gue ?? gue.parse({})) : null,
-    mssClamp: written.mssClamp ?? (protocol === 'tcp' ? 'auto' : 'off'),
+    mssClamp: written.mssClamp ?? 'off',
     profile,
     onMiss,
     onExpiry,

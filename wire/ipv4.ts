@@ -47,6 +47,11 @@ export function isFragment(view: DataView, offset: number): boolean {
   return (view.getUint16(offset + FRAGMENT) & 0x3fff) !== 0;
 }
 
+/** Whoever is on the way must not fragment it. */
+export function hasDf(view: DataView, offset: number): boolean {
+  return (view.getUint8(offset + FRAGMENT) & 0x40) !== 0;
+}
+
 export function ttl(view: DataView, offset: number): number {
   return view.getUint8(offset + TTL);
 }

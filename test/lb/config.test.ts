@@ -63,7 +63,7 @@ test('three lines are enough: everything else has a default', () => {
         gue: null,
         varySource: false,
         outerTtl: 64,
-        mssClamp: 'auto',
+        mssClamp: 'off',
         tooBig: 'drop',
         ipOptions: 'drop',
         profile: null,
