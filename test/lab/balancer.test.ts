@@ -85,7 +85,7 @@ describe('reloadBalancer', () => {
       onUnexpectedEnd: (error) => assert.fail(error.message),
     });
     processes.push(started);
-    await started.waitForLine((line) => line === 'up', 5000, never);
+    await started.waitForLine((line) => line === 'up', 15_000, never);
     return started;
   }
 

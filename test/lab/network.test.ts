@@ -87,7 +87,7 @@ async function watchOneConversation(namespace: (host: string) => string): Promis
   const server = run('b2', 'http-server', '--name', 'b2', '--port', '80');
   await waitForListener(namespace('b2'), 80, 'the server', never);
   const client = run('client', 'keepalive-client', '--host', '198.18.2.2', '--connections', '1');
-  const answer = await client.waitForLine((line) => line.includes('exchange'), 5000, never);
+  const answer = await client.waitForLine((line) => line.includes('exchange'), 15_000, never);
   assert.equal((JSON.parse(answer) as { backend: string }).backend, 'b2');
   await client.stop();
   await server.stop();

@@ -41,7 +41,7 @@ function walkUntilLast(device: PacketDevice, { top = '', service = '' }: PacketR
   const { forwarder } = balancerOn(device, { top, service });
   const walk = createWalk(forwarder);
   for (let isLast = false; !isLast; ) {
-    const count = device.receive(1000);
+    const count = device.receive(10_000);
     assert.notEqual(count, 0, 'the last packet came');
     const { view, batch } = device;
     const end = batch.offset[count - 1]! + batch.length[count - 1]!;
