@@ -4,11 +4,13 @@
  * because it travels to every worker by `postMessage`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { createNextHops, ENCAP_IPIP, ENCAP_L2, type NextHops, openRow, setNextHop } from '../dsr/encap.ts';
+import { createNextHops, ENCAP_L2, type NextHops, openRow, setNextHop } from '../dsr/encap.ts';
+import { ENCAP_IPIP } from '../dsr/tunnel.ts';
 import { FIVE_TUPLE, SOURCE_IP, SOURCE_IP_PORT } from '../hashing/flow-hash.ts';
-import { ipv4FromBytes, parseIpv4 } from '../wire/address.ts';
+import { ipv4Bytes, parseIpv4 } from '../wire/address.ts';
 import { macHigh, macLow } from '../wire/ethernet.ts';
-import { addressWord, PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { GUE_PORT } from '../wire/gue.ts';
+import { addressWord, DEFAULT_TTL, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { Encap, HashInput, ServiceConfig } from './config.ts';
 import { rowCount, type ServicePlaces } from './places.ts';
 import type { Prepared } from './prepare.ts';
@@ -148,14 +150,19 @@ function nextHopsOf(
   { hopOf, ownMac }: ForwardingInput,
 ): NextHops {
   const hops = createNextHops(rowCount(places));
-  const encap = ENCAPS[service.encap];
+  const encapsulation = {
+    encap: ENCAPS[service.encap],
+    family: 4,
+    ttl: DEFAULT_TTL,
+    varySource: false,
+    gue: { port: GUE_PORT, variant: 0 },
+  } as const;
   for (const [i, { address }] of service.backends.entries()) {
     const row = places.backends[i].index;
     openRow(hops, row, counters[i]);
     const hop = hopOf(address);
     if (hop === undefined) continue;
-    const source = addressWord(ipv4FromBytes(hop.source));
-    setNextHop(hops, row, encap, { ...hop, ownMac, source, destination: addressWord(addressOf(address)) });
+    setNextHop(hops, row, encapsulation, { ...hop, ownMac, destination: ipv4Bytes(addressOf(address)) });
   }
   return hops;
 }

@@ -117,3 +117,20 @@ export function writeHeader(
   view.setInt32(offset + SOURCE, sourceWord, true);
   view.setInt32(offset + DESTINATION, destinationWord, true);
 }
+
+/** The same with any TTL, and without a sum made beforehand. */
+export function writeHeaderWithTtl(
+  view: DataView,
+  offset: number,
+  tosByte: number,
+  length: number,
+  identificationWord: number,
+  ttlByte: number,
+  protocolNumber: number,
+  sourceWord: number,
+  destinationWord: number,
+): void {
+  const sum = constantSum(protocolNumber, sourceWord, destinationWord) + ttlByte + (0xffff - DEFAULT_TTL);
+  writeHeader(view, offset, tosByte, length, identificationWord, protocolNumber, sourceWord, destinationWord, sum);
+  view.setUint8(offset + TTL, ttlByte);
+}
