@@ -19,6 +19,7 @@
 // Hot path: no allocation, no throw, no closure, no await.
 import { type Allocate, type ConnectionTable, lastSlot, slotOf, sweep } from '../conntrack/table.ts';
 import { encapsulate, largestPacket } from '../dsr/encap.ts';
+import { connectionHash } from '../hashing/flow-hash.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { SERVICE_EXPIRY_RESETS_SENT, SERVICE_RESETS_SENT } from '../metrics/counters.ts';
 import {
@@ -253,8 +254,11 @@ function writeToBackend(forwarder: Forwarder, place: number, i: number, backend:
   const from = swapPort(ports & 0xffff);
   const to = swapPort(destinationPortOf(ports));
   writeResetPacket(view, ip, rows[place + SOURCE], service.vip[0], from, to, rows[place + SEQUENCE_END], 0, RST);
+  // `l2` keeps what the frame has.
+  setEtherType(view, frame, ETHERTYPE_IPV4);
   const { encap, hops } = service;
-  const grown = encapsulate(view, frame, RESET_PACKET_LENGTH, encap, hops, backend);
+  const hash = connectionHash(rows[place + SOURCE], ports, state.hashSeed);
+  const grown = encapsulate(view, frame, RESET_PACKET_LENGTH, encap, hops, backend, hash);
   batch.offset[i] -= grown;
   batch.length[i] += grown;
   countReset(forwarder, service);

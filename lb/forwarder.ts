@@ -254,7 +254,7 @@ export function createWalk(forwarder: Forwarder): Walk {
       if (largest === NO_LONGER_THERE) return leaveAnew(state, owner, ownerIndex, i, now);
       return largest === 0 ? exits.NO_NEIGHBOUR : detours.tooBig(state, i, largest, now);
     }
-    const grown = encapsulate(view, offset[i] & OFFSET_MASK, bytes, encap, hops, backend);
+    const grown = encapsulate(view, offset[i] & OFFSET_MASK, bytes, encap, hops, backend, hash[i]);
     offset[i] -= grown;
     length[i] = ETHERNET_HEADER_LENGTH + bytes + grown;
     backends[i] = backend;

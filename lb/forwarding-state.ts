@@ -4,12 +4,14 @@
  * because it travels to every worker by `postMessage`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { createNextHops, ENCAP_IPIP, ENCAP_L2, type NextHops, openRow, setNextHop } from '../dsr/encap.ts';
+import { createNextHops, ENCAP_L2, type NextHops, openRow, setNextHop } from '../dsr/encap.ts';
+import { COPY_TTL, ENCAP_GRE, ENCAP_GUE, ENCAP_IPIP, type Encapsulation } from '../dsr/tunnel.ts';
 import { FIVE_TUPLE, SOURCE_IP, SOURCE_IP_PORT } from '../hashing/flow-hash.ts';
 import { SERVICE_DATAGRAM_MISSES, SERVICE_NON_SYN_MISSES } from '../metrics/counters.ts';
-import { addressBytes, ipv4FromBytes } from '../wire/address.ts';
+import { addressBytes } from '../wire/address.ts';
 import { macHigh, macLow } from '../wire/ethernet.ts';
-import { addressWord, PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { GUE_PORT } from '../wire/gue.ts';
+import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { PROTOCOL_UDP } from '../wire/udp.ts';
 import type { Echo, Encap, HashInput, Protocol, ServiceConfig } from './config.ts';
 import { rowCount, type ServicePlaces } from './places.ts';
@@ -97,7 +99,7 @@ export interface ForwardingInput {
   readonly generation: number;
 }
 
-const ENCAPS: Partial<Record<Encap, number>> = { l2: ENCAP_L2, ipip: ENCAP_IPIP };
+const ENCAPS: Record<Encap, number> = { l2: ENCAP_L2, ipip: ENCAP_IPIP, gue: ENCAP_GUE, gre: ENCAP_GRE };
 
 const ON_MISS: Record<OnMiss, number> = { forward: ON_MISS_FORWARD, reset: ON_MISS_RESET, drop: ON_MISS_DROP };
 
@@ -149,7 +151,7 @@ function serviceState(service: ServiceConfig, i: number, input: ForwardingInput)
     fragments: service.tooBig === 'fragment',
     onMiss: ON_MISS[service.onMiss],
     resetsOnExpiry: service.onExpiry === 'reset' && service.conntrack.enabled,
-    encap: encapOf(service),
+    encap: ENCAPS[service.encap],
     lookupTable: tables[i].slots,
     rotation: rotationOf(service, places.services[i].backends),
     conntrack: service.conntrack.enabled ? service.conntrack : null,
@@ -188,22 +190,25 @@ function nextHopsOf(
   { hopOf, ownMac }: ForwardingInput,
 ): NextHops {
   const hops = createNextHops(rowCount(places));
-  const encap = encapOf(service);
+  const encapsulation = encapsulationOf(service);
   for (const [i, { address }] of service.backends.entries()) {
     const row = places.backends[i].index;
     openRow(hops, row, counters[i]);
     const hop = hopOf(address);
     if (hop === undefined) continue;
-    const source = addressWord(ipv4FromBytes(hop.source));
-    setNextHop(hops, row, encap, { ...hop, ownMac, source, destination: addressWords(address)[0] });
+    setNextHop(hops, row, encapsulation, { ...hop, ownMac, destination: addressBytes(address) });
   }
   return hops;
 }
 
-function encapOf({ encap }: ServiceConfig): number {
-  const code = ENCAPS[encap];
-  if (code === undefined) throw new TypeError(`no such encapsulation: ${encap}`);
-  return code;
+function encapsulationOf({ vip, encap, gue, varySource, outerTtl }: ServiceConfig): Encapsulation {
+  return {
+    encap: ENCAPS[encap],
+    family: vip.includes(':') ? 6 : 4,
+    ttl: outerTtl === 'copy' ? COPY_TTL : outerTtl,
+    varySource,
+    gue: gue ?? { port: GUE_PORT, variant: 0 },
+  };
 }
 
 /** An address as packets have it, in words loaded little-endian. */

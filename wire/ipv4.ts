@@ -155,3 +155,20 @@ export function setTtl(view: DataView, offset: number, hops: number): void {
   view.setUint16(offset + TTL, after);
   view.setUint16(offset + CHECKSUM, updateChecksum(view.getUint16(offset + CHECKSUM), before, after));
 }
+
+/** The same with any TTL, and without a sum made beforehand. */
+export function writeHeaderWithTtl(
+  view: DataView,
+  offset: number,
+  tosByte: number,
+  length: number,
+  identificationWord: number,
+  ttlByte: number,
+  protocolNumber: number,
+  sourceWord: number,
+  destinationWord: number,
+): void {
+  const sum = constantSum(protocolNumber, sourceWord, destinationWord) + ttlByte + (0xffff - DEFAULT_TTL);
+  writeHeader(view, offset, tosByte, length, identificationWord, protocolNumber, sourceWord, destinationWord, sum);
+  view.setUint8(offset + TTL, ttlByte);
+}
