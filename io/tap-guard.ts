@@ -104,7 +104,7 @@ async function attachTable(interfaceName: string, fallbackReason: string | undef
     setServices(services) {
       const elements = (of: (service: SteeredService) => string) => [...new Set(services.map(of))].join(', ');
       const address = (service: SteeredService) => service.address.join('.');
-      const keys = elements((service) => `${address(service)} . ${service.protocol} . ${service.port}`);
+      const keys = elements((service) => `${address(service)} . ${service.protocol} . ${service.ports.first}`);
       const vips = elements((service) => `${address(service)} . ${service.protocol}`);
       const fill = (set: string, list: string) =>
         `flush set netdev ${table} ${set};${list === '' ? '' : ` add element netdev ${table} ${set} { ${list} };`}`;

@@ -33,6 +33,10 @@ export function publishNext(running: Running): void {
 
 export function steer(steering: Pick<ServiceSteering, 'setServices'>, services: readonly ServiceConfig[]): void {
   steering.setServices(
-    services.map(({ vip, port }) => ({ address: ipv4Bytes(parseIpv4(vip) ?? 0), protocol: PROTOCOL_TCP, port })),
+    services.map(({ vip, port }) => ({
+      address: ipv4Bytes(parseIpv4(vip) ?? 0),
+      protocol: PROTOCOL_TCP,
+      ports: { first: port, last: port },
+    })),
   );
 }

@@ -24,7 +24,7 @@ suite('tap-guard', { skip: needsRoot }, () => {
   const steering = createTapSteering();
   let guard: TapGuard | undefined;
 
-  const service = (port: number) => ({ address: addressBytes(VIP), protocol: TCP, port });
+  const service = (port: number) => ({ address: addressBytes(VIP), protocol: TCP, ports: { first: port, last: port } });
   function setServices(...ports: number[]): void {
     steering.setServices(ports.map(service));
     guard?.setServices(ports.map(service));
