@@ -137,9 +137,9 @@ async function openTapPath(input: PacketPathInput, undo: Undo): Promise<Omit<Pac
   }
   const steering: Steered = {
     counters: tap.counters,
-    setServices(services) {
-      tap.setServices(services);
-      guard.setServices(services);
+    setServices(services, options) {
+      tap.setServices(services, options);
+      guard.setServices(services, options);
     },
   };
   steer(steering, config.services);
