@@ -6,7 +6,7 @@
  * - more than six extension headers, or hop-by-hop options that come late: the rules drop what no socket got;
  * - headers that are cut or lie about a length: the rules and the program differ, and the kernel answers to none of them.
  */
-import type { PortRange } from './port-prefixes.ts';
+import { isAllPorts, type PortRange } from './port-prefixes.ts';
 import type { SteeredService, SteeringOptions } from './service-map.ts';
 
 /** Before all other rules. */
@@ -65,7 +65,7 @@ export function guardElements(
     const rangesOf = new Map<string, PortRange[]>();
     for (const { address, protocol, ports } of own) {
       const key = `${textOf(address)} . ${protocol}`;
-      rangesOf.set(key, [...(rangesOf.get(key) ?? []), ports]);
+      rangesOf.set(key, [...(rangesOf.get(key) ?? []), isAllPorts(ports) ? { first: 0, last: ports.last } : ports]);
     }
     const vips = own.map(({ address }) => textOf(address));
     return [

@@ -9,8 +9,13 @@ export interface PortRange {
   readonly last: number;
 }
 
-export const LAST_PORT = 0xffff;
+const LAST_PORT = 0xffff;
 export const PORT_BITS = 16;
+
+/** With port 0, which nobody uses, or without. */
+export function isAllPorts({ first, last }: PortRange): boolean {
+  return first <= 1 && last === LAST_PORT;
+}
 
 export interface PortPrefix {
   readonly port: number;

@@ -11,7 +11,7 @@
  */
 import { createMap, deleteFromMap, updateMap } from './bpf.ts';
 import { closeDescriptor } from './ffi.ts';
-import { checkRange, LAST_PORT, PORT_BITS, type PortRange, portPrefixes } from './port-prefixes.ts';
+import { checkRange, isAllPorts, PORT_BITS, type PortRange, portPrefixes } from './port-prefixes.ts';
 
 export const STEERING_COUNTERS = ['toSocket', 'otherPort', 'noSocket'] as const;
 
@@ -27,7 +27,7 @@ export interface SteeredService {
   readonly address: Uint8Array;
   /** The IP protocol's number: 6 or 17. */
   readonly protocol: number;
-  /** Destination ports; 0 to 65535 for all of them. */
+  /** Destination ports; up from 0 or 1 to 65535 for all of them, port 0 with them. */
   readonly ports: PortRange;
 }
 
@@ -155,10 +155,9 @@ function entriesOf(list: readonly (readonly [key: Buffer, flags: number])[]): En
 }
 
 const isOnePort = ({ ports }: SteeredService) => ports.first === ports.last;
-const isAllPorts = ({ ports }: SteeredService) => ports.first === 0 && ports.last === LAST_PORT;
 /** Port 0 as well: in the hash it marks a VIP. */
 const isInTrie = (service: SteeredService) =>
-  !isAllPorts(service) && (!isOnePort(service) || service.ports.first === 0);
+  !isAllPorts(service.ports) && (!isOnePort(service) || service.ports.first === 0);
 
 function portEntries(services: readonly SteeredService[]): Entries {
   const inHash = services.filter((service) => isOnePort(service) && !isInTrie(service));
@@ -180,7 +179,7 @@ function prefixEntries(services: readonly SteeredService[]): Entries {
 function vipEntries(services: readonly SteeredService[], echo: boolean): Entries {
   return entriesOf(
     services.flatMap((service) => {
-      const where = (isAllPorts(service) ? ALL_PORTS : 0) | (isInTrie(service) ? PORT_RANGES : 0);
+      const where = (isAllPorts(service.ports) ? ALL_PORTS : 0) | (isInTrie(service) ? PORT_RANGES : 0);
       return [
         [keyOf(service, service.protocol, 0), SERVICE | where],
         [keyOf(service, 0, 0), SERVICE | (echo ? ECHO : 0)],

@@ -28,7 +28,7 @@ export const SERVICES: readonly SteeredService[] = [
   dns,
   steered(RANGE_VIP, TCP, 8000, 8999),
   steered(RANGE_VIP, TCP, 22),
-  steered(OPEN_VIP, UDP, 0, 65535),
+  steered(OPEN_VIP, UDP, 1, 65535),
   steered('2001:db8:10::1', TCP, 80),
   steered('2001:db8:10::2', UDP, 53),
   steered('2001:db8:10::4', UDP, 0, 1023),

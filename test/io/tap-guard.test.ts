@@ -101,30 +101,50 @@ suite('tap-guard', { skip: needsRoot }, () => {
     });
   }
 
-  /** Whether the kernel answers the frame with one that has `byte` at `at`. */
-  function isAnswered(frame: Uint8Array, at: number, byte: number): boolean {
-    const sent = Buffer.from(frame);
-    sent.set(bytesOfMac(ownMac));
-    const socket = sent.readUInt16BE(12) === 0x86dd ? peer6 : peer;
-    socket.send(sent);
-    // Neighbour discovery comes in between.
-    for (;;) {
-      const answer = socket.receive(200);
-      if (answer === undefined || answer[at] === byte) return answer !== undefined;
-    }
-  }
-
   const ipv4 = (protocol: number, payload: number[]) =>
     ethernetFrame(OWN_MAC, CLIENT_MAC, 0x0800, ipv4Packet('198.18.0.2', VIP, payload, { protocol }));
   /** With the checksum over RFC 8200's pseudo header at `at`. */
-  function ipv6(next: number, payload: number[], at: number): Uint8Array {
-    const pseudo = [...addressBytes('2001:db8::7'), ...addressBytes(VIP6), 0, 0, 0, payload.length, 0, 0, 0, next];
+  function ipv6(next: number, payload: number[], at: number, destination = VIP6): Uint8Array {
+    const pseudo = [
+      ...addressBytes('2001:db8::7'),
+      ...addressBytes(destination),
+      0,
+      0,
+      0,
+      payload.length,
+      0,
+      0,
+      0,
+      next,
+    ];
     const sum = internetChecksum([...pseudo, ...payload]);
-    const whole = payload.with(at, sum >> 8).with(at + 1, sum & 255);
-    return ipv6Frame(next, whole, { destination: VIP6 });
+    return ipv6Frame(next, payload.with(at, sum >> 8).with(at + 1, sum & 255), { destination });
   }
   const SYN = [0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0];
   const ECHO = [8, 0, 0xf7, 0xf9, 0, 1, 0, 5];
+
+  /** To addresses that no guard is for: what the kernel answers to them comes after its other answers. */
+  const LAST = tcpFrame({ source: '198.18.0.2', destination: '198.18.0.1', destinationPort: 9, flags: 'S' });
+  const LAST6 = ipv6(TCP, SYN.with(3, 9), 16, '2001:db8::1');
+
+  /** Whether the kernel answers the frame, of a VIP, with one that has `byte` at `at`. */
+  function isAnswered(frame: Uint8Array, at: number, byte: number): boolean {
+    const [socket, last, source] = frame[12] === 0x86 ? [peer6, LAST6, 14 + 8] : [peer, LAST, 14 + 12];
+    for (const bytes of [frame, last]) {
+      const sent = Buffer.from(bytes);
+      sent.set(bytesOfMac(ownMac));
+      socket.send(sent);
+    }
+    const lastSource = last.subarray(source + (source === 22 ? 16 : 4)).subarray(0, source === 22 ? 16 : 4);
+    // Neighbour discovery comes in between.
+    for (let answered = false; ; ) {
+      const answer = socket.receive(10_000);
+      assert.ok(answer !== undefined, 'the last frame is answered');
+      const isReset = answer[source === 22 ? 14 + 40 + 13 : 14 + 20 + 13] === 0x14;
+      if (isReset && answer.subarray(source).subarray(0, lastSource.length).equals(lastSource)) return answered;
+      answered ||= answer[at] === byte;
+    }
+  }
 
   for (const kind of ['tcx', 'nftables'] as const) {
     test(`${kind}: UDP, IPv6 and echo requests`, async () => {
