@@ -42,7 +42,9 @@ const PROG_LOAD = 5;
 const PROG_TEST_RUN = 10;
 const LINK_CREATE = 28;
 
-const MAP_TYPE = { hash: 1, array: 2, xskmap: 17 } as const;
+const MAP_TYPE = { hash: 1, array: 2, 'lpm-trie': 11, xskmap: 17 } as const;
+/** BPF_F_NO_PREALLOC, without which the kernel makes no trie. */
+const NO_PREALLOCATION = 1;
 const PROG_TYPE = { 'socket-filter': 1, tcx: 3, xdp: 6 } as const;
 const ATTACH_TYPE_XDP = 37;
 const ATTACH_TYPE_TCX_INGRESS = 46;
@@ -100,6 +102,7 @@ export function createMap({ name, type, keySize, valueSize, entries }: MapOption
     view.setUint32(4, keySize, true);
     view.setUint32(8, valueSize, true);
     view.setUint32(12, entries, true);
+    view.setUint32(16, type === 'lpm-trie' ? NO_PREALLOCATION : 0, true);
     writeName(view, 28, name);
   }).result;
 }

@@ -89,7 +89,7 @@ async function openXdpPath(input: PacketPathInput, undo: Undo): Promise<Omit<Pac
   const { config, link, queueCount, logger } = input;
   const steering = createSteering({ queueCount });
   undo.push(() => steering.close());
-  steer(steering, config.services);
+  steer(steering, config);
 
   const { ringSize, batchSize, busyPollUs } = config.afXdp;
   // Generic mode runs after the driver, which would keep a zero-copy socket's frames to itself.
@@ -137,12 +137,12 @@ async function openTapPath(input: PacketPathInput, undo: Undo): Promise<Omit<Pac
   }
   const steering: Steered = {
     counters: tap.counters,
-    setServices(services) {
-      tap.setServices(services);
-      guard.setServices(services);
+    setServices(services, options) {
+      tap.setServices(services, options);
+      guard.setServices(services, options);
     },
   };
-  steer(steering, config.services);
+  steer(steering, config);
 
   const fanoutGroup = plan.length > 1 ? 1 + (process.pid % 65_535) : null;
   const fixed = { interfaceIndex: link.index, filterFd: tap.filterFd, fanoutGroup };

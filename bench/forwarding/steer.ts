@@ -18,7 +18,9 @@ export interface SteeredService {
 export function steerService(): SteeredService {
   const link = requireLink('eth0');
   const steering = createSteering({ queueCount: 1 });
-  steering.setServices([{ address: ipv4Bytes(parseIpv4(VIP) ?? 0), protocol: PROTOCOL_TCP, port: PORT }]);
+  steering.setServices([
+    { address: ipv4Bytes(parseIpv4(VIP) ?? 0), protocol: PROTOCOL_TCP, ports: { first: PORT, last: PORT } },
+  ]);
   return {
     link,
     socketMapFd: steering.socketMapFd,

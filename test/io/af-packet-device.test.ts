@@ -89,7 +89,7 @@ suite('af-packet-device', { skip: needsRoot }, () => {
       peer.send(frameNumber(1000));
       receiveAll(device, 1, () => {
         const { batch, view, headroom } = device;
-        assert.equal(headroom, 128);
+        assert.equal(headroom, 124);
         assert.equal(batch.length[0], frameNumber(1000).byteLength);
         batch.offset[0] -= headroom;
         batch.length[0] = headroom + 54;
@@ -98,7 +98,7 @@ suite('af-packet-device', { skip: needsRoot }, () => {
         batch.action[0] = TRANSMIT;
         device.send();
       });
-      const prefix = Buffer.from(Uint8Array.from({ length: 128 }, (_, i) => i));
+      const prefix = Buffer.from(Uint8Array.from({ length: 124 }, (_, i) => i));
       prefix.writeUInt16BE(0x0800, 12);
       assert.deepEqual(peer.receive(), Buffer.concat([prefix, frameNumber(1000).subarray(0, 54)]));
       assert.deepEqual(device.statistics(), NO_LOSS);

@@ -36,7 +36,7 @@ function withDevice(mode: XdpMode, options: Partial<AfXdpOptions>, work: (bench:
   const peer = openPacketSocket(hosts.right, 'right');
   const steering = createSteering({ queueCount: 1 });
   const { programFd, socketMapFd } = steering;
-  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, ports: { first: 80, last: 80 } }]);
   const [device, attachment, interfaceIndex] = inNamespace(hosts.left, () => {
     const { index } = requireLink('left');
     const opened = createAfXdpDevice({ interfaceIndex: index, queues: [0], socketMapFd, ...options });
@@ -369,7 +369,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
     const peer = openPacketSocket(hosts.right, 'right');
     const steering = createSteering({ queueCount: 1 });
     const { programFd, socketMapFd } = steering;
-    steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+    steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, ports: { first: 80, last: 80 } }]);
     const interfaceIndex = inNamespace(hosts.left, () => requireLink('left').index);
     const state = new SharedArrayBuffer(4);
     const flag = new Int32Array(state);

@@ -32,7 +32,7 @@ suite('two receive queues', { skip: needsRoot }, () => {
   const hosts = makeTwoHosts({ queues: 2 });
   const steering = createSteering({ queueCount: 2 });
   const { programFd, socketMapFd } = steering;
-  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, ports: { first: 80, last: 80 } }]);
   const [interfaceIndex, attachment] = inNamespace(hosts.left, () => {
     const { index } = requireLink('left');
     return [index, attachXdp({ programFd, interfaceIndex: index, mode: 'native' })];

@@ -19,7 +19,7 @@ suite('packet-generator', { skip: needsRoot }, () => {
   const descriptorsBefore = openDescriptors();
   const hosts = makeTwoHosts();
   const steering = createSteering({ queueCount: 1 });
-  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, ports: { first: 80, last: 80 } }]);
   const [device, attachment] = inNamespace(hosts.left, () => {
     const interfaceIndex = requireLink('left').index;
     const { programFd, socketMapFd } = steering;
