@@ -20,7 +20,7 @@ export interface BalancerSettings {
   readonly conntrack?: false;
   readonly idleTimeoutMs: number;
   /** Unless as hushlb has it by itself. */
-  readonly io?: 'af-xdp' | 'af-packet' | 'auto';
+  readonly io?: 'af-xdp' | 'af-packet' | 'portable' | 'auto';
 }
 
 /** The same for all of its services. */

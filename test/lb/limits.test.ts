@@ -52,9 +52,9 @@ const SOCKET_ROWS: readonly (readonly [Partial<SocketGround>, readonly string[]]
 
 for (const [ground, lines] of SOCKET_ROWS) {
   test(`packet sockets: ${lines.join(' | ') || 'nothing more'}`, () => {
-    assert.deepEqual(limitsOfSockets({ interface: 'eth0', workers: 2, cpus: 2, gro: false, ...ground }), [
-      COPIES,
-      ...lines,
-    ]);
+    assert.deepEqual(
+      limitsOfSockets({ io: 'af-packet', interface: 'eth0', workers: 2, cpus: 2, gro: false, ...ground }),
+      [COPIES, ...lines],
+    );
   });
 }
