@@ -46,7 +46,7 @@ export class PortableError extends Error {
 }
 
 const INSTALL =
-  'install libpcap-dev, g++, make and python3, then `npm install --ignore-scripts=false cap@0.2.1 raw-socket@1.8.1` beside hushlb';
+  'install libpcap-dev, g++, make and python3, then `CXXFLAGS=-DNDEBUG npm install --ignore-scripts=false cap@0.2.1 raw-socket@1.8.1` beside hushlb';
 
 /** Throws PortableError PACKAGES_MISSING where one is not installed, or not built for this Node. */
 export function loadPortablePackages(): PortablePackages {

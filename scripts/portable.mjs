@@ -23,7 +23,8 @@ export async function buildPortable() {
   }
   // Of those that are missing installPackages has told.
   if (!portableTools.every(isThere)) return false;
-  const env = { ...process.env, npm_config_nodedir: prefix };
+  // cap asserts that its interface never goes down: with NDEBUG that is no end of the process.
+  const env = { ...process.env, npm_config_nodedir: prefix, CXXFLAGS: `${process.env.CXXFLAGS ?? ''} -DNDEBUG` };
   try {
     await step(`build ${unbuilt.join(' and ')}`, 'npm', ['rebuild', '--ignore-scripts=false', ...unbuilt], { env });
     return true;

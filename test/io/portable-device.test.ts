@@ -214,6 +214,22 @@ suite('portable-device', { skip: needsRoot || needsPortable }, () => {
     });
   });
 
+  for (const [what, commands] of [
+    ['goes down', ['set left down']],
+    ['goes down and up', ['set left down', 'set left up']],
+    ['is deleted', ['delete left']],
+  ] as const) {
+    test(`an interface that ${what} is an error, not the end of the process`, async () => {
+      await withDevice(async ({ device, left }) => {
+        device.receive(0);
+        for (const command of commands) ip('-n', left, 'link', ...command.split(' '));
+        // The event loop gets to the capture's own error.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        assert.throws(() => device.receive(0), { code: 'ENETDOWN', message: /left is down or gone/ });
+      });
+    });
+  }
+
   test('without the right to capture: one line', async () => {
     const script = `
       const { createPortableDevice } = await import(${JSON.stringify(new URL('../../io/portable-device.js', import.meta.url).href)});

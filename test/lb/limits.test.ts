@@ -58,3 +58,11 @@ for (const [ground, lines] of SOCKET_ROWS) {
     );
   });
 }
+
+test('the portable device: one thread, whatever the host has', () => {
+  const ground = { io: 'portable', interface: 'eth0', workers: 1, cpus: 8 };
+  const [first, ...more] = limitsOfSockets({ ...ground, gro: true });
+  assert.match(first!, /^portable: one thread/);
+  assert.equal(more.length, 1);
+  assert.match(more[0]!, /^generic-receive-offload of eth0 is on/);
+});
