@@ -98,7 +98,7 @@ export const labRunCommand: CommandModule<object, RunArguments> = {
         describe: "The balancer's",
       })
       .option('io', {
-        choices: ['af-xdp', 'af-packet', 'auto'] as const,
+        choices: ['af-xdp', 'af-packet', 'portable', 'auto'] as const,
         requiresArg: true,
         describe: "The balancer's packet device, where the scenario has hushlb",
       })

@@ -21,7 +21,7 @@ export interface BalancerSettings {
   readonly conntrack?: false;
   readonly idleTimeoutMs: number;
   /** Unless as hushlb has it by itself. */
-  readonly io?: 'af-xdp' | 'af-packet' | 'auto';
+  readonly io?: 'af-xdp' | 'af-packet' | 'portable' | 'auto';
   /** Unless IPIP. */
   readonly encap?: Encap;
 }

@@ -36,10 +36,12 @@ function* tuningContradictions(raw: unknown): Generator<Finding> {
   if (field(afXdp, 'zeroCopy') === 'require' && field(raw, 'xdpMode') === 'generic') {
     yield { path: ['afXdp', 'zeroCopy'], expected: 'auto or off, because xdpMode generic has no zero-copy' };
   }
-  if (field(raw, 'io') === 'af-packet') {
-    for (const key of ['xdpMode', 'afXdp']) {
+  const io = field(raw, 'io');
+  if (io === 'af-packet' || io === 'portable') {
+    // The portable device runs on the main thread, which is one and has other things to do.
+    for (const key of ['xdpMode', 'afXdp', ...(io === 'portable' ? ['workers', 'cpus'] : [])]) {
       const value = field(raw, key);
-      if (value !== undefined) yield { path: [key], expected: 'not to be set, because io is af-packet' };
+      if (value !== undefined) yield { path: [key], expected: `not to be set, because io is ${io}` };
     }
   }
   const [workers, cpus] = [field(raw, 'workers'), listOf(raw, 'cpus')];

@@ -28,7 +28,7 @@ import type { PortRange } from './ports.ts';
 import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from './profiles.ts';
 
 /** `auto`: the first of the two that works. */
-export type Io = 'af-xdp' | 'af-packet' | 'auto';
+export type Io = 'af-xdp' | 'af-packet' | 'portable' | 'auto';
 export type XdpMode = 'auto' | 'native' | 'generic';
 export type Scheduler = 'maglev' | 'round-robin';
 export type HashInput = 'source-ip' | 'source-ip-port' | 'five-tuple';
@@ -187,7 +187,7 @@ const afXdp = mapping({
 /** Parsed YAML in, `Config` out. Issue messages are what was expected. */
 export const configSchema: z.ZodType<Config> = mapping({
   interface: interfaceName,
-  io: oneOf('af-xdp', 'af-packet', 'auto').default('af-xdp'),
+  io: oneOf('af-xdp', 'af-packet', 'portable', 'auto').default('af-xdp'),
   mode: oneOf('stateless', 'stateful').default('stateless'),
   hashSeed: wholeNumber(0, 2 ** 32 - 1).default(0),
   metrics: z

@@ -32,7 +32,7 @@ import { reload } from './reload.ts';
 import { type ReloadRequests, takeReloadRequests } from './reload-requests.ts';
 import { publishNext, type Running } from './running.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
-import { planSockets, planWorkers } from './worker-plan.ts';
+import { planSockets, planWorkers, type WorkerPlan } from './worker-plan.ts';
 
 export interface Daemon {
   /** Asks for the configuration to be read again and taken over. The log says what came of it; not heard while it stops. */
@@ -84,7 +84,7 @@ async function putUp(
 ): Promise<{ failed: Promise<never>; reloads: ReloadRequests }> {
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
-  const plan = config.io === 'af-packet' ? planSockets(queueCount, config) : planWorkers(queueCount, config);
+  const plan = planFor(config, queueCount);
   const prepared = prepare(config, ROOM_FOR_CHANGES);
 
   let running: Running | undefined;
@@ -128,7 +128,7 @@ async function putUp(
     driver: readDriver(link.name),
     io: path.io,
     queues: queueCount,
-    workers: plan.length,
+    workers: path.io === 'portable' ? 1 : plan.length,
     xdp: path.xdp ?? 'off',
     guard: path.guard,
     zeroCopy: workers.zeroCopy,
@@ -136,7 +136,7 @@ async function putUp(
   const cpus = availableParallelism();
   const limits =
     path.xdp === null
-      ? limitsOfSockets({ ...device, cpus, gro: mergesSegments(link) })
+      ? limitsOfSockets({ ...device, io: path.io, cpus, gro: mergesSegments(link) })
       : limitsOf({ ...device, xdp: path.xdp, cpus, zeroCopyWanted: config.afXdp.zeroCopy });
   for (const limit of limits) logger.info(`limit: ${limit}`);
 
@@ -145,7 +145,7 @@ async function putUp(
     counters,
     hasNewQueues: () =>
       path.xdp !== null && (path.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
-    longPackets: () => (path.io === 'af-packet' ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
+    longPackets: () => (path.xdp === null ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
     logger,
   });
   undo.push(() => hints.close());
@@ -172,6 +172,11 @@ async function putUp(
     'ready',
   );
   return { failed: workers.failed, reloads };
+}
+
+function planFor(config: Config, queueCount: number): WorkerPlan[] {
+  if (config.io === 'portable') return planSockets(1, config);
+  return config.io === 'af-packet' ? planSockets(queueCount, config) : planWorkers(queueCount, config);
 }
 
 /** Undefined where the driver doesn't tell, and when the interface has just gone: its worker says that. */

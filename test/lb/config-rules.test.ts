@@ -244,6 +244,12 @@ test('workers, CPUs and AF_XDP that do not go together', () => {
     'xdpMode: expected not to be set, because io is af-packet, got "generic"',
     'afXdp: expected not to be set, because io is af-packet, got a mapping',
   ]);
+  assert.deepEqual(problems({ io: 'portable' }), []);
+  assert.deepEqual(problems({ io: 'portable', xdpMode: 'generic', workers: 2, cpus: [0, 1] }), [
+    'xdpMode: expected not to be set, because io is portable, got "generic"',
+    'workers: expected not to be set, because io is portable, got 2',
+    'cpus: expected not to be set, because io is portable, got a list',
+  ]);
   assert.deepEqual(problems({ xdpMode: 'generic', afXdp: { zeroCopy: 'require' } }), [
     'afXdp.zeroCopy: expected auto or off, because xdpMode generic has no zero-copy, got "require"',
   ]);
