@@ -101,6 +101,7 @@ describe('nobody is told', () => {
     ['of an MTU that no link of IPv4 has', answer4(tooBig4(99), 67)],
     ['about an ICMPv6 error', answer6(error6(2, 0, tooBig6(9)))],
     ['about an ICMPv6 error behind an extension header', answer6(error6(1, 0, tooBig6(9), { extensions }))],
+    ['about ICMPv6 that ends before its type', answer6(ipv6Packet(CLIENT_6, VIP_6, [], { protocol: 58 }))],
     ['about a later fragment of IPv6', answer6(tooBig6(99, { extensions: later }))],
     ['about IPv6 with damaged headers', answer6(tooBig6(0, { extensions: [[60, [99, 0, 0, 0, 0, 0, 0]]] }))],
     ['for multicast of IPv6', answer6(tooBig6(99, {}, 'ff02::1'))],
