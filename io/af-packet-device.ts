@@ -14,10 +14,21 @@
  *
  * Packet sockets get copies: io/tap-steering.ts says which, and keeps the kernel from answering the originals.
  */
+import { networkOrder16 } from './bpf-assembler.ts';
 import { createFrameBatch, type PacketDevice, RELEASE, TRANSMIT } from './device.ts';
 import { errno, lastErrno, mapAnonymous, poll, read, recv, SystemCallError, sendmmsg } from './ffi.ts';
-import { HEADROOM, MAX_FRAME, openPacketRing, SLOT_HEADER, SLOT_SIZE } from './packet-ring.ts';
-import { TP_LEN, TP_MAC, TP_SNAPLEN, TP_STATUS, TP_STATUS_KERNEL, TP_STATUS_USER } from './packet-socket.ts';
+import { FRAME_AT, HEADROOM, MAX_FRAME, openPacketRing, SLOT_HEADER, SLOT_SIZE, TAG_LENGTH } from './packet-ring.ts';
+import {
+  TP_LEN,
+  TP_MAC,
+  TP_SNAPLEN,
+  TP_STATUS,
+  TP_STATUS_KERNEL,
+  TP_STATUS_USER,
+  TP_STATUS_VLAN_VALID,
+  TP_VLAN_TCI,
+  TP_VLAN_TPID,
+} from './packet-socket.ts';
 
 const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
@@ -36,6 +47,9 @@ const IOV_WORDS = 4;
 
 const SLOT_WORDS = SLOT_SIZE / 4;
 const WORD = 2 ** 32;
+
+/** Both MAC addresses of a frame; its tags follow. */
+const ADDRESSES_LENGTH = 12;
 
 export interface AfPacketOptions {
   readonly interfaceIndex: number;
@@ -127,7 +141,8 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
     while (count < batchSize) {
       const slot = next * SLOT_SIZE;
       const word = next * SLOT_WORDS;
-      if ((Atomics.load(ringWords, word + TP_STATUS / 4) & TP_STATUS_USER) === 0) break;
+      const status = Atomics.load(ringWords, word + TP_STATUS / 4);
+      if ((status & TP_STATUS_USER) === 0) break;
       const snapLength = ringWords[word + TP_SNAPLEN / 4];
       const wasCut = snapLength !== ringWords[word + TP_LEN / 4];
       if (wasCut && count > 0) break;
@@ -142,12 +157,25 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
       offset[count] = slot + ringHalves[(slot + TP_MAC) >> 1];
       length[count] = snapLength;
       action[count] = RELEASE;
+      if ((status & TP_STATUS_VLAN_VALID) !== 0) putTagBack(count);
       count++;
     }
     taken = count;
     inBatch = count;
     batch.count = count;
     return count;
+  }
+
+  /** The kernel took the frame's first VLAN tag off; in front of it is room. Frames begin at even bytes. */
+  function putTagBack(row: number): void {
+    const header = slotOf[row] >> 1;
+    const from = offset[row] >> 1;
+    const to = from - TAG_LENGTH / 2;
+    for (let i = 0; i < ADDRESSES_LENGTH / 2; i++) ringHalves[to + i] = ringHalves[from + i];
+    ringHalves[to + ADDRESSES_LENGTH / 2] = networkOrder16(ringHalves[header + TP_VLAN_TPID / 2]);
+    ringHalves[to + ADDRESSES_LENGTH / 2 + 1] = networkOrder16(ringHalves[header + TP_VLAN_TCI / 2]);
+    offset[row] -= TAG_LENGTH;
+    length[row] += TAG_LENGTH;
   }
 
   /** Gives the batch's slots back to the kernel. */
@@ -224,7 +252,7 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
     if (inBatch === batchSize || frameLength > MAX_FRAME) return -1;
     const row = inBatch++;
     slotOf[row] = (ringSize + row) * SLOT_SIZE;
-    offset[row] = slotOf[row] + SLOT_HEADER + HEADROOM;
+    offset[row] = slotOf[row] + FRAME_AT;
     length[row] = frameLength;
     action[row] = TRANSMIT;
     batch.count = inBatch;

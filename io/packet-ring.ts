@@ -4,7 +4,7 @@
  *
  * ```
  *   memory  | slot 0 | slot 1 | …  shared with the kernel  | frames of the device's own |
- *   slot    | status, lengths | free for outer headers | frame | unused |
+ *   slot    | status, lengths, tag | free for outer headers, and for the tag | frame | unused |
  * ```
  *
  * The ring is TPACKET_V2's (linux/if_packet.h), which hands over each packet as it comes, and what is to be sent goes by
@@ -54,10 +54,14 @@ export const SLOT_HEADER = 52;
 
 /** Bytes that the kernel is told to leave in front of the frame; 14 more come from how it aligns the packet. */
 const RESERVED = 114;
-export const HEADROOM = RESERVED + 14;
+/** Where frames begin in a slot. */
+export const FRAME_AT = SLOT_HEADER + RESERVED + 14;
+/** A VLAN tag, which the kernel takes off and the device puts back in front of the rest. */
+export const TAG_LENGTH = 4;
+export const HEADROOM = FRAME_AT - SLOT_HEADER - TAG_LENGTH;
 export const SLOT_SIZE = 2048;
 /** Of a frame, in a slot: an Ethernet header ends where the packet is aligned to 16 bytes. */
-export const MAX_FRAME = SLOT_SIZE - SLOT_HEADER - HEADROOM;
+export const MAX_FRAME = SLOT_SIZE - FRAME_AT;
 
 const SLOTS_PER_BLOCK = BLOCK_SIZE / SLOT_SIZE;
 

@@ -13,13 +13,20 @@ export const PACKET_STATISTICS = 6;
 export const PACKET_VERSION = 10;
 export const TPACKET_V2 = 1;
 
-/** struct tpacket2_hdr: status, len, snaplen: 32 bits each, mac, net: 16 bits each, sec, nsec, … */
+/**
+ * struct tpacket2_hdr: status, len, snaplen: 32 bits each, mac, net: 16 bits each, sec, nsec: 32 bits each, vlan_tci,
+ * vlan_tpid: 16 bits each, in host order.
+ */
 export const TP_STATUS = 0;
 export const TP_LEN = 4;
 export const TP_SNAPLEN = 8;
 export const TP_MAC = 12;
+export const TP_VLAN_TCI = 24;
+export const TP_VLAN_TPID = 26;
 export const TP_STATUS_KERNEL = 0;
 export const TP_STATUS_USER = 1;
+/** The frame had a VLAN tag, which stands in the header now. */
+export const TP_STATUS_VLAN_VALID = 16;
 
 /** Blocks of a ring have to be multiples of the page, of which 64 KiB is the largest that Linux uses. */
 export const BLOCK_SIZE = 65536;

@@ -47,6 +47,11 @@ export function isFragment(view: DataView, offset: number): boolean {
   return (view.getUint16(offset + FRAGMENT) & 0x3fff) !== 0;
 }
 
+/** Whoever is on the way must not fragment it. */
+export function hasDf(view: DataView, offset: number): boolean {
+  return (view.getUint8(offset + FRAGMENT) & 0x40) !== 0;
+}
+
 export function ttl(view: DataView, offset: number): number {
   return view.getUint8(offset + TTL);
 }
@@ -149,4 +154,21 @@ export function setTtl(view: DataView, offset: number, hops: number): void {
   const after = (hops << 8) | (before & 0xff);
   view.setUint16(offset + TTL, after);
   view.setUint16(offset + CHECKSUM, updateChecksum(view.getUint16(offset + CHECKSUM), before, after));
+}
+
+/** The same with any TTL, and without a sum made beforehand. */
+export function writeHeaderWithTtl(
+  view: DataView,
+  offset: number,
+  tosByte: number,
+  length: number,
+  identificationWord: number,
+  ttlByte: number,
+  protocolNumber: number,
+  sourceWord: number,
+  destinationWord: number,
+): void {
+  const sum = constantSum(protocolNumber, sourceWord, destinationWord) + ttlByte + (0xffff - DEFAULT_TTL);
+  writeHeader(view, offset, tosByte, length, identificationWord, protocolNumber, sourceWord, destinationWord, sum);
+  view.setUint8(offset + TTL, ttlByte);
 }
