@@ -11,7 +11,6 @@ import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
 import * as icmp from '../wire/icmp.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
-import { ports } from '../wire/tcp.ts';
 import { PROTOCOL_UDP } from '../wire/udp.ts';
 
 /** What `findQuote` found: a packet of a flow, or why not. */
@@ -58,15 +57,6 @@ export function findQuote(view: DataView, offset: number, ipLength: number, l4: 
     return isAboutV6Flow(type) ? findV6Quote(view, ip, quoted, end, quote) : QUOTE_NOT_ABOUT_FLOW;
   }
   return isAboutFlow(type) ? findV4Quote(view, ip, quoted, end, quote) : QUOTE_NOT_ABOUT_FLOW;
-}
-
-/**
- * Both ports of the flow that `quote` is about, as `ports` (wire/tcp.ts) gives them of the client's own packets: the client's
- * in the low half. The client's address is the quoted destination.
- */
-export function flowPorts(view: DataView, quote: Quote): number {
-  const quoted = ports(view, quote[QUOTED_L4]);
-  return (quoted >>> 16) | (quoted << 16);
 }
 
 /** Source quench is deprecated (RFC 6633), and a redirect is for the host that it is addressed to, not for a backend. */

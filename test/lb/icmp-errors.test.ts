@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as errors from '../../lb/icmp-errors.ts';
 import {
-  bytesOf,
   CLIENT_4,
   CLIENT_6,
   error4,
@@ -34,12 +33,8 @@ function find(packet: readonly number[], outerHeader: number): number | number[]
   if (answer !== errors.QUOTE_OF_FLOW) return answer;
   assert.equal(quote[errors.QUOTED_IP], 14 + outerHeader + 8);
   const l4 = quote[errors.QUOTED_L4];
-  // The client's own packets have the same two ports the other way round.
-  assert.equal(errors.flowPorts(view, quote), wordOf([...bytesOf(view, l4 + 2, l4 + 4), ...bytesOf(view, l4, l4 + 2)]));
   return [quote[errors.QUOTED_PROTOCOL], view.getUint16(l4), view.getUint16(l4 + 2)];
 }
-
-const wordOf = (bytes: readonly number[]): number => Buffer.from(bytes).readInt32LE();
 
 const find4 = (quoted: readonly number[], type = 3, code = 4) => find(error4(type, code, quoted), 20);
 const find6 = (quoted: readonly number[], type = 2, code = 0) => find(error6(type, code, quoted), 40);
