@@ -31,7 +31,7 @@ export function limitsOfSockets({ interface: name, workers, cpus, gro }: SocketG
   const lines = ['af-packet: the kernel copies every packet in and out, af-xdp in native mode does less'];
   if (gro) {
     lines.push(
-      `generic-receive-offload of ${name} is on: segments that it merges are too long and dropped (off: ethtool -K ${name} gro off)`,
+      `generic-receive-offload of ${name} is on: hushlb cuts again what it merges (off: ethtool -K ${name} gro off)`,
     );
   }
   const workerCount = counted(workers, 'worker');
