@@ -4,13 +4,14 @@
  */
 import type { CommandModule } from 'yargs';
 import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless } from '../lab/adjust.ts';
-import type { BalancerSettings } from '../lab/balancer.ts';
+import type { BalancerSettings, Encap } from '../lab/balancer.ts';
 import type { Adjustable } from '../lab/scenario.ts';
 import { SCENARIO_NAMES, SCENARIOS } from '../lab/scenarios.ts';
 import { MAX_BACKENDS } from '../lab/topology.ts';
 import { VERSION } from '../lb/version.ts';
 import { durationOf } from './duration-option.ts';
 import { UsageError } from './errors.ts';
+import { familyOf, labEncapOption, labFamilyOption } from './lab-options.ts';
 import { terminalWidth } from './terminal.ts';
 
 /** Fewer would make the share that round-robin loses a matter of luck, more the machine. */
@@ -34,6 +35,8 @@ interface RunArguments {
   readonly mode: BalancerSettings['mode'] | undefined;
   readonly scheduler: BalancerSettings['scheduler'] | undefined;
   readonly io: BalancerSettings['io'];
+  readonly encap: Encap | undefined;
+  readonly family: number | undefined;
 }
 
 const ADJUSTABLE: readonly Adjustable[] = [
@@ -95,10 +98,12 @@ export const labRunCommand: CommandModule<object, RunArguments> = {
         describe: "The balancer's",
       })
       .option('io', {
-        choices: ['af-xdp', 'af-packet', 'auto'] as const,
+        choices: ['af-xdp', 'af-packet', 'portable', 'auto'] as const,
         requiresArg: true,
         describe: "The balancer's packet device, where the scenario has hushlb",
       })
+      .option('encap', labEncapOption)
+      .option('family', labFamilyOption)
       .option('seed', {
         type: 'number',
         default: 1,
@@ -118,7 +123,8 @@ export const labRunCommand: CommandModule<object, RunArguments> = {
       .example('$0 lab run stateless round-robin syn-only', 'the right way and two broken ones')
       .example('$0 lab run stateless --connections 500 --json out.json', 'more of it, and as data')
       .example('$0 lab run --all --report out', 'everything, as a page with drawings and captures')
-      .example('$0 lab run --all --scale 1', 'everything, in real time'),
+      .example('$0 lab run --all --scale 1', 'everything, in real time')
+      .example('$0 lab run stateless --family 6 --encap gue', 'over IPv6, in GUE'),
   handler: run,
 };
 
@@ -167,9 +173,11 @@ function adjusted(scenarios: typeof SCENARIOS, given: RunArguments): typeof SCEN
   );
   if (misfit !== undefined) throw new UsageError(misfit);
 
-  const { scale, mode, scheduler, io } = given;
-  if (io !== undefined && scenarios.every(({ balancer }) => balancer === null)) {
-    throw new UsageError('--io: hushlb takes no part in what is to run, leave it out');
+  const { scale, mode, scheduler, io, encap } = given;
+  const family = familyOf(given.family);
+  for (const [option, value] of Object.entries({ io, encap })) {
+    if (value === undefined || scenarios.some(({ balancer }) => balancer !== null)) continue;
+    throw new UsageError(`--${option}: hushlb takes no part in what is to run, leave it out`);
   }
   if (scale !== undefined && !(scale > 0 && scale <= MAX_SCALE)) {
     throw new UsageError(`--scale: expected a number above 0, up to ${MAX_SCALE}, got ${scale}`);
@@ -179,7 +187,9 @@ function adjusted(scenarios: typeof SCENARIOS, given: RunArguments): typeof SCEN
     ...timeout('balancer', 'lb-idle', given),
     ...timeout('server', 'server-idle', given),
   };
-  const result = scenarios.map((scenario) => adjustScenario(scenario, { scale, timeouts, mode, scheduler, io }));
+  const result = scenarios.map((scenario) =>
+    adjustScenario(scenario, { scale, timeouts, mode, scheduler, io, encap, family }),
+  );
   const pointless = result.map(findPointless).find((problem) => problem !== undefined);
   if (pointless !== undefined) throw new UsageError(pointless);
   return result;

@@ -1,8 +1,9 @@
 /**
- * What `hushlb lab run` may change of a scenario: scale, idle timeouts, mode, scheduler, packet device; and what would make it
- * pointless, said in one line before anything is built. cli/lab.ts calls it.
+ * What `hushlb lab run` may change of a scenario: scale, idle timeouts, mode, scheduler, packet device, encapsulation and
+ * address family; and what would make it pointless, said in one line before anything is built. cli/lab.ts calls it.
  */
-import type { BalancerSettings } from './balancer.ts';
+import type { Family } from './addresses.ts';
+import type { BalancerSettings, Encap } from './balancer.ts';
 import { type Adjustable, answerMs, type Scenario, silenceMs, type Timeouts, titleOf } from './scenario.ts';
 
 /** The times of lab/scenarios.ts are real ones times this: 60 s become 12 s, 10 s become 2 s. */
@@ -23,21 +24,25 @@ export interface Adjustments {
   readonly mode?: BalancerSettings['mode'] | undefined;
   readonly scheduler?: BalancerSettings['scheduler'] | undefined;
   readonly io?: BalancerSettings['io'] | undefined;
+  readonly encap?: Encap | undefined;
+  readonly family?: Family | undefined;
 }
 
 export function adjustScenario(scenario: Scenario, adjustments: Adjustments): Scenario {
-  const { scale, timeouts, mode, scheduler, io } = adjustments;
+  const { scale, timeouts, mode, scheduler, io, encap, family } = adjustments;
   const factor = scale === undefined ? 1 : scale / (scenario.scaled ? DEFAULT_SCALE : 1);
   const { client, balancer, server } = scenario.timeouts;
   const scaled = { client: client * factor, balancer: balancer * factor, server: server * factor };
   return {
     ...scenario,
+    ...(family === undefined ? {} : { family }),
     timeouts: roundAll({ ...scaled, ...timeouts }),
     balancer: scenario.balancer && {
       ...scenario.balancer,
       ...(mode === undefined ? {} : { mode }),
       ...(scheduler === undefined ? {} : { scheduler }),
       ...(io === undefined ? {} : { io }),
+      ...(encap === undefined ? {} : { encap }),
     },
   };
 }

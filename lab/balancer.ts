@@ -4,9 +4,10 @@
  */
 import { renameSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
+import { type Addresses, IPV4 } from './addresses.ts';
 import { LabError } from './errors.ts';
 import { type HostProcess, HUSHLB, logMessage, startProcess } from './processes.ts';
-import { backendAddress, VIP, VIP_PORT } from './topology.ts';
+import { VIP_PORT } from './topology.ts';
 
 export const METRICS_ADDRESS = '127.0.0.1:9108';
 
@@ -20,8 +21,12 @@ export interface BalancerSettings {
   readonly conntrack?: false;
   readonly idleTimeoutMs: number;
   /** Unless as hushlb has it by itself. */
-  readonly io?: 'af-xdp' | 'af-packet' | 'auto';
+  readonly io?: 'af-xdp' | 'af-packet' | 'portable' | 'auto';
+  /** Unless IPIP. */
+  readonly encap?: Encap;
 }
+
+export type Encap = 'ipip' | 'l2' | 'gue' | 'gre';
 
 /** The same for all of its services. */
 export type BalancerBehaviour = Omit<BalancerSettings, 'idleTimeoutMs'>;
@@ -97,16 +102,21 @@ function balancerFile({ directory, name }: Pick<BalancerOptions, 'directory' | '
 }
 
 /** The configuration file of a scenario's balancer. */
-export function balancerConfiguration(settings: BalancerSettings, backends: readonly ConfiguredBackend[]): string {
+export function balancerConfiguration(
+  settings: BalancerSettings,
+  backends: readonly ConfiguredBackend[],
+  addresses: Addresses = IPV4,
+): string {
   const { idleTimeoutMs, ...behaviour } = settings;
-  return servicesConfiguration(behaviour, [{ name: 'web', port: VIP_PORT, idleTimeoutMs }], backends);
+  return servicesConfiguration(behaviour, [{ name: 'web', port: VIP_PORT, idleTimeoutMs }], backends, addresses);
 }
 
 /** One with several services on the VIP, which have everything in common but their ports and idle timeouts. */
 export function servicesConfiguration(
-  { io, mode, scheduler, onMiss, conntrack }: BalancerBehaviour,
+  { io, mode, scheduler, onMiss, conntrack, encap = 'ipip' }: BalancerBehaviour,
   services: readonly ServiceSettings[],
   backends: readonly ConfiguredBackend[],
+  { vip, backend }: Addresses = IPV4,
 ): string {
   // Keys without a value are left out.
   return stringify({
@@ -116,13 +126,13 @@ export function servicesConfiguration(
     metrics: { listen: METRICS_ADDRESS },
     services: services.map(({ name, port, idleTimeoutMs, capacity }) => ({
       name,
-      vip: VIP,
+      vip,
       port,
       scheduler,
       onMiss,
       conntrack: conntrack === false ? { enabled: false } : { idleTimeout: `${idleTimeoutMs}ms`, capacity },
-      encap: 'ipip',
-      backends: backends.map((backend) => ({ ...backend, address: backendAddress(backend.name) })),
+      encap,
+      backends: backends.map((each) => ({ ...each, address: backend(each.name) })),
     })),
   });
 }

@@ -14,8 +14,8 @@ import { type HostProcess, pause } from './processes.ts';
 import { openRun, removeRun, runDirectory } from './runs.ts';
 import type { Scenario } from './scenario.ts';
 import { performSessions } from './sessions.ts';
-import { balancerSettings, type Stage } from './stage.ts';
-import { backendNames, CLIENT_ADDRESS, sharedLan } from './topology.ts';
+import { addressesIn, balancerSettings, type Stage } from './stage.ts';
+import { backendNames, sharedLan, type Topology } from './topology.ts';
 
 export interface ExperimentOptions {
   readonly connections: number;
@@ -46,7 +46,7 @@ export async function runExperiment(scenario: Scenario, options: ExperimentOptio
   try {
     signal.throwIfAborted();
     progress('building the network');
-    const network = buildNetwork(runId, sharedLan(backends.length, { balancers, longCableOf: longCableOf(scenario) }));
+    const network = buildNetwork(runId, topologyOf(scenario, backends, balancers));
     return await perform({
       scenario,
       connections,
@@ -69,6 +69,11 @@ export async function runExperiment(scenario: Scenario, options: ExperimentOptio
     removeRun(runId);
     process.removeListener('exit', onExit);
   }
+}
+
+function topologyOf(scenario: Scenario, { length }: readonly string[], balancers: readonly string[]): Topology {
+  const { family = 4 } = scenario;
+  return sharedLan(length, { balancers, longCableOf: longCableOf(scenario), family });
 }
 
 function balancersOf({ balancer, plot }: Scenario): string[] {
@@ -121,10 +126,10 @@ function act(stage: Stage): Promise<Performance> {
   }
 }
 
-function rolesOf({ scenario, balancers }: Stage): Roles {
+function rolesOf({ scenario, balancers, network }: Stage): Roles {
   const spare = balancers.length > 1 ? { spare: balancers[1] } : {};
   const balancer = scenario.balancer === null && scenario.proxy === undefined ? null : 'lb';
-  return { client: 'client', clientAddress: CLIENT_ADDRESS, balancer, ...spare };
+  return { client: 'client', clientAddress: addressesIn({ network }).client, balancer, ...spare };
 }
 
 function capturePoints(network: Network, { balancers, backends }: Stage, roles: Roles): CapturePoint[] {

@@ -17,6 +17,7 @@ const { values } = parseArgs({
     port: { type: 'string', multiple: true, default: ['80'] },
     /** Milliseconds, in the order of the ports; 0 never closes. */
     idle: { type: 'string', multiple: true, default: [] },
+    family: { type: 'string', default: '4' },
   },
 });
 
@@ -64,5 +65,5 @@ for (const [i, port] of values.port.entries()) {
     answer(request, response);
   });
   server.keepAliveTimeout = 0;
-  server.listen(Number(port), '0.0.0.0');
+  server.listen(Number(port), values.family === '6' ? '::' : '0.0.0.0');
 }

@@ -4,6 +4,7 @@
  */
 import { ACK, FIN, RST } from '../wire/tcp.ts';
 import { countOwn, isReset, type Roles } from './connections.ts';
+import type { TunnelKind } from './ip-headers.ts';
 import { flagNames, type Packet, packetIdentity } from './packets.ts';
 import type { TableSample } from './table-probe.ts';
 
@@ -12,7 +13,7 @@ export interface Hop {
   readonly from: string;
   /** null: no host saw it arrive. */
   readonly to: string | null;
-  readonly tunnel: 'IPIP' | null;
+  readonly tunnel: TunnelKind | null;
   /** Milliseconds since the first packet of the ladder; the arrival is null where `to` is. */
   readonly sentMs: number;
   readonly arrivedMs: number | null;

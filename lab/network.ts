@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setOffloads } from '../io/ethtool.ts';
 import { inNamespace } from '../io/namespace.ts';
+import type { Family } from './addresses.ts';
 import { LabError } from './errors.ts';
 import { namespaceName } from './runs.ts';
 import type { HostDescription, Route, Topology } from './topology.ts';
@@ -20,7 +21,8 @@ export interface Network {
 export function buildNetwork(runId: string, topology: Topology): Network {
   const namespace = (host: string): string => namespaceName(runId, host);
   ip(topology.hosts.map((host) => `netns add ${namespace(host.name)}`));
-  for (const host of topology.hosts) writeSysctls(namespace(host.name), { ...QUIET_HOST, ...host.sysctls });
+  for (const host of topology.hosts)
+    writeSysctls(namespace(host.name), { ...QUIET_HOST, ...ipv6Sysctls(topology.family ?? 4), ...host.sysctls });
   ip(
     topology.cables.map(
       ([a, b]) =>
@@ -41,14 +43,22 @@ export function buildNetwork(runId: string, topology: Topology): Network {
 }
 
 // IPv4's settings are inherited from the machine, so each that matters is set. Answers leave a backend from the VIP and
-// by another way than the request came: no reverse-path check may stand in the way. Without IPv6 captures stay quiet.
+// by another way than the request came: no reverse-path check may stand in the way.
 const QUIET_HOST: Readonly<Record<string, number>> = {
-  'ipv6/conf/all/disable_ipv6': 1,
-  'ipv6/conf/default/disable_ipv6': 1,
   'ipv4/ip_forward': 0,
   'ipv4/conf/all/rp_filter': 0,
   'ipv4/conf/default/rp_filter': 0,
 };
+
+/** Off where it is not what the lab is about: captures stay quiet. Addresses are nobody else's, and usable at once. */
+function ipv6Sysctls(family: Family): Record<string, number> {
+  const settings =
+    family === 4 ? { disable_ipv6: 1 } : { disable_ipv6: 0, accept_dad: 0, dad_transmits: 0, accept_ra: 0 };
+  const quiet = Object.entries({ ...settings, router_solicitations: 0 });
+  return Object.fromEntries(
+    ['all', 'default'].flatMap((which) => quiet.map(([key, value]) => [`ipv6/conf/${which}/${key}`, value])),
+  );
+}
 
 /** Below /proc/sys/net of a namespace. Throws LabError. */
 export function writeSysctls(namespace: string, sysctls: Readonly<Record<string, number>>): void {
@@ -57,6 +67,7 @@ export function writeSysctls(namespace: string, sysctls: Readonly<Record<string,
       try {
         writeFileSync(`/proc/sys/net/${path}`, String(value));
       } catch (error) {
+        // A kernel without IPv6 says the rest when it is given an address.
         if (path.startsWith('ipv6/') && (error as NodeJS.ErrnoException).code === 'ENOENT') continue;
         throw new LabError('LAB_NETWORK', `could not set net/${path} in ${namespace}: ${(error as Error).message}`);
       }

@@ -8,6 +8,7 @@ import { replaceRoute } from './network.ts';
 import { type HostProcess, pause } from './processes.ts';
 import { type Scenario, silenceMs } from './scenario.ts';
 import {
+  addressesIn,
   type ClientErrand,
   clientPatienceMs,
   isEvent,
@@ -19,7 +20,7 @@ import {
   startOneBalancer,
   startProbe,
 } from './stage.ts';
-import { VIP, vipNextHops } from './topology.ts';
+import { vipRoute } from './topology.ts';
 
 export interface Performance {
   /** Wall clock at which the client was told to send again; 0 where it needs no telling. */
@@ -61,7 +62,7 @@ async function strike(stage: Stage, disaster: 'restart' | 'failover', [victim]: 
     await startOneBalancer(stage, stage.balancers[0]);
   } else {
     // What BGP does when a balancer's session is gone.
-    replaceRoute(stage.network, 'router', { to: `${VIP}/32`, via: vipNextHops(stage.balancers.slice(1)) });
+    replaceRoute(stage.network, 'router', vipRoute(addressesIn(stage), stage.balancers.slice(1)));
   }
 }
 

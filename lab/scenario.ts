@@ -2,6 +2,7 @@
  * What a scenario is, as data: who takes part, how their idle timeouts are ordered, which plot they act out
  * (lab/plots.ts), and the promise that a run is checked against. lab/scenarios.ts lists them all.
  */
+import type { Family } from './addresses.ts';
 import type { WebServer } from './backends.ts';
 import type { BalancerSettings } from './balancer.ts';
 import type { Outcome } from './connections.ts';
@@ -71,6 +72,8 @@ export interface Scenario {
   /** A program that balances in layer 7 in hushlb's place. */
   readonly proxy?: 'haproxy' | 'nginx';
   readonly timeouts: Timeouts;
+  /** Of all addresses; IPv4 unless it is said. */
+  readonly family?: Family;
   /** True where the times are real ones times DEFAULT_SCALE; false where they are real ones already. */
   readonly scaled: boolean;
   readonly plot: Plot;

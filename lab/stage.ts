@@ -2,6 +2,7 @@
  * What a plot finds when the curtain rises, and the parts it can put on: backends, balancers, the probe, the client.
  * lab/experiment.ts makes the stage, lab/plots.ts acts on it.
  */
+import { type Addresses, addressesOf } from './addresses.ts';
 import { startBackend, webServerKind } from './backends.ts';
 import {
   type BalancerSettings,
@@ -17,7 +18,7 @@ import type { Network } from './network.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
 import { answerMs, type Scenario } from './scenario.ts';
 import type { TableSample } from './table-probe.ts';
-import { VIP, VIP_PORT } from './topology.ts';
+import { VIP_PORT } from './topology.ts';
 
 export interface Stage {
   readonly scenario: Scenario;
@@ -51,7 +52,8 @@ export async function startBackends(stage: Stage): Promise<void> {
           port: VIP_PORT,
           idleTimeoutMs: scenario.timeouts.server,
           webServer: scenario.webServer ?? webServerKind(),
-          tunnelled: stage.balancers.length > 0,
+          family: network.topology.family ?? 4,
+          encap: stage.balancers.length > 0 ? (balancerSettings(stage).encap ?? 'ipip') : null,
           directory,
           onUnexpectedEnd,
           started,
@@ -60,6 +62,10 @@ export async function startBackends(stage: Stage): Promise<void> {
       ),
     ),
   );
+}
+
+export function addressesIn({ network }: Pick<Stage, 'network'>): Addresses {
+  return addressesOf(network.topology.family ?? 4);
 }
 
 /** Of the scenario's hushlb. */
@@ -78,7 +84,7 @@ export async function startOneBalancer(
   const balancer = startBalancer({
     name,
     namespace: network.namespace(name),
-    configuration: balancerConfiguration(balancerSettings(stage), backends),
+    configuration: balancerConfiguration(balancerSettings(stage), backends, addressesIn(stage)),
     directory,
     onUnexpectedEnd,
   });
@@ -116,7 +122,7 @@ export function clientPatienceMs(scenario: Pick<Scenario, 'plot' | 'timeouts' | 
 export function startClient(stage: Stage, { path, newConnections = 0 }: ClientErrand): HostProcess {
   const { connections, seed, scenario } = stage;
   const settings = {
-    host: VIP,
+    host: addressesIn(stage).vip,
     port: VIP_PORT,
     connections,
     seed,

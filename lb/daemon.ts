@@ -25,13 +25,14 @@ import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
 import { openObservationPost } from './observe.ts';
 import { openPacketPath } from './packet-path.ts';
+import { socketText } from './ports.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { reload } from './reload.ts';
 import { type ReloadRequests, takeReloadRequests } from './reload-requests.ts';
 import { publishNext, type Running } from './running.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
-import { planSockets, planWorkers } from './worker-plan.ts';
+import { planSockets, planWorkers, type WorkerPlan } from './worker-plan.ts';
 
 export interface Daemon {
   /** Asks for the configuration to be read again and taken over. The log says what came of it; not heard while it stops. */
@@ -83,7 +84,7 @@ async function putUp(
 ): Promise<{ failed: Promise<never>; reloads: ReloadRequests }> {
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
-  const plan = config.io === 'af-packet' ? planSockets(queueCount, config) : planWorkers(queueCount, config);
+  const plan = planFor(config, queueCount);
   const prepared = prepare(config, ROOM_FOR_CHANGES);
 
   let running: Running | undefined;
@@ -127,7 +128,7 @@ async function putUp(
     driver: readDriver(link.name),
     io: path.io,
     queues: queueCount,
-    workers: plan.length,
+    workers: path.io === 'portable' ? 1 : plan.length,
     xdp: path.xdp ?? 'off',
     guard: path.guard,
     zeroCopy: workers.zeroCopy,
@@ -135,7 +136,7 @@ async function putUp(
   const cpus = availableParallelism();
   const limits =
     path.xdp === null
-      ? limitsOfSockets({ ...device, cpus, gro: mergesSegments(link) })
+      ? limitsOfSockets({ ...device, io: path.io, cpus, gro: mergesSegments(link) })
       : limitsOf({ ...device, xdp: path.xdp, cpus, zeroCopyWanted: config.afXdp.zeroCopy });
   for (const limit of limits) logger.info(`limit: ${limit}`);
 
@@ -144,7 +145,7 @@ async function putUp(
     counters,
     hasNewQueues: () =>
       path.xdp !== null && (path.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
-    longPackets: () => (path.io === 'af-packet' ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
+    longPackets: () => (path.xdp === null ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
     logger,
   });
   undo.push(() => hints.close());
@@ -162,15 +163,20 @@ async function putUp(
       busyPoll: config.afXdp.busyPollUs === null ? 'off' : `${config.afXdp.busyPollUs}us`,
       mode: config.mode,
       metrics: metrics?.url ?? 'off',
-      services: config.services.map(({ name, vip, port }, i) => ({
+      services: config.services.map(({ name, vip, ports }, i) => ({
         name,
-        address: `${vip}:${port}`,
+        address: socketText(vip, ports),
         fingerprint: prepared.tables[i].fingerprint,
       })),
     },
     'ready',
   );
   return { failed: workers.failed, reloads };
+}
+
+function planFor(config: Config, queueCount: number): WorkerPlan[] {
+  if (config.io === 'portable') return planSockets(1, config);
+  return config.io === 'af-packet' ? planSockets(queueCount, config) : planWorkers(queueCount, config);
 }
 
 /** Undefined where the driver doesn't tell, and when the interface has just gone: its worker says that. */

@@ -22,18 +22,24 @@ export function limitsOf(ground: Ground): string[] {
 }
 
 export interface SocketGround extends Pick<Ground, 'interface' | 'workers' | 'cpus'> {
+  readonly io: string;
   /** The kernel merges segments before packet sockets see them. */
   readonly gro: boolean;
 }
 
-/** The same for packet sockets (`io: af-packet`), to which receive queues mean nothing. */
-export function limitsOfSockets({ interface: name, workers, cpus, gro }: SocketGround): string[] {
-  const lines = ['af-packet: the kernel copies every packet in and out, af-xdp in native mode does less'];
+/** The same for packet sockets (`io: af-packet`) and libpcap (`io: portable`), to which receive queues mean nothing. */
+export function limitsOfSockets({ io, interface: name, workers, cpus, gro }: SocketGround): string[] {
+  const lines = [
+    io === 'portable'
+      ? 'portable: one thread for everything, two system calls a packet; af-packet does without both'
+      : 'af-packet: the kernel copies every packet in and out, af-xdp in native mode does less',
+  ];
   if (gro) {
     lines.push(
       `generic-receive-offload of ${name} is on: hushlb cuts again what it merges (off: ethtool -K ${name} gro off)`,
     );
   }
+  if (io === 'portable') return lines;
   const workerCount = counted(workers, 'worker');
   if (workers > cpus)
     lines.push(`${workerCount} on ${counted(cpus, 'CPU')} wait for each other (as many as CPUs: workers: ${cpus})`);

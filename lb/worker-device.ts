@@ -1,10 +1,11 @@
 /**
  * A worker's packet device, whichever it is: opened from plain options, and its own counters in one form. Called by
- * lb/worker.ts on the worker's thread.
+ * lb/worker.ts on the worker's thread; lb/portable-worker.ts opens its own.
  */
 import { type AfPacketDevice, type AfPacketOptions, createAfPacketDevice } from '../io/af-packet-device.ts';
 import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../io/af-xdp-device.ts';
 import type { PacketDevice } from '../io/device.ts';
+import type { PortableDevice } from '../io/portable-device.ts';
 
 export type DeviceOptions =
   | { readonly io: 'af-xdp'; readonly options: AfXdpOptions }
@@ -51,5 +52,12 @@ function publishPacket(device: AfPacketDevice, row: Float64Array): void {
   const { rxTooLong, rxRingFull, txDropped } = device.statistics();
   row[RX_DROPPED] = rxTooLong;
   row[RX_RING_FULL] = rxRingFull;
+  row[TX_DROPPED] = txDropped;
+}
+
+/** What libpcap's buffer has no room for `cap` does not tell. */
+export function publishPortable(device: PortableDevice, row: Float64Array): void {
+  const { rxTooLong, txDropped } = device.statistics();
+  row[RX_DROPPED] = rxTooLong;
   row[TX_DROPPED] = txDropped;
 }

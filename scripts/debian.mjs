@@ -41,6 +41,15 @@ export const nftables = {
   without: "lab matrix lacks the rows of the kernel's NAT",
 };
 
+const withoutPortable = 'io: portable is not there';
+/** What the optional packages `cap` and `raw-socket` are built with. */
+export const portableTools = [
+  { name: 'libpcap-dev', command: "libpcap's headers", file: '/usr/include/pcap/pcap.h', without: withoutPortable },
+  { name: 'g++', command: 'g++', without: withoutPortable },
+  { name: 'make', command: 'make', without: withoutPortable },
+  { name: 'python3', command: 'python3', without: withoutPortable },
+];
+
 /** Asks for pages as fast as they come, in the benchmark of real connections. */
 export const wrk = { name: 'wrk', command: 'wrk', without: 'real-tcp is not measured' };
 /** nginx as a proxy of connections, in the same benchmark. */
@@ -67,9 +76,7 @@ const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 
 /** Makes the packages' commands available, or says what is missing and throws unless it goes on without. */
 export async function installPackages(packages) {
-  const missing = packages.filter(({ command, file }) =>
-    file === undefined ? !hasCommand(command) : !existsSync(file),
-  );
+  const missing = packages.filter((wanted) => !isThere(wanted));
   const needed = missing.filter(({ without }) => without === undefined);
   const optional = missing.filter(({ without }) => without !== undefined);
   for (const group of [needed, optional]) {
@@ -152,6 +159,11 @@ function policyForbids() {
 /** Installing a package enables its service, which would then start at the next boot. */
 function keepFromBooting(service) {
   spawnSync('update-rc.d', [service, 'disable'], { stdio: 'ignore' });
+}
+
+/** Whether the package's command, or of a library its file, is there. */
+export function isThere({ command, file }) {
+  return file === undefined ? hasCommand(command) : existsSync(file);
 }
 
 function hasCommand(command) {

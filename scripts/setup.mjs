@@ -8,7 +8,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { haproxy, installPackages, iproute2, nftables, nginx, requests } from './debian.mjs';
+import { haproxy, installPackages, iproute2, nftables, nginx, portableTools, requests } from './debian.mjs';
+import { buildPortable } from './portable.mjs';
 import { Failure, JOINED, main, root, step } from './steps.mjs';
 
 const JOINER = join('scripts', 'join.mjs');
@@ -21,6 +22,7 @@ export async function setUp(packages = []) {
     await step('npm ci', 'npm', ['ci', '--include=dev', '--no-audit', '--no-fund']);
     giveToOwner('node_modules');
   }
+  if (packages.includes(portableTools[0]) && (await buildPortable())) giveToOwner('node_modules');
   if (!isBuildFresh()) {
     rmSync(join(root, 'dist'), { recursive: true, force: true });
     const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -93,4 +95,4 @@ function readJson(path) {
 }
 
 if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
-  await main(() => setUp([nginx, haproxy, requests, nftables]));
+  await main(() => setUp([nginx, haproxy, requests, nftables, ...portableTools]));

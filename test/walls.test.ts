@@ -76,6 +76,11 @@ test('only io/ffi.ts imports koffi', () => {
   assert.deepEqual(paths, ['io/ffi.ts']);
 });
 
+test('only io/portable-packages.ts loads the optional packages', () => {
+  const paths = sources.filter(({ text }) => /\brequire\('(?:cap|raw-socket)'\)/.test(text)).map(({ path }) => path);
+  assert.deepEqual(paths, ['io/portable-packages.ts']);
+});
+
 test('every file opens with a comment that says what it is for', () => {
   const bare = sources.filter(({ text }) => !HEAD_COMMENT.test(text)).map(({ path }) => path);
   assert.deepEqual(bare, [], 'write /** what it is for, who calls it, what it promises */ above the imports');

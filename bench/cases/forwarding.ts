@@ -1,6 +1,6 @@
 /**
  * Case `forwarding`: packets a second on a veth pair through `hushlb run`, beside what it can be compared with: its own device
- * when it merely reflects, an AF_XDP reflector in C, the wire's limit, the kernel's forwarding and its stateful NAT. All stand
+ * when it merely reflects, reflectors in C on AF_XDP and on a packet socket, the wire's limit, the kernel's forwarding and its stateful NAT. All stand
  * ready at the same time, each on a wire of its own, and are loaded in turn.
  */
 import { setTimeout } from 'node:timers/promises';
@@ -246,12 +246,19 @@ function present(
           ]),
       {
         title: 'Ratios, round by round',
-        head: ['frames, flows', 'hushlb run / its device', 'its device / C', 'hushlb run / nftables DNAT'],
+        head: [
+          'frames, flows',
+          'hushlb run / its device',
+          'its device / C',
+          'hushlb run / nftables DNAT',
+          'af-packet / C, reflecting',
+        ],
         rows: points.map((point) => [
           pointName(point),
           ratioCell(point, 'hushlb', 'reflect'),
           ratioCell(point, 'reflect', 'c'),
           ratioCell(point, 'hushlb', 'nft'),
+          ratioCell(point, 'hushlb-packet', 'c-packet'),
         ]),
       },
       {
@@ -279,13 +286,15 @@ function present(
     targets: [
       target('hushlb over its device reflecting, 64 B', 0.97, 'hushlb', 'reflect'),
       target('its device reflecting over C, 64 B', 0.95, 'reflect', 'c'),
+      target('hushlb with af-packet over C reflecting by packet sockets, 64 B', 0.8, 'hushlb-packet', 'c-packet'),
     ],
     notes: [
       ...missing,
       '“Its process” is user and system time of all its threads; the soft interrupts that receive the frames run on core 0, those that ' +
         'hand on what was sent on core 1. “The machine” is everything on all cores: generator, sink and soft interrupts too.',
       'nftables DNAT gets no more flows than nf_conntrack_max of the machine allows.',
-      'Of the packet devices af-xdp is measured.',
+      'The C reflector on a packet socket only swaps MAC addresses; hushlb beside it decides, remembers and encapsulates. Of the packet ' +
+        'devices portable is not measured.',
     ],
   };
 }

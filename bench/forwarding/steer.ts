@@ -7,6 +7,12 @@ import { ipv4Bytes, parseIpv4 } from '../../wire/address.ts';
 import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import { PORT, VIP } from '../balancer.ts';
 
+export const benchService = {
+  address: ipv4Bytes(parseIpv4(VIP) ?? 0),
+  protocol: PROTOCOL_TCP,
+  ports: { first: PORT, last: PORT },
+};
+
 export interface SteeredService {
   readonly link: Link;
   /** XSKMAP that the socket of queue 0 enters itself into. */
@@ -18,9 +24,7 @@ export interface SteeredService {
 export function steerService(): SteeredService {
   const link = requireLink('eth0');
   const steering = createSteering({ queueCount: 1 });
-  steering.setServices([
-    { address: ipv4Bytes(parseIpv4(VIP) ?? 0), protocol: PROTOCOL_TCP, ports: { first: PORT, last: PORT } },
-  ]);
+  steering.setServices([benchService]);
   return {
     link,
     socketMapFd: steering.socketMapFd,

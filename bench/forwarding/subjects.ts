@@ -25,7 +25,7 @@ export interface Subject {
   start(namespace: string): Promise<RunningSubject>;
 }
 
-export type SubjectKey = 'xdp-tx' | 'c' | 'reflect' | 'hushlb' | 'hushlb-packet' | 'kernel' | 'nft';
+export type SubjectKey = 'xdp-tx' | 'c' | 'reflect' | 'hushlb' | 'c-packet' | 'hushlb-packet' | 'kernel' | 'nft';
 
 export interface RunningSubject {
   /** The process whose CPU time is the subject's; undefined where the kernel does the work beside the generator. */
@@ -80,6 +80,23 @@ export function findSubjects(folder: string): Subjects {
       maxFlows: UNLIMITED,
       start: (far) => startHushlb(far, folder, 'af-xdp'),
     },
+  );
+  const packetYardstick = compileYardstick('reflect-packet', folder);
+  // Without a compiler the other one has said so.
+  if (packetYardstick.path !== undefined) {
+    const { path } = packetYardstick;
+    subjects.push({
+      key: 'c-packet',
+      name: 'AF_PACKET reflector in C',
+      remembers: false,
+      maxFlows: UNLIMITED,
+      start: (far) => {
+        takeXdpFrames(far);
+        return startNode(far, 'c-packet-reflector.js', [path]);
+      },
+    });
+  }
+  subjects.push(
     {
       key: 'hushlb-packet',
       name: 'hushlb run, IPIP, af-packet',

@@ -55,7 +55,7 @@ export function openPacketSocket(namespace: string, interfaceName: string, ether
     send(frame) {
       if (sendto(fd, frame, frame.byteLength, 0, null, 0) < 0) throw new SystemCallError('sendto', lastErrno());
     },
-    receive(timeoutMs = 5000) {
+    receive(timeoutMs = 10_000) {
       if (poll(pollFd.address, 1, timeoutMs) <= 0) return undefined;
       const length = recv(fd, bytes, bytes.byteLength, MSG_DONTWAIT);
       return length < 0 ? undefined : Buffer.copyBytesFrom(bytes, 0, length);

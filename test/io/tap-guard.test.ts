@@ -23,6 +23,7 @@ import { addressBytes, ip, ipJson, makeTwoHosts, needsRoot, openDescriptors, sys
 const VIP = '198.18.10.1';
 const VIP6 = '2001:db8:10::1';
 const TCP = 6;
+const UNGUARDED_PORT = 9;
 const UDP = 17;
 const ICMP = 1;
 const ICMPV6 = 58;
@@ -57,15 +58,22 @@ suite('tap-guard', { skip: needsRoot }, () => {
     guard = await attaching;
   }
 
-  /** Whether the kernel answers a SYN to `destinationPort` with RST. */
-  function answers(fields: TcpFields, change: (frame: Buffer) => Buffer = (frame) => frame): boolean {
+  function sendSyn(fields: TcpFields): void {
     const frame = Buffer.from(tcpFrame({ source: '198.18.0.2', flags: 'S', ...fields }));
     frame.set(bytesOfMac(ownMac));
-    peer.send(change(frame));
-    const answer = peer.receive(200);
-    if (answer === undefined) return false;
-    assert.equal(answer[47], 0x14, 'RST, ACK');
-    return true;
+    peer.send(frame);
+  }
+
+  /** Whether the kernel answers a SYN to `destinationPort` with RST, and not only the one behind it, which no guard is for. */
+  function answers(fields: TcpFields): boolean {
+    sendSyn(fields);
+    sendSyn({ destination: '198.18.0.1', destinationPort: UNGUARDED_PORT });
+    for (let answered = false; ; answered = true) {
+      const answer = peer.receive();
+      assert.equal(answer?.[47], 0x14, 'RST, ACK');
+      if (answer?.readUInt16BE(34) === UNGUARDED_PORT) return answered;
+      assert.equal(answer?.readUInt16BE(34), fields.destinationPort);
+    }
   }
 
   afterEach(async () => {

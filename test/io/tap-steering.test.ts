@@ -42,7 +42,7 @@ suite('tap-steering', { skip: needsRoot }, () => {
     peer.send(marker);
     const got: Buffer[] = [];
     while (!got.at(-1)?.equals(marker)) {
-      assert.notEqual(device.receive(1000), 0, 'the packet behind it came');
+      assert.notEqual(device.receive(10_000), 0, 'the packet behind it came');
       const { view, batch } = device;
       for (let i = 0; i < batch.count; i++) {
         got.push(Buffer.copyBytesFrom(new Uint8Array(view.buffer, batch.offset[i], batch.length[i])));

@@ -39,6 +39,14 @@ describe('adjustScenario', () => {
     }
   });
 
+  it('gives the balancer another encapsulation, and every network another family', () => {
+    for (const each of SCENARIOS) {
+      const { balancer, family } = adjustScenario(each, { encap: 'gue', family: 6 });
+      assert.deepEqual(balancer, each.balancer && { ...each.balancer, encap: 'gue' }, titleOf(each));
+      assert.equal(family, 6, titleOf(each));
+    }
+  });
+
   it('scales the pace of sessions with the timeouts that they race with', () => {
     for (const each of SCENARIOS.filter(({ plot }) => plot.kind === 'sessions')) {
       const { plot, timeouts } = adjustScenario(each, { scale: 0.4 });

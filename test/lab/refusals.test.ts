@@ -72,7 +72,7 @@ describe('what cannot be run', () => {
       /--mode: means nothing to direct-race; direct-race, cured, leave/,
     ],
     [['run', 'direct-race', '--io', 'af-packet'], 2, /--io: hushlb takes no part in what is to run, leave it out/],
-    [['run', 'stateless', '--io', 'portable'], 2, /io.*portable.*af-packet/is],
+    [['run', 'stateless', '--io', 'netmap'], 2, /io.*netmap.*portable/is],
     [['run', 'l7-idle', '--connections', '201'], 2, /--connections: l7-idle takes up to 200/],
     [['run', 'backend-added', '--connections', '2001'], 2, /--connections: expected a whole number from 50 to 2000/],
     [['run', 'backend-added', '--backends', '9'], 2, /--backends: backend-added takes up to 8, and adds one/],

@@ -17,16 +17,18 @@ import { createMemoryDevice } from '../../io/memory-device.ts';
 import { inNamespace } from '../../io/namespace.ts';
 import { createPcapWriter } from '../../io/pcap.ts';
 import { createPcapDevice } from '../../io/pcap-device.ts';
+import { createPortableDevice } from '../../io/portable-device.ts';
 import { createTapSteering } from '../../io/tap-steering.ts';
 import { attachXdp, requireLink } from '../../io/xdp.ts';
 import { createSteering } from '../../io/xdp-steering.ts';
 import { createWalk } from '../../lb/forwarder.ts';
 import { openPacketSocket } from '../io/packet-socket.ts';
+import { needsPortable } from '../io/portable-packages.ts';
 import { web } from '../io/steering-rows.ts';
 import { ip, makeTwoHosts, needsRoot } from '../io/two-hosts.ts';
-import { OWN_MAC, tcpFrame } from '../packets.ts';
+import { CLIENT_MAC, OWN_MAC, tcpFrame } from '../packets.ts';
 import { type PacketRow, ROWS } from './packet-rows.ts';
-import { balancerOn } from './rig.ts';
+import { BACKENDS, balancerOn } from './rig.ts';
 
 /** Behind each row's packets: where it comes out, all that was to come has come. */
 const LAST = Buffer.from(tcpFrame({ source: '192.0.2.99', sourcePort: 999, flags: 'S', sequence: 0xcafe_cafe }));
@@ -36,19 +38,25 @@ const rows = ROWS.filter(({ before = [], in: frame }) => [...before, frame].ever
 
 const framesOf = ({ before = [], in: frame }: PacketRow): Uint8Array[] => [...before, frame, LAST];
 
-/** Walks what the device receives until it has walked `LAST`. */
-function walkUntilLast(device: PacketDevice, { top = '', service = '' }: PacketRow): void {
+/** Walks and sends a batch at each call; true once it had `LAST`. */
+function createTurn(device: PacketDevice, { top = '', service = '' }: PacketRow): () => boolean {
   const { forwarder } = balancerOn(device, { top, service });
   const walk = createWalk(forwarder);
-  for (let isLast = false; !isLast; ) {
-    const count = device.receive(1000);
+  return () => {
+    const count = device.receive(10_000);
     assert.notEqual(count, 0, 'the last packet came');
     const { view, batch } = device;
     const end = batch.offset[count - 1]! + batch.length[count - 1]!;
-    isLast = LAST.equals(new Uint8Array(view.buffer, end - LAST.length, LAST.length));
+    const isLast = LAST.equals(new Uint8Array(view.buffer, view.byteOffset + end - LAST.length, LAST.length));
     walk(0);
     device.send();
-  }
+    return isLast;
+  };
+}
+
+function walkUntilLast(device: PacketDevice, row: PacketRow): void {
+  const turn = createTurn(device, row);
+  while (!turn());
 }
 
 function throughMemory(row: PacketRow): Buffer[] {
@@ -76,6 +84,10 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
   function overTheWire(device: PacketDevice, row: PacketRow, count: number): (Buffer | undefined)[] {
     for (const frame of framesOf(row)) peer.send(frame);
     walkUntilLast(device, row);
+    return comeBack(count);
+  }
+
+  function comeBack(count: number): (Buffer | undefined)[] {
     const frames = Array.from({ length: count }, () => peer.receive());
     for (let more = peer.receive(0); more !== undefined; more = peer.receive(0)) frames.push(more);
     return frames;
@@ -128,6 +140,38 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     } finally {
       device.close();
       steering.close();
+    }
+  });
+
+  test('portable', { skip: needsPortable }, async () => {
+    // Where frames of the rows go by their MACs, the kernel's routes lead too.
+    for (const network of ['198.18.2.0/24', '192.0.2.0/24'])
+      ip('-n', hosts.left, 'route', 'add', network, 'dev', 'left');
+    const neighbours = [...Object.values(BACKENDS), { address: '192.0.2.7', mac: CLIENT_MAC }];
+    for (const { address, mac } of neighbours) {
+      ip('-n', hosts.left, 'neigh', 'replace', address, 'lladdr', mac, 'dev', 'left', 'nud', 'permanent');
+    }
+    let onFrames = () => {};
+    const device = inNamespace(hosts.left, () => {
+      const opened = createPortableDevice({ interfaceIndex, onFrames: () => onFrames() });
+      opened.setServices([web]);
+      return opened;
+    });
+    try {
+      for (const row of rows) {
+        const expected = throughMemory(row);
+        const turn = createTurn(device, row);
+        const walked = new Promise<void>((resolve) => {
+          onFrames = () => {
+            if (turn()) resolve();
+          };
+        });
+        for (const frame of framesOf(row)) peer.send(frame);
+        await walked;
+        assert.deepEqual(comeBack(expected.length), expected, row.name);
+      }
+    } finally {
+      device.close();
     }
   });
 

@@ -45,7 +45,7 @@ describe('packet rows', () => {
   });
 
   test('the first exits are what parsing a flow returns', () => {
-    assert.equal(EXITS[flow.NOT_IPV4].reason, 'not-ipv4');
+    assert.equal(EXITS[flow.NOT_IP].reason, 'not-ip');
     assert.equal(EXITS[flow.TRUNCATED].reason, 'truncated');
     assert.equal(EXITS[flow.BAD_IP_HEADER].reason, 'bad-ip-header');
     assert.equal(EXITS[flow.OTHER_PROTOCOL].reason, 'other-protocol');
@@ -53,6 +53,7 @@ describe('packet rows', () => {
     assert.equal(EXITS[flow.TTL_EXPIRED].reason, 'ttl-expired');
     assert.equal(EXITS[flow.FRAGMENT].reason, 'fragment');
     assert.equal(EXITS[flow.BAD_TCP_HEADER].reason, 'bad-tcp-header');
+    assert.equal(EXITS[flow.BAD_UDP_HEADER].reason, 'bad-udp-header');
   });
 });
 
@@ -193,7 +194,7 @@ describe('what the field learnt the hard way', () => {
   test('a link with a smaller MTU counts what does not fit', () => {
     const rig = createRig({ hopOf: () => ({ mtu: 100 }) });
     assert.equal(rig.walk(tcpFrame({ payload: 'x'.repeat(40) })).exit, 'forward');
-    assert.equal(rig.walk(tcpFrame({ payload: 'x'.repeat(41) })).exit, 'drop: too-big');
+    assert.equal(rig.walk(tcpFrame({ payload: 'x'.repeat(41) })).exit, 'answer: too-big');
   });
 
   test('a checksum that the sender left to its network card is noticed on the SYN', () => {

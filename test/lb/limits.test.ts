@@ -50,9 +50,17 @@ const SOCKET_ROWS: readonly (readonly [Partial<SocketGround>, readonly string[]]
 
 for (const [ground, lines] of SOCKET_ROWS) {
   test(`packet sockets: ${lines.join(' | ') || 'nothing more'}`, () => {
-    assert.deepEqual(limitsOfSockets({ interface: 'eth0', workers: 2, cpus: 2, gro: false, ...ground }), [
-      COPIES,
-      ...lines,
-    ]);
+    assert.deepEqual(
+      limitsOfSockets({ io: 'af-packet', interface: 'eth0', workers: 2, cpus: 2, gro: false, ...ground }),
+      [COPIES, ...lines],
+    );
   });
 }
+
+test('the portable device: one thread, whatever the host has', () => {
+  const ground = { io: 'portable', interface: 'eth0', workers: 1, cpus: 8 };
+  const [first, ...more] = limitsOfSockets({ ...ground, gro: true });
+  assert.match(first!, /^portable: one thread/);
+  assert.equal(more.length, 1);
+  assert.match(more[0]!, /^generic-receive-offload of eth0 is on/);
+});

@@ -8,6 +8,7 @@ import {
   CLIENT_MAC,
   ETHERTYPE_IPV4,
   ethernetFrame,
+  internetChecksum,
   ipv4Packet,
   OWN_MAC,
   type TcpFields,
@@ -132,7 +133,24 @@ export const ROWS: readonly PacketRow[] = [
     exit: 'forward',
     out: ipip(tcpPacket({ payload: 'x'.repeat(1440) })),
   },
-  { name: '1481 bytes with IPIP', in: tcpFrame({ payload: 'x'.repeat(1441) }), exit: 'drop: too-big' },
+  {
+    name: '1481 bytes with IPIP, which may be fragmented',
+    in: tcpFrame({ payload: 'x'.repeat(1441), ip: { fragment: 0 } }),
+    exit: 'drop: too-big',
+  },
+  {
+    name: '1481 bytes with IPIP, DF: the client is told what fits',
+    in: tcpFrame({ payload: 'x'.repeat(1441) }),
+    exit: 'answer: too-big',
+    out: () => {
+      const quote = tcpPacket({ payload: 'x'.repeat(1441) }).slice(0, 548);
+      const message = [3, 4, 0, 0, 0, 0, 5, 200, ...quote];
+      const sum = internetChecksum(message);
+      message.splice(2, 2, sum >> 8, sum & 255);
+      const error = ipv4Packet(VIP, CLIENT, message, { protocol: 1, ttl: 64, tos: 0xc0, id: 0 });
+      return ethernetFrame(CLIENT_MAC, OWN_MAC, ETHERTYPE_IPV4, error);
+    },
+  },
   {
     name: '1500 bytes by L2',
     service: 'encap: l2',
@@ -260,9 +278,9 @@ export const ROWS: readonly PacketRow[] = [
   },
 
   // Passed to the kernel.
-  { name: 'ARP', in: frameOf(Array(28).fill(0), 0x0806), exit: 'pass: not-ipv4' },
-  { name: 'IPv6', in: frameOf(Array(60).fill(0), 0x86dd), exit: 'pass: not-ipv4' },
-  { name: 'a VLAN tag', in: frameOf([0, 5, 8, 0, ...tcpPacket()], 0x8100), exit: 'pass: not-ipv4' },
+  { name: 'ARP', in: frameOf(Array(28).fill(0), 0x0806), exit: 'pass: not-ip' },
+  { name: 'IPv6 of another version', in: frameOf(Array(60).fill(0), 0x86dd), exit: 'drop: bad-ip-header' },
+  { name: 'a VLAN tag in front of ARP', in: frameOf([0, 5, 8, 6, ...Array(28).fill(0)], 0x8100), exit: 'pass: not-ip' },
   {
     name: 'somebody else: ssh to the host',
     in: tcpFrame({ destination: '198.18.2.10', destinationPort: 22 }),
@@ -278,13 +296,42 @@ export const ROWS: readonly PacketRow[] = [
   },
   {
     name: 'ping to the VIP',
-    in: frameOf(ipv4Packet(CLIENT, VIP, [8, 0, 0, 0, 0, 0, 0, 0], { protocol: 1 })),
+    in: frameOf(ipv4Packet(CLIENT, VIP, [8, 0, 0xf7, 0xfe, 0, 1, 0, 0], { protocol: 1 })),
+    exit: 'answer: echo',
+    out: () => {
+      const reply = ipv4Packet(VIP, CLIENT, [0, 0, 0xff, 0xfe, 0, 1, 0, 0], { protocol: 1, ttl: 64 });
+      return ethernetFrame(CLIENT_MAC, OWN_MAC, ETHERTYPE_IPV4, reply);
+    },
+  },
+  {
+    name: 'ping to the VIP that was damaged on its way',
+    in: frameOf(ipv4Packet(CLIENT, VIP, [8, 0, 0xf7, 0xfe, 0, 2, 0, 0], { protocol: 1 })),
+    exit: 'drop: bad-icmp',
+  },
+  {
+    name: 'ping to the VIP, the balancer’s host answers',
+    top: 'echo: kernel',
+    in: frameOf(ipv4Packet(CLIENT, VIP, [8, 0, 0xf7, 0xfe, 0, 1, 0, 0], { protocol: 1 })),
     exit: 'pass: other-protocol',
   },
   {
+    name: 'an error about the answer to a ping',
+    in: frameOf(
+      ipv4Packet(CLIENT, VIP, [3, 1, 0, 0, 0, 0, 0, 0, ...ipv4Packet(VIP, CLIENT, Array(8).fill(0), { protocol: 1 })], {
+        protocol: 1,
+      }),
+    ),
+    exit: 'drop: icmp-of-no-flow',
+  },
+  {
     name: 'UDP to the VIP',
-    in: frameOf(ipv4Packet(CLIENT, VIP, Array(8).fill(0), { protocol: 17 })),
-    exit: 'pass: other-protocol',
+    in: frameOf(ipv4Packet(CLIENT, VIP, [156, 64, 0, 80, 0, 8, 0, 0], { protocol: 17 })),
+    exit: 'pass: other-port',
+  },
+  {
+    name: 'UDP whose length is a lie',
+    in: frameOf(ipv4Packet(CLIENT, VIP, [156, 64, 0, 80, 0, 9, 0, 0], { protocol: 17 })),
+    exit: 'drop: bad-udp-header',
   },
   {
     name: 'ping to somebody else',
@@ -328,7 +375,7 @@ export const ROWS: readonly PacketRow[] = [
     exit: 'drop: bad-tcp-header',
   },
   { name: 'IP options', in: tcpFrame({ ip: { options: [1, 1, 1, 0] } }), exit: 'drop: ip-options' },
-  { name: 'an IHL that calls the ports options', in: tcpFrame({ ip: { ihl: 6 } }), exit: 'drop: ip-options' },
+  { name: 'an IHL that calls the ports options', in: tcpFrame({ ip: { ihl: 6 } }), exit: 'drop: bad-tcp-header' },
   { name: 'TTL 0', in: tcpFrame({ ip: { ttl: 0 } }), exit: 'drop: ttl-expired' },
   { name: 'the first fragment', in: tcpFrame({ ip: { fragment: 0x2000 } }), exit: 'drop: fragment' },
   { name: 'a later fragment', in: tcpFrame({ ip: { fragment: 0x2010 } }), exit: 'drop: fragment' },

@@ -1,0 +1,90 @@
+/**
+ * The worker of `io: portable`: what lb/worker.ts does in a thread, in turns of the main thread's event loop, where alone the
+ * device's packages work. A turn walks the frames that wait, sends them, and sweeps when it is time. So reloads and
+ * scrapes keep packets waiting here. Started by lb/packet-path.ts.
+ */
+import { createClock, elapsed } from '../io/clock.ts';
+import { createPortableDevice, type PortableDevice } from '../io/portable-device.ts';
+import { adoptState, createForwarder, sweepTables } from './adopt.ts';
+import { sendResets } from './expiry-reset.ts';
+import { createWalk } from './forwarder.ts';
+import type { ForwardingState } from './forwarding-state.ts';
+import { widenInlining } from './inlining.ts';
+import { publishPortable } from './worker-device.ts';
+import type { Workers } from './workers.ts';
+
+export interface PortableInput {
+  readonly interfaceIndex: number;
+  readonly counters: Float64Array;
+  readonly deviceCounters: Float64Array;
+  readonly state: ForwardingState;
+}
+
+export interface PortableWorker {
+  readonly workers: Workers;
+  readonly steering: Pick<PortableDevice, 'setServices' | 'counters'>;
+}
+
+/** How often tables are looked at without packets, and at most with them. */
+const QUIET_TICK_MS = 100;
+const TICK_MS = 20;
+
+/** Forwards what is for the services that the steering is given. Throws as `createPortableDevice` does. */
+export function startPortableWorker({
+  interfaceIndex,
+  counters,
+  deviceCounters,
+  state,
+}: PortableInput): PortableWorker {
+  widenInlining();
+  let fail: (error: unknown) => void = () => {};
+  const failed = new Promise<never>((_, reject) => (fail = reject));
+  failed.catch(() => {});
+
+  const device = createPortableDevice({ interfaceIndex, onFrames: turnOrFail });
+  const forwarder = createForwarder(device, counters, state);
+  const walk = createWalk(forwarder);
+  const clock = createClock();
+  let ticked = clock.milliseconds();
+  const ticker = setInterval(turnOrFail, QUIET_TICK_MS);
+
+  function turn(): void {
+    const count = device.receive(0);
+    const now = clock.milliseconds();
+    if (count > 0) {
+      walk(now);
+      device.send();
+    }
+    if (elapsed(ticked, now) >= TICK_MS) {
+      sweepTables(forwarder, now, elapsed(ticked, now));
+      publishPortable(device, deviceCounters);
+      ticked = now;
+    }
+    if (forwarder.resets.count > 0) sendResets(forwarder, device);
+  }
+
+  function turnOrFail(): void {
+    try {
+      turn();
+    } catch (error) {
+      stop();
+      fail(error);
+    }
+  }
+
+  function stop(): void {
+    clearInterval(ticker);
+    device.close();
+  }
+
+  return {
+    steering: device,
+    workers: {
+      zeroCopy: false,
+      failed,
+      publish: (next) => adoptState(forwarder, next),
+      behind: () => [],
+      stop: async () => stop(),
+    },
+  };
+}
