@@ -21,10 +21,11 @@ export const TP_STATUS = 0;
 export const TP_LEN = 4;
 export const TP_SNAPLEN = 8;
 export const TP_MAC = 12;
-export const TP_VLAN_TCI = 24;
-export const TP_VLAN_TPID = 26;
+export const TP_VLAN = 24;
 export const TP_STATUS_KERNEL = 0;
 export const TP_STATUS_USER = 1;
+/** The packet is longer than the slot; recv(2) has it. */
+export const TP_STATUS_COPY = 2;
 /** The frame had a VLAN tag, which stands in the header now. */
 export const TP_STATUS_VLAN_VALID = 16;
 
@@ -36,11 +37,11 @@ export function words(...values: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(values).buffer);
 }
 
-/** struct sockaddr_ll: all protocols of one interface. */
-export function interfaceAddress(index: number): Uint8Array {
+/** struct sockaddr_ll: all protocols of one interface, or none (0) for a socket that only sends. */
+export function interfaceAddress(index: number, protocol = ETH_P_ALL): Uint8Array {
   const address = Buffer.alloc(20);
   address.writeUInt16LE(AF_PACKET, 0);
-  address.writeUInt16BE(ETH_P_ALL, 2);
+  address.writeUInt16BE(protocol, 2);
   address.writeInt32LE(index, 4);
   return address;
 }
