@@ -218,11 +218,11 @@ function countSentTooLate(packets: readonly Packet[], backends: readonly string[
   return reset.size;
 }
 
-/** When the client sent the second request of a connection, and sent it again. */
+/** When the client sent the second request of a connection, or the beginning of a long one, and sent it again. */
 function attemptTimes(connection: Connection, byPort: Groups, roles: Roles): number[] {
   const since = connection.secondRequestMs ?? Number.POSITIVE_INFINITY;
-  return (byPort.get(connection.clientPort) ?? [])
+  const sent = (byPort.get(connection.clientPort) ?? [])
     .filter(({ host, direction }) => host === roles.client && direction === 'out')
-    .filter(({ payloadLength, timeMs }) => payloadLength > 0 && timeMs >= since)
-    .map(({ timeMs }) => timeMs);
+    .filter(({ payloadLength, timeMs }) => payloadLength > 0 && timeMs >= since);
+  return sent.filter(({ sequence }) => sequence === sent[0].sequence).map(({ timeMs }) => timeMs);
 }

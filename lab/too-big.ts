@@ -28,8 +28,8 @@ export interface UploadFindings {
   /** As they left the balancer, and as they reached the client. */
   readonly told: readonly Telling[];
   readonly heard: readonly Telling[];
-  /** Bytes of the largest IP packet that reached a backend, with its tunnel. */
-  readonly largestAtBackend: number;
+  /** Bytes of the largest IP packet that left the balancer, with its tunnel. */
+  readonly largestSent: number;
 }
 
 /** Of a cable of the lab: veth's own. */
@@ -59,22 +59,23 @@ export function measureUpload(
   const mssArrived = new Set<number>();
   const told: Telling[] = [];
   const heard: Telling[] = [];
-  let largestAtBackend = 0;
+  let largestSent = 0;
   for (const { host, direction, timeMs, bytes } of frames) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const outer = readIp(view, ETHERNET_HEADER_LENGTH);
     if (outer === undefined) continue;
     const isAtBackend = backends.includes(host) && direction === 'in';
-    if (isAtBackend) largestAtBackend = Math.max(largestAtBackend, outer.end - ETHERNET_HEADER_LENGTH);
+    const leavesBalancer = host === balancer && direction === 'out';
+    if (leavesBalancer) largestSent = Math.max(largestSent, outer.end - ETHERNET_HEADER_LENGTH);
     const mss = mssOf(view, openTunnel(view, outer)?.inner ?? outer);
     if (mss !== undefined && isAtBackend) mssArrived.add(mss);
     if (mss !== undefined && host === client && direction === 'out') mssSent.add(mss);
     const telling = tellingOf(view, outer);
     if (telling === undefined) continue;
-    if (host === balancer && direction === 'out') told.push({ timeMs, ...telling });
+    if (leavesBalancer) told.push({ timeMs, ...telling });
     if (host === client && direction === 'in') heard.push({ timeMs, ...telling });
   }
-  return { ...upload, mssSent: [...mssSent], mssArrived: [...mssArrived], told, heard, largestAtBackend };
+  return { ...upload, mssSent: [...mssSent], mssArrived: [...mssArrived], told, heard, largestSent };
 }
 
 const [OPTION_END, OPTION_PADDING, OPTION_MSS] = [0, 1, 2];

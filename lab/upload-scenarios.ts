@@ -120,6 +120,10 @@ function tellings(findings: Findings, which: 'told' | 'heard', howMany: 'none' |
 /** The path is used to the full: nobody made segments shorter than they had to be. */
 function fits(findings: Findings): Claim {
   const full = 1500;
-  const seen = findings.upload?.largestAtBackend ?? 0;
-  return { promised: `the longest packets at a backend are of ${full} bytes`, seen: `${seen}`, held: seen === full };
+  const seen = findings.upload?.largestSent ?? 0;
+  return {
+    promised: `the longest packets that leave the balancer are of ${full} bytes`,
+    seen: `${seen}`,
+    held: seen === full,
+  };
 }

@@ -34,6 +34,7 @@ describe('what captures say of sizes', () => {
   it('reads the MSS that a client wrote, and that a backend got through a tunnel', () => {
     const found = measure(
       frame('client', 'out', 1, ETHERNET, ip('06', 32, CLIENT + VIP), syn(1460)),
+      frame('lb', 'out', 1.5, ETHERNET, ip('04', 52, 'c612020a c6120201'), ip('06', 32, CLIENT + VIP), syn(1440)),
       frame('b1', 'in', 2, ETHERNET, ip('04', 52, 'c612020a c6120201'), ip('06', 32, CLIENT + VIP), syn(1440)),
       frame('b1', 'in', 3, ETHERNET6, ip6('06', 32, CLIENT6 + VIP6), syn(1420)),
       frame('b1', 'out', 4, ETHERNET, ip('06', 32, VIP + CLIENT), syn(1400, '12')),
@@ -41,7 +42,7 @@ describe('what captures say of sizes', () => {
     );
     assert.deepEqual(found.mssSent, [1460]);
     assert.deepEqual(found.mssArrived, [1440, 1420]);
-    assert.equal(found.largestAtBackend, 20 + 20 + 32);
+    assert.equal(found.largestSent, 20 + 20 + 32);
     assert.equal(found.bytes, 7);
   });
 
@@ -69,7 +70,7 @@ describe('what captures say of sizes', () => {
 
   it('passes over frames that are nothing of that', () => {
     const found = measure(frame('b1', 'in', 1, ETHERNET.replace('0800', '0806'), '0001'), frame('lb', 'out', 2, ''));
-    assert.deepEqual([found.mssArrived, found.told, found.largestAtBackend], [[], [], 0]);
+    assert.deepEqual([found.mssArrived, found.told, found.largestSent], [[], [], 0]);
   });
 });
 
