@@ -109,7 +109,7 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
 
   test('af-xdp', () => {
     const steering = createSteering({ queueCount: 1 });
-    steering.setServices([web]);
+    steering.setServices([web], { echo: 'answer' });
     const { programFd, socketMapFd } = steering;
     const [device, attachment] = inNamespace(hosts.left, () => [
       createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd }),
@@ -129,7 +129,7 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
 
   test('af-packet', () => {
     const steering = createTapSteering();
-    steering.setServices([web]);
+    steering.setServices([web], { echo: 'answer' });
     const { filterFd } = steering;
     const device = inNamespace(hosts.left, () => createAfPacketDevice({ interfaceIndex, filterFd }));
     try {
