@@ -3,7 +3,7 @@
  * work is lab/session.ts's.
  */
 import type { CommandModule } from 'yargs';
-import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless } from '../lab/adjust.ts';
+import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless, findUnfit } from '../lab/adjust.ts';
 import type { BalancerSettings, Encap } from '../lab/balancer.ts';
 import type { Adjustable } from '../lab/scenario.ts';
 import { SCENARIO_NAMES, SCENARIOS } from '../lab/scenarios.ts';
@@ -167,8 +167,9 @@ function chosen({ scenario: names = [], all }: RunArguments): typeof SCENARIOS {
 }
 
 function adjusted(scenarios: typeof SCENARIOS, given: RunArguments): typeof SCENARIOS {
+  // Of all of them, some have a number of connections of their own.
   const misfit = findMisfit(
-    scenarios,
+    given.all ? scenarios.filter(({ connections }) => connections === undefined) : scenarios,
     ADJUSTABLE.filter((option) => given[option] !== undefined),
   );
   if (misfit !== undefined) throw new UsageError(misfit);
@@ -187,12 +188,20 @@ function adjusted(scenarios: typeof SCENARIOS, given: RunArguments): typeof SCEN
     ...timeout('balancer', 'lb-idle', given),
     ...timeout('server', 'server-idle', given),
   };
-  const result = scenarios.map((scenario) =>
+  const all = scenarios.map((scenario) =>
     adjustScenario(scenario, { scale, timeouts, mode, scheduler, io, encap, family }),
   );
+  const result = given.all ? all.filter(isFit) : all;
   const pointless = result.map(findPointless).find((problem) => problem !== undefined);
   if (pointless !== undefined) throw new UsageError(pointless);
   return result;
+}
+
+/** Of every scenario, those that have something to show; the others say why not. */
+function isFit(scenario: (typeof SCENARIOS)[number]): boolean {
+  const unfit = findUnfit(scenario);
+  if (unfit !== undefined) process.stderr.write(`left out: ${unfit}\n`);
+  return unfit === undefined;
 }
 
 function timeout(who: string, option: 'client-idle' | 'lb-idle' | 'server-idle', given: RunArguments): object {

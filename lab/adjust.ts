@@ -85,6 +85,8 @@ export function findPointless(scenario: Scenario): string | undefined {
       'or hushlb simulate, which runs real ones in a moment'
     );
   }
+  const unfit = findUnfit(scenario);
+  if (unfit !== undefined) return unfit;
   if (plot.kind === 'change') return findTooShort(name, timeouts);
   if (plot.kind === 'sessions') return findTooFast(name, plot.pace.aroundMs(timeouts));
   if (plot.kind !== 'idle') return undefined;
@@ -100,6 +102,12 @@ export function findPointless(scenario: Scenario): string | undefined {
   return undefined;
 }
 
+/** Why the way to the backends leaves the scenario nothing to show; undefined where it does not. */
+export function findUnfit({ name, plot, balancer }: Scenario): string | undefined {
+  if (plot.kind !== 'upload' || balancer?.encap !== 'l2') return undefined;
+  return `${name}: pointless, with --encap l2 packets don't grow, so none is too big: use ipip, gue or gre`;
+}
+
 /** About how long connections stay open. */
 function lengthMs(scenario: Scenario): number {
   const { plot, timeouts } = scenario;
@@ -110,6 +118,7 @@ function lengthMs(scenario: Scenario): number {
       return answerMs(scenario);
     case 'sessions':
       return plot.pace.aroundMs(timeouts) * plot.pace.requests;
+    case 'upload':
     case 'change':
       return 0; // as short as it can be, whatever the timeouts are
   }

@@ -24,6 +24,8 @@ export interface BalancerSettings {
   readonly io?: 'af-xdp' | 'af-packet' | 'portable' | 'auto';
   /** Unless IPIP. */
   readonly encap?: Encap;
+  /** Unless as hushlb has it by itself. */
+  readonly mssClamp?: 'off';
 }
 
 export type Encap = 'ipip' | 'l2' | 'gue' | 'gre';
@@ -113,7 +115,7 @@ export function balancerConfiguration(
 
 /** One with several services on the VIP, which have everything in common but their ports and idle timeouts. */
 export function servicesConfiguration(
-  { io, mode, scheduler, onMiss, conntrack, encap = 'ipip' }: BalancerBehaviour,
+  { io, mode, scheduler, onMiss, conntrack, encap = 'ipip', mssClamp }: BalancerBehaviour,
   services: readonly ServiceSettings[],
   backends: readonly ConfiguredBackend[],
   { vip, backend }: Addresses = IPV4,
@@ -132,6 +134,7 @@ export function servicesConfiguration(
       onMiss,
       conntrack: conntrack === false ? { enabled: false } : { idleTimeout: `${idleTimeoutMs}ms`, capacity },
       encap,
+      mssClamp,
       backends: backends.map((each) => ({ ...each, address: backend(each.name) })),
     })),
   });

@@ -9,7 +9,7 @@ import { performChange } from './change-plot.ts';
 import type { Roles } from './connections.ts';
 import type { Evidence } from './findings.ts';
 import { buildNetwork, type Network } from './network.ts';
-import { type Performance, performIdle, performTransfer } from './plots.ts';
+import { type Performance, performIdle, performTransfer, performUpload } from './plots.ts';
 import { type HostProcess, pause } from './processes.ts';
 import { openRun, removeRun, runDirectory } from './runs.ts';
 import type { Scenario } from './scenario.ts';
@@ -40,7 +40,8 @@ export async function runExperiment(scenario: Scenario, options: ExperimentOptio
   const onExit = (): void => void removeRun(runId);
   process.once('exit', onExit);
   const processes: HostProcess[] = [];
-  const { connections, seed, progress } = options;
+  const { seed, progress } = options;
+  const connections = scenario.connections ?? options.connections;
   const backends = backendNames(hostsOf(scenario.plot, scenario.backends ?? options.backends));
   const balancers = balancersOf(scenario);
   try {
@@ -73,7 +74,8 @@ export async function runExperiment(scenario: Scenario, options: ExperimentOptio
 
 function topologyOf(scenario: Scenario, { length }: readonly string[], balancers: readonly string[]): Topology {
   const { family = 4 } = scenario;
-  return sharedLan(length, { balancers, longCableOf: longCableOf(scenario), family });
+  const losesIcmp = scenario.plot.kind === 'upload' && scenario.plot.losesIcmp;
+  return sharedLan(length, { balancers, longCableOf: longCableOf(scenario), family, losesIcmp });
 }
 
 function balancersOf({ balancer, plot }: Scenario): string[] {
@@ -119,6 +121,8 @@ function act(stage: Stage): Promise<Performance> {
       return performIdle(stage);
     case 'transfer':
       return performTransfer(stage, plot);
+    case 'upload':
+      return performUpload(stage, plot.bytes);
     case 'sessions':
       return performSessions(stage, plot);
     case 'change':

@@ -39,7 +39,12 @@ function push(response: ServerResponse, everyMs: number, pieces: number): void {
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const [, everyMs, pieces] = /^\/(\d+)\/(\d+)$/.exec(request.url ?? '') ?? [];
   if (pieces !== undefined) push(response, Number(everyMs), Number(pieces));
-  else response.writeHead(200, { 'X-Backend': values.name, 'Content-Length': line.length }).end(line);
+  else request.resume().once('end', () => sign(response));
+}
+
+/** Once the request is there as a whole. */
+function sign(response: ServerResponse): void {
+  response.writeHead(200, { 'X-Backend': values.name, 'Content-Length': line.length }).end(line);
 }
 
 /** Node takes a longer one for none at all, and fires at once. */

@@ -54,6 +54,8 @@ export interface Ladder {
   readonly rows: readonly LadderRow[];
   /** Packets with nothing but an ACK, beyond the handshake's, that have no row. */
   readonly bareAcksLeftOut: number;
+  /** Packets of data in the middle of many that went the same way, that have no row. */
+  readonly dataLeftOut: number;
 }
 
 export interface LadderInput {
@@ -76,7 +78,8 @@ const SAME_WALK_MS = 100;
 export function buildLadder({ packets, samples, roles, clientPort, event, tableless }: LadderInput): Ladder {
   const own = packets.filter(({ sourcePort, destinationPort }) => [sourcePort, destinationPort].includes(clientPort));
   const walks = findWalks(own);
-  const drawn = withoutBareAcks(walks, roles);
+  const telling = withoutBareAcks(walks, roles);
+  const drawn = withoutBulk(telling);
   const startMs = drawn[0]?.startMs ?? 0;
   const rows: LadderRow[] = [];
   let told: TableSample | undefined;
@@ -134,7 +137,8 @@ export function buildLadder({ packets, samples, roles, clientPort, event, tablel
     clientPort,
     columns: columnsOf(drawn, roles),
     rows,
-    bareAcksLeftOut: walks.length - drawn.length,
+    bareAcksLeftOut: walks.length - telling.length,
+    dataLeftOut: telling.length - drawn.length,
   };
 }
 
@@ -201,6 +205,22 @@ function withoutBareAcks(walks: readonly Walk[], roles: Roles): Walk[] {
   const isBareAck = ({ packet }: Walk): boolean => packet.flags === ACK && packet.payloadLength === 0;
   const handshakeAck = walks.find((walk) => isBareAck(walk) && walk.packet.host === roles.client);
   return walks.filter((walk) => walk === handshakeAck || !isBareAck(walk));
+}
+
+/** Of so many packets of data one after another that went the same way, the first and the last tell enough. */
+const LONG_RUN = 8;
+const [RUN_START, RUN_END] = [3, 1];
+
+function withoutBulk(walks: readonly Walk[]): Walk[] {
+  const runs: Walk[][] = [];
+  const wayOf = ({ packet, hops }: Walk): string | null =>
+    packet.payloadLength > 0 ? hops.map(({ from, to }) => `${from}>${to}`).join() : null;
+  for (const walk of walks) {
+    const run = runs.at(-1);
+    if (run !== undefined && wayOf(walk) !== null && wayOf(run[0]) === wayOf(walk)) run.push(walk);
+    else runs.push([walk]);
+  }
+  return runs.flatMap((run) => (run.length < LONG_RUN ? run : [...run.slice(0, RUN_START), ...run.slice(-RUN_END)]));
 }
 
 function columnsOf(walks: readonly Walk[], roles: Roles): string[] {

@@ -33,6 +33,8 @@ export function buildNetwork(runId: string, topology: Topology): Network {
   );
   for (const host of topology.hosts) {
     ip(hostCommands(host, topology), namespace(host.name));
+    const rules = (host.rules ?? []).map((rule) => `rule add ${rule}`);
+    if (rules.length > 0) ip(rules, namespace(host.name), topology.family);
   }
   for (const { host, interface: name } of topology.cables.flat()) {
     // veth hands packets over with their TCP checksum still to be computed, and several segments glued together: right
@@ -46,6 +48,9 @@ export function buildNetwork(runId: string, topology: Topology): Network {
 // by another way than the request came: no reverse-path check may stand in the way.
 const QUIET_HOST: Readonly<Record<string, number>> = {
   'ipv4/ip_forward': 0,
+  // Path MTU discovery by ICMP alone, as the hosts of the world have it: no guessing behind its back.
+  'ipv4/tcp_mtu_probing': 0,
+  'ipv4/ip_no_pmtu_disc': 0,
   'ipv4/conf/all/rp_filter': 0,
   'ipv4/conf/default/rp_filter': 0,
 };
@@ -101,8 +106,9 @@ function routeWords({ to, via }: Route): string {
   return hops.length === 1 ? `${to} via ${hops[0]}` : [to, ...hops.map((hop) => `nexthop via ${hop}`)].join(' ');
 }
 
-function ip(commands: readonly string[], namespace?: string): void {
-  const where = namespace === undefined ? [] : ['-netns', namespace];
+/** `family`: of rules, which don't tell it by their addresses. */
+function ip(commands: readonly string[], namespace?: string, family: Family = 4): void {
+  const where = [...(family === 6 ? ['-6'] : []), ...(namespace === undefined ? [] : ['-netns', namespace])];
   const { status, stderr, error } = spawnSync('ip', [...where, '-batch', '-'], {
     input: commands.join('\n'),
     encoding: 'utf8',

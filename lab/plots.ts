@@ -29,6 +29,8 @@ export interface Performance {
   readonly requests: number;
   /** Where the balancer's configuration changed. */
   readonly change?: ChangeEvidence;
+  /** Where the client sent much. */
+  readonly upload?: { readonly bytes: number };
 }
 
 /** A table that is not empty this long after the client's silence is a finding, and nothing to wait for. */
@@ -52,6 +54,13 @@ export async function performTransfer(stage: Stage, plot: TransferPlot): Promise
   const done = secondRound(stage, client);
   await Promise.all([done, plot.disaster === null ? undefined : strike(stage, plot.disaster, balancers)]);
   return await done;
+}
+
+/** More than a path takes in one packet: the second request of each connection. */
+export async function performUpload(stage: Stage, bytes: number): Promise<Performance> {
+  const { client } = await firstRound(stage, { path: '/', uploadBytes: bytes });
+  stage.progress(`sending ${bytes} bytes on every connection`);
+  return { ...(await secondRound(stage, client)), upload: { bytes } };
 }
 
 async function strike(stage: Stage, disaster: 'restart' | 'failover', [victim]: readonly HostProcess[]): Promise<void> {

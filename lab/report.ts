@@ -101,6 +101,7 @@ export function footnotes(ladder: NonNullable<RunResult['ladder']>): string[] {
   );
   return [
     ...(answersBypass ? ['Backends answer the client directly, past the balancer (DSR).'] : []),
+    ...(ladder.dataLeftOut > 0 ? [`${ladder.dataLeftOut} of many data packets are not drawn.`] : []),
     ...(ladder.bareAcksLeftOut > 0 ? [`${ladder.bareAcksLeftOut} bare ACKs are not drawn.`] : []),
   ];
 }

@@ -8,11 +8,13 @@ import { IDLE_SCENARIOS } from './idle-scenarios.ts';
 import type { Claim, Scenario } from './scenario.ts';
 import { SESSION_SCENARIOS } from './session-scenarios.ts';
 import { TRANSFER_SCENARIOS } from './transfer-scenarios.ts';
+import { UPLOAD_SCENARIOS } from './upload-scenarios.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
   ...IDLE_SCENARIOS,
   ...CHANGE_SCENARIOS,
   ...TRANSFER_SCENARIOS,
+  ...UPLOAD_SCENARIOS,
   ...SESSION_SCENARIOS,
 ];
 

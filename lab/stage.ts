@@ -112,6 +112,8 @@ export interface ClientErrand {
   readonly path: string;
   /** Connections that it opens before its second round. */
   readonly newConnections?: number;
+  /** What it sends with its second request, which is a POST then. */
+  readonly uploadBytes?: number;
 }
 
 /** For how long the client waits for an answer. */
@@ -119,7 +121,7 @@ export function clientPatienceMs(scenario: Pick<Scenario, 'plot' | 'timeouts' | 
   return scenario.patienceMs + answerMs(scenario);
 }
 
-export function startClient(stage: Stage, { path, newConnections = 0 }: ClientErrand): HostProcess {
+export function startClient(stage: Stage, { path, newConnections = 0, uploadBytes = 0 }: ClientErrand): HostProcess {
   const { connections, seed, scenario } = stage;
   const settings = {
     host: addressesIn(stage).vip,
@@ -130,6 +132,7 @@ export function startClient(stage: Stage, { path, newConnections = 0 }: ClientEr
     idle: scenario.timeouts.client,
     path,
     new: newConnections,
+    upload: uploadBytes,
   };
   const onLine = (line: string): void => collectReport(stage, line);
   return startLabProgram(stage, { name: 'the client', host: 'client', program: 'keepalive-client', settings, onLine });

@@ -18,6 +18,8 @@ export interface HostDescription {
   /** Bridges by name, each with the interfaces that are its ports. */
   readonly bridges?: Readonly<Record<string, readonly string[]>>;
   readonly routes?: readonly Route[];
+  /** As `ip rule add` takes them. */
+  readonly rules?: readonly string[];
   /** Below /proc/sys/net, on top of what every host gets (lab/network.ts). */
   readonly sysctls?: Readonly<Record<string, number>>;
 }
@@ -48,6 +50,11 @@ export function backendNames(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `b${i + 1}`);
 }
 
+/** Only what comes from elsewhere: the router's own neighbour discovery is ICMP too. */
+function noIcmp({ client, single, family }: Addresses): string {
+  return `iif br0 to ${client}/${single} ipproto ${family === 6 ? 'ipv6-icmp' : 'icmp'} blackhole`;
+}
+
 /** Next hops of equal cost are chosen by ports too, or all connections of one client would go the same way. */
 const HASH_PORTS_TOO = { 'ipv4/fib_multipath_hash_policy': 1, 'ipv6/fib_multipath_hash_policy': 1 };
 /** What makes a host a router. */
@@ -62,6 +69,8 @@ export interface LanOptions {
   /** Whose cable is a long one, with a host in the middle that delays packets. */
   readonly longCableOf?: string | null;
   readonly family?: Family;
+  /** The router drops ICMP that is for the client. */
+  readonly losesIcmp?: boolean;
 }
 
 /** What the router's routing table says of the VIP while these balancers live. */
@@ -82,7 +91,7 @@ export function vipRoute({ vip, single, balancer }: Addresses, balancers: readon
  * In IPv6 the client is 2001:db8::2, the LAN 2001:db8:2::/64, and the hosts' numbers on it are the same.
  */
 export function sharedLan(backendCount: number, options: LanOptions = {}): Topology {
-  const { balancers = ['lb'], longCableOf = null, family = IPV4.family } = options;
+  const { balancers = ['lb'], longCableOf = null, family = IPV4.family, losesIcmp = false } = options;
   const addresses = addressesOf(family);
   const inNetwork = (address: string): string => `${address}/${addresses.network}`;
   const toRouterOnLan = { to: 'default', via: addresses.lanGateway };
@@ -104,6 +113,7 @@ export function sharedLan(backendCount: number, options: LanOptions = {}): Topol
         bridges: { br0: onLan },
         // What BGP would announce: the VIP is behind the balancers.
         routes: balancers.length === 0 ? [] : [vipRoute(addresses, balancers)],
+        rules: losesIcmp ? [noIcmp(addresses)] : [],
         sysctls: { ...FORWARDING, ...(balancers.length > 1 ? HASH_PORTS_TOO : {}) },
       },
       ...balancerHosts.map((name) => ({

@@ -41,7 +41,7 @@ export function cut(device: Frames, row: number, ipLength: number, largest: numb
   const { view, batch } = device;
   const frame = batch.offset[row];
   const ip = frame + ETHERNET_HEADER_LENGTH;
-  if (ipv4.version(view, ip) !== 4 || !ipv4.mayBeFragmented(view, ip)) return 0;
+  if (ipv4.version(view, ip) !== 4 || ipv4.hasDf(view, ip)) return 0;
   if (largest < SMALLEST || ipLength <= largest) return 0;
   const headerLength = ipv4.headerLength(view, ip);
   const step = (largest - headerLength) & ~7;

@@ -31,7 +31,7 @@ export type Quote = Int32Array;
 
 /** Offset of the quoted IP header from the view's start. */
 export const QUOTED_IP = 0;
-/** Offset of the quoted layer 4 header: wire/tcp.ts `ports` reads both ports there, of UDP too. */
+/** Offset of the quoted layer 4 header, of which eight bytes are there. */
 export const QUOTED_L4 = 1;
 /** TCP or UDP. */
 export const QUOTED_PROTOCOL = 2;

@@ -64,6 +64,12 @@ export const nginxStream = {
 export const chromium = { name: 'chromium', command: 'chromium' };
 /** Reads the report's captures in tests. */
 export const tshark = { name: 'tshark', command: 'tshark' };
+/** Reads what the forwarder makes of packets in tests. */
+export const scapy = {
+  name: 'python3-scapy',
+  command: 'python3-scapy',
+  file: '/usr/lib/python3/dist-packages/scapy/__init__.py',
+};
 
 const POLICY = '/usr/sbin/policy-rc.d';
 const FORBIDDEN = 101;

@@ -128,10 +128,6 @@ export function identification(view: DataView, offset: number): number {
   return view.getUint16(offset + IDENTIFICATION);
 }
 
-export function mayBeFragmented(view: DataView, offset: number): boolean {
-  return (view.getUint16(offset + FRAGMENT) & 0x4000) === 0;
-}
-
 export function hasMoreFragments(view: DataView, offset: number): boolean {
   return (view.getUint16(offset + FRAGMENT) & 0x2000) !== 0;
 }

@@ -251,13 +251,15 @@ function present(
           'hushlb run / its device',
           'its device / C',
           'hushlb run / nftables DNAT',
-          'af-packet / C, reflecting',
+          'af-packet, its device / C',
+          'af-packet, hushlb run / C',
         ],
         rows: points.map((point) => [
           pointName(point),
           ratioCell(point, 'hushlb', 'reflect'),
           ratioCell(point, 'reflect', 'c'),
           ratioCell(point, 'hushlb', 'nft'),
+          ratioCell(point, 'reflect-packet', 'c-packet'),
           ratioCell(point, 'hushlb-packet', 'c-packet'),
         ]),
       },
@@ -286,15 +288,14 @@ function present(
     targets: [
       target('hushlb over its device reflecting, 64 B', 0.97, 'hushlb', 'reflect'),
       target('its device reflecting over C, 64 B', 0.95, 'reflect', 'c'),
-      target('hushlb with af-packet over C reflecting by packet sockets, 64 B', 0.8, 'hushlb-packet', 'c-packet'),
+      target('its af-packet device reflecting over C of the same kind, 64 B', 0.8, 'reflect-packet', 'c-packet'),
     ],
     notes: [
       ...missing,
       '“Its process” is user and system time of all its threads; the soft interrupts that receive the frames run on core 0, those that ' +
         'hand on what was sent on core 1. “The machine” is everything on all cores: generator, sink and soft interrupts too.',
       'nftables DNAT gets no more flows than nf_conntrack_max of the machine allows.',
-      'The C reflector on a packet socket only swaps MAC addresses; hushlb beside it decides, remembers and encapsulates. Of the packet ' +
-        'devices portable is not measured.',
+      'Reflectors only swap MAC addresses; hushlb run decides, remembers and encapsulates. The portable device is not measured.',
     ],
   };
 }

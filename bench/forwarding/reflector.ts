@@ -1,9 +1,11 @@
 /**
- * A subject of case `forwarding`: hushlb's AF_XDP device, each frame sent back with its MAC addresses swapped and nothing else:
- * what the balancer could reach if its decisions were free. Runs inside its namespace until SIGTERM; prints `ready PID`.
+ * Two subjects of case `forwarding`: hushlb's AF_XDP device, or its AF_PACKET device, each frame sent back with its MAC addresses
+ * swapped and nothing else: what the balancer could reach if its decisions were free. Argument: `af-xdp` or `af-packet`. Runs
+ * inside its namespace until SIGTERM; prints `ready PID`.
  */
+import { createAfPacketDevice } from '../../io/af-packet-device.ts';
 import { createAfXdpDevice } from '../../io/af-xdp-device.ts';
-import { TRANSMIT } from '../../io/device.ts';
+import { type PacketDevice, TRANSMIT } from '../../io/device.ts';
 import {
   destinationMacHigh,
   destinationMacLow,
@@ -12,11 +14,20 @@ import {
   sourceMacHigh,
   sourceMacLow,
 } from '../../wire/ethernet.ts';
-import { steerService } from './steer.ts';
+import { steerService, tapService } from './steer.ts';
 
-const { link, socketMapFd, attach } = steerService();
-const device = createAfXdpDevice({ interfaceIndex: link.index, queues: [0], socketMapFd });
-attach();
+async function openDevice(io: string): Promise<PacketDevice> {
+  if (io === 'af-packet') {
+    const { link, filterFd } = await tapService();
+    return createAfPacketDevice({ interfaceIndex: link.index, filterFd });
+  }
+  const { link, socketMapFd, attach } = steerService();
+  const device = createAfXdpDevice({ interfaceIndex: link.index, queues: [0], socketMapFd });
+  attach();
+  return device;
+}
+
+const device = await openDevice(process.argv[2]);
 process.stdout.write(`ready ${process.pid}\n`);
 
 const { view, batch } = device;

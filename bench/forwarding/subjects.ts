@@ -25,7 +25,16 @@ export interface Subject {
   start(namespace: string): Promise<RunningSubject>;
 }
 
-export type SubjectKey = 'xdp-tx' | 'c' | 'reflect' | 'hushlb' | 'c-packet' | 'hushlb-packet' | 'kernel' | 'nft';
+export type SubjectKey =
+  | 'xdp-tx'
+  | 'c'
+  | 'reflect'
+  | 'hushlb'
+  | 'c-packet'
+  | 'reflect-packet'
+  | 'hushlb-packet'
+  | 'kernel'
+  | 'nft';
 
 export interface RunningSubject {
   /** The process whose CPU time is the subject's; undefined where the kernel does the work beside the generator. */
@@ -71,7 +80,7 @@ export function findSubjects(folder: string): Subjects {
       name: 'hushlb’s device, reflecting',
       remembers: false,
       maxFlows: UNLIMITED,
-      start: (far) => startNode(far, 'reflector.js', []),
+      start: (far) => startNode(far, 'reflector.js', ['af-xdp']),
     },
     {
       key: 'hushlb',
@@ -97,6 +106,16 @@ export function findSubjects(folder: string): Subjects {
     });
   }
   subjects.push(
+    {
+      key: 'reflect-packet',
+      name: 'hushlb’s af-packet device, reflecting',
+      remembers: false,
+      maxFlows: UNLIMITED,
+      start: (far) => {
+        takeXdpFrames(far);
+        return startNode(far, 'reflector.js', ['af-packet']);
+      },
+    },
     {
       key: 'hushlb-packet',
       name: 'hushlb run, IPIP, af-packet',

@@ -15,13 +15,13 @@ import {
   setNextHop,
 } from '../../dsr/encap.ts';
 import { COPY_TTL, ENCAP_GRE, ENCAP_GUE, ENCAP_IPIP, type Encapsulation, type Family } from '../../dsr/tunnel.ts';
-import { bytesOfMac, CLIENT_MAC, ethernetFrame, ipv4Packet, OWN_MAC, tcpPacket } from '../packets.ts';
-import { bytesOfAddress, bytesOfIp6, ipv6Packet, tcp6Packet } from '../packets6.ts';
+import { bytesOfMac, CLIENT_MAC, ethernetFrame, OWN_MAC, tcpPacket } from '../packets.ts';
+import { bytesOfAddress, bytesOfIp6, tcp6Packet } from '../packets6.ts';
+import { familyOf, tunnelPacket, typeOf } from '../tunnels.ts';
 
 const NEXT_HOP_MAC = '02:00:00:00:00:0b';
 const SENDING_MAC = '02:00:00:00:00:0c';
 const ROOM = 70;
-const ETHERTYPE = { 4: 0x0800, 6: 0x86dd } as const;
 const SOURCE = { 4: '198.18.1.10', 6: '2001:db8:1::10' } as const;
 const BACKEND = { 4: '198.18.2.1', 6: '2001:db8:2::1' } as const;
 
@@ -48,7 +48,7 @@ function send(packet: readonly number[], encapsulation: Encapsulation, hop: Next
   const hops = createNextHops(3);
   openRow(hops, 1, 7);
   setNextHop(hops, 1, encapsulation, hop);
-  const frame = ethernetFrame(OWN_MAC, CLIENT_MAC, ETHERTYPE[encapsulation.family], packet);
+  const frame = ethernetFrame(OWN_MAC, CLIENT_MAC, typeOf(packet), packet);
   const memory = new Uint8Array(ROOM + frame.length + 30).fill(0xa5);
   memory.set(frame, ROOM);
   const grown = encapsulate(new DataView(memory.buffer), ROOM, packet.length, encapsulation.encap, hops, 1, hash);
@@ -65,16 +65,13 @@ function send(packet: readonly number[], encapsulation: Encapsulation, hop: Next
   return memory.subarray(start, ROOM + 14 + packet.length);
 }
 
-const sent = (type: number, packet: readonly number[]): Uint8Array =>
-  ethernetFrame(NEXT_HOP_MAC, SENDING_MAC, type, packet);
-
-const u16 = (value: number): number[] => [value >> 8, value & 255];
+const sent = (packet: readonly number[]): Uint8Array =>
+  ethernetFrame(NEXT_HOP_MAC, SENDING_MAC, typeOf(packet), packet);
 
 test('l2 changes the MAC addresses, and keeps the EtherType and everything else', () => {
   for (const packet of [tcpPacket(), tcp6Packet()]) {
-    const family = packet[0] >> 4 === 4 ? 4 : 6;
-    const frame = send(packet, { ...DEFAULTS, encap: ENCAP_L2, family }, hopTo(4), 1);
-    assert.deepEqual(frame, sent(ETHERTYPE[family], packet));
+    const frame = send(packet, { ...DEFAULTS, encap: ENCAP_L2, family: familyOf(packet) }, hopTo(4), 1);
+    assert.deepEqual(frame, sent(packet));
   }
 });
 
@@ -103,34 +100,31 @@ function variedSource(outer: Family, hash: number): number[] {
   return end(varied) === end(bytesOfAddress(BACKEND[outer])) ? bytes : varied;
 }
 
+const NAMES = { [ENCAP_IPIP]: 'ipip', [ENCAP_GRE]: 'gre', [ENCAP_GUE]: 'gue' } as const;
+
 function expectedPacket(tunnel: Encapsulation, outer: Family, inner: number[], fields: InnerFields, hash: number) {
-  const { encap, family, ttl, varySource, gue } = tunnel;
-  const innerNumber = family === 4 ? 4 : 41;
-  let protocol = innerNumber;
-  let payload = inner;
-  if (encap === ENCAP_GRE) {
-    protocol = 47;
-    payload = [0, 0, ...u16(ETHERTYPE[family]), ...inner];
-  }
-  if (encap === ENCAP_GUE) {
-    protocol = 17;
-    const shim = gue.variant === 0 ? [0, innerNumber, 0, 0] : [];
-    const sourcePort = 0xc000 + Math.floor((hash >>> 0) / 2 ** 18);
-    payload = [...u16(sourcePort), ...u16(gue.port), ...u16(8 + shim.length + inner.length), 0, 0, ...shim, ...inner];
-  }
-  const outerTtl = ttl === COPY_TTL ? fields.ttl : ttl;
-  const source = SOURCE[outer];
-  const varied = varySource && encap === ENCAP_IPIP ? variedSource(outer, hash) : bytesOfAddress(source);
-  if (outer === 6) {
-    const flowLabel = Math.floor((hash >>> 0) / 2 ** 12);
-    const ip = { trafficClass: fields.tos, flowLabel, hopLimit: outerTtl, protocol };
-    const packet = ipv6Packet(source, BACKEND[6], payload, ip);
-    packet.splice(8, 16, ...varied);
-    return packet;
-  }
-  const [id, fragment] = family === 4 ? [fields.id, fields.fragment & 0x4000] : [0, 0x4000];
-  const ip = { tos: fields.tos, id, fragment, ttl: outerTtl, protocol };
-  return ipv4Packet(varied.join('.'), BACKEND[4], payload, ip);
+  const encap = NAMES[tunnel.encap as keyof typeof NAMES];
+  const unsigned = hash >>> 0;
+  return tunnelPacket(inner, {
+    encap,
+    source: addressText(
+      tunnel.varySource && encap === 'ipip' ? variedSource(outer, hash) : bytesOfAddress(SOURCE[outer]),
+    ),
+    destination: BACKEND[outer],
+    tos: fields.tos,
+    ttl: tunnel.ttl === COPY_TTL ? fields.ttl : tunnel.ttl,
+    ...(tunnel.family === 4 ? { id: fields.id, fragment: fields.fragment & 0x4000 } : { id: 0, fragment: 0x4000 }),
+    flowLabel: Math.floor(unsigned / 2 ** 12),
+    variant: tunnel.gue.variant,
+    sourcePort: 0xc000 + Math.floor(unsigned / 2 ** 18),
+    port: tunnel.gue.port,
+  });
+}
+
+/** Bytes as text that the builders take. */
+function addressText(bytes: readonly number[]): string {
+  if (bytes.length === 4) return bytes.join('.');
+  return Array.from({ length: 8 }, (_, i) => (bytes[2 * i] * 256 + bytes[2 * i + 1]).toString(16)).join(':');
 }
 
 suite('tunnels', () => {
@@ -152,7 +146,7 @@ suite('tunnels', () => {
               const tunnel = { ...DEFAULTS, ...kind, family, ttl };
               const inner = innerPacket(family, fields);
               const frame = send(inner, tunnel, hopTo(outer), hash);
-              assert.deepEqual(frame, sent(ETHERTYPE[outer], expectedPacket(tunnel, outer, inner, fields, hash)));
+              assert.deepEqual(frame, sent(expectedPacket(tunnel, outer, inner, fields, hash)));
             }),
           );
         });

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless } from '../../lab/adjust.ts';
+import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless, findUnfit } from '../../lab/adjust.ts';
 import { type Scenario, titleOf } from '../../lab/scenario.ts';
 import { SCENARIOS } from '../../lab/scenarios.ts';
 import { clientPatienceMs } from '../../lab/stage.ts';
@@ -54,6 +54,17 @@ describe('adjustScenario', () => {
       assert.equal(plot.pace.aroundMs(timeouts), 400, titleOf(each));
     }
   });
+});
+
+it('leaves an upload out that no tunnel makes too long', () => {
+  const [upload] = SCENARIOS.filter(({ name }) => name === 'upload');
+  assert.equal(findUnfit(upload), undefined);
+  assert.match(findUnfit(adjustScenario(upload, { encap: 'l2' })) ?? '', /^upload: pointless, with --encap l2 /);
+  assert.match(findPointless(adjustScenario(upload, { encap: 'l2' })) ?? '', /--encap l2/);
+  for (const encap of ['gue', 'gre', 'l2'] as const) {
+    const others = SCENARIOS.filter(({ name }) => name !== 'upload');
+    for (const each of others) assert.equal(findUnfit(adjustScenario(each, { encap })), undefined, titleOf(each));
+  }
 });
 
 describe('the client’s patience', () => {

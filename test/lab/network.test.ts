@@ -86,6 +86,16 @@ describe('buildNetwork', () => {
     assert.equal(removeRun(RUN).namespaces, 6);
   });
 
+  it('can lose ICMP on the way to the client, in either family', () => {
+    for (const family of [4, 6] as const) {
+      const network = buildNetwork(RUN, sharedLan(1, { family, losesIcmp: true }));
+      const rules = execFileSync('ip', [`-${family}`, '-n', network.namespace('router'), 'rule'], { encoding: 'utf8' });
+      const [client, icmp] = family === 6 ? [IPV6.client, 'ipv6-icmp'] : [IPV4.client, 'icmp'];
+      assert.match(rules, new RegExp(`to ${client} iif br0 ipproto ${icmp} blackhole`));
+      removeRun(RUN);
+    }
+  });
+
   it('names the command that failed, and leaves the rest for removeRun', () => {
     const [client] = sharedLan(1).hosts;
     const twice = { hosts: [{ ...client, routes: [{ to: 'default', via: '203.0.113.1' }] }], cables: [] };

@@ -27,20 +27,25 @@ import { needsPortable } from '../io/portable-packages.ts';
 import { web } from '../io/steering-rows.ts';
 import { ip, makeTwoHosts, needsRoot } from '../io/two-hosts.ts';
 import { CLIENT_MAC, OWN_MAC, tcpFrame } from '../packets.ts';
-import { type PacketRow, ROWS } from './packet-rows.ts';
 import { BACKENDS, balancerOn } from './rig.ts';
+import { NOT_FORWARDED_ROWS } from './rows/not-forwarded.ts';
+import { configOf, type PacketRow } from './rows/row.ts';
+import { STATEFUL_ROWS } from './rows/stateful.ts';
+import { TCP_ROWS } from './rows/tcp.ts';
 
 /** Behind each row's packets: where it comes out, all that was to come has come. */
 const LAST = Buffer.from(tcpFrame({ source: '192.0.2.99', sourcePort: 999, flags: 'S', sequence: 0xcafe_cafe }));
 
-/** What no wire carries: frames shorter than their own header. */
-const rows = ROWS.filter(({ before = [], in: frame }) => [...before, frame].every(({ length }) => length >= 14));
+/** The rows of a TCP service of IPv4; what no wire carries is left out: frames shorter than their own header. */
+const rows = [...TCP_ROWS, ...STATEFUL_ROWS, ...NOT_FORWARDED_ROWS].filter(({ before = [], in: frame }) =>
+  [...before, frame].every(({ length }) => length >= 14),
+);
 
 const framesOf = ({ before = [], in: frame }: PacketRow): Uint8Array[] => [...before, frame, LAST];
 
 /** Walks and sends a batch at each call; true once it had `LAST`. */
-function createTurn(device: PacketDevice, { top = '', service = '' }: PacketRow): () => boolean {
-  const { forwarder } = balancerOn(device, { top, service });
+function createTurn(device: PacketDevice, row: PacketRow): () => boolean {
+  const { forwarder } = balancerOn(device, configOf(row));
   const walk = createWalk(forwarder);
   return () => {
     const count = device.receive(10_000);

@@ -17,6 +17,7 @@ import * as flow from '../../wire/flow.ts';
 import { internetChecksum, tcpFrame } from '../packets.ts';
 import { ROWS } from './packet-rows.ts';
 import { BACKENDS, createRig } from './rig.ts';
+import { rigOf } from './rows/row.ts';
 
 const FLOWS = 600;
 
@@ -27,14 +28,24 @@ function clientFrame(port: number, flags: string): Uint8Array {
 describe('packet rows', () => {
   for (const row of ROWS) {
     test(row.name, () => {
-      const rig = createRig({ top: row.top ?? '', service: row.service ?? '' });
+      const rig = rigOf(row);
       for (const frame of row.before ?? []) rig.walk(frame);
       const outcome = rig.walk(row.in);
       assert.equal(outcome.exit, row.exit);
-      const expected = row.out?.(rig.backendOf(outcome) ?? 'b1');
-      assert.equal(hex(outcome.frame), hex(expected));
+      const { frame } = outcome;
+      assert.equal(frame === undefined, row.out === undefined, 'a frame leaves');
+      if (frame === undefined || row.out === undefined) return;
+      const backend = rig.backendOf(outcome) ?? 'none';
+      assert.equal(hex(frame), hex(row.out(backend, frame)));
+      if (row.backendOf === undefined) return;
+      const stranger = rigOf(row);
+      assert.equal(backend, stranger.backendOf(stranger.walk(row.backendOf)));
     });
   }
+
+  test('no two rows have a name in common', () => {
+    assert.equal(new Set(ROWS.map(({ name }) => name)).size, ROWS.length);
+  });
 
   test('each exit of the walk has a row', () => {
     const seen = new Set(ROWS.map((row) => row.exit));
@@ -228,10 +239,8 @@ describe('services without a backend', () => {
   });
 });
 
-function hex(frame: Uint8Array | undefined): string {
-  return frame === undefined
-    ? 'nothing'
-    : Buffer.from(frame)
-        .toString('hex')
-        .replace(/(.{32})/g, '$1\n');
+function hex(frame: Uint8Array): string {
+  return Buffer.from(frame)
+    .toString('hex')
+    .replace(/(.{32})/g, '$1\n');
 }

@@ -146,6 +146,7 @@ describe('a connection id that names nobody', () => {
     ['too short in a short header', route(config, [0x41, ...cid.slice(0, 6)])],
     ['in nothing', route(config, [])],
     ['that says another length', route(encoding, longPacket(cid.with(0, 0x47)))],
+    ['that says less than its length', route(encoding, longPacket([...cid, 5]))],
     ['that says a length below its parts', route(encoding, shortPacket(cid.with(0, 0x45)))],
     ['that says a length beyond the packet', route(encoding, [0x41, ...cid.with(0, 0x47)])],
   ] as const) {

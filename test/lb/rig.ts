@@ -12,7 +12,8 @@ import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer, type OfflineBalancer } from '../../lb/offline.ts';
 import type { CounterLayout } from '../../metrics/counters.ts';
-import { bytesOfIp, bytesOfMac, OWN_MAC } from '../packets.ts';
+import { bytesOfMac, OWN_MAC } from '../packets.ts';
+import { bytesOfAddress } from '../packets6.ts';
 
 export const BACKENDS: Record<string, { address: string; mac: string }> = {
   b1: { address: '198.18.2.1', mac: '02:00:00:00:02:01' },
@@ -26,6 +27,13 @@ const MORE_BACKENDS: typeof BACKENDS = {
 };
 const ALL_BACKENDS = { ...BACKENDS, ...MORE_BACKENDS };
 export const BALANCER_ADDRESS = '198.18.2.10';
+/** The same hosts by their other address. */
+export const BACKENDS_IPV6: typeof BACKENDS = {
+  b1: { address: '2001:db8:2::1', mac: BACKENDS.b1.mac },
+  b2: { address: '2001:db8:2::2', mac: BACKENDS.b2.mac },
+  b3: { address: '2001:db8:2::3', mac: BACKENDS.b3.mac },
+};
+export const BALANCER_ADDRESS_IPV6 = '2001:db8:2::10';
 
 export interface Outcome {
   /** 'forward', 'drop: fragment' … */
@@ -78,9 +86,11 @@ export function balancerOn(device: Pick<PacketDevice, 'view' | 'batch'>, options
     hopOf(address) {
       const overridden = options.hopOf?.(address);
       if (overridden === null) return undefined;
-      const backend = Object.values(ALL_BACKENDS).find((candidate) => candidate.address === address);
+      const candidates = [...Object.values(ALL_BACKENDS), ...Object.values(BACKENDS_IPV6)];
+      const backend = candidates.find((candidate) => candidate.address === address);
       const mac = Uint8Array.from(bytesOfMac(backend?.mac ?? '02:00:00:00:ff:ff'));
-      return { mac, source: Uint8Array.from(bytesOfIp(BALANCER_ADDRESS)), mtu: 1500, ...overridden };
+      const source = Uint8Array.from(bytesOfAddress(address.includes(':') ? BALANCER_ADDRESS_IPV6 : BALANCER_ADDRESS));
+      return { mac, source, mtu: 1500, ...overridden };
     },
   });
 }
