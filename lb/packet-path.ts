@@ -178,8 +178,8 @@ async function openPortablePath(input: PacketPathInput, undo: Undo): Promise<Omi
   undo.push(() => workers.stop());
   const steering: Steered = {
     counters: device.counters,
-    setServices(services) {
-      guard.setServices(services);
+    setServices(services, options) {
+      guard.setServices(services, options);
       device.setServices(services);
     },
   };
@@ -205,9 +205,9 @@ async function openPortableGuard({ link, logger }: PacketPathInput, undo: Undo):
       );
       return {
         kind: guard.kind,
-        setServices(services) {
-          tap?.setServices(services);
-          guard.setServices(services);
+        setServices(services, options) {
+          tap?.setServices(services, options);
+          guard.setServices(services, options);
         },
       };
     } catch (error) {

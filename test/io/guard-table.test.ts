@@ -1,6 +1,6 @@
 /**
- * The rules of nftables against the steering rows: what the XDP program and the socket filter take, they drop, and nothing
- * else. A second table, whose chain comes after theirs, counts what they let through.
+ * The rules of nftables, and the TCX program, against the steering rows: what the XDP program and the socket filter take, they
+ * drop, and nothing else. A second table, whose chain comes after theirs, counts what they let through.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -8,10 +8,20 @@ import { after, before, suite, test } from 'node:test';
 import { inNamespace } from '../../io/namespace.ts';
 import type { SteeredService } from '../../io/service-map.ts';
 import { attachTapGuard, type TapGuard } from '../../io/tap-guard.ts';
+import { createTapSteering } from '../../io/tap-steering.ts';
 import { requireLink } from '../../io/xdp.ts';
 import { bytesOfMac, CLIENT_MAC, ethernetFrame, tcpFrame } from '../packets.ts';
 import { openPacketSocket } from './packet-socket.ts';
-import { SERVICES, STEERING_ROWS, type SteeringRow, steered, THREE_TAGS, web, withTags } from './steering-rows.ts';
+import {
+  SERVICES,
+  STEERING_ROWS,
+  type SteeringRow,
+  steered,
+  TAGGINGS,
+  THREE_TAGS,
+  web,
+  withTags,
+} from './steering-rows.ts';
 import { ipJson, makeTwoHosts, needsRoot, until } from './two-hosts.ts';
 
 const PROBE = `
@@ -120,6 +130,30 @@ suite('guard-table', { skip: needsRoot }, () => {
   test('behind more tags nothing is dropped', async () => {
     await guardServices(SERVICES, 'answer');
     assert.equal(await passed(withTags(tcpFrame(), ...THREE_TAGS.slice(1)), withTags(tcpFrame(), ...THREE_TAGS)), 2);
+  });
+
+  test('TCX, which comes before, drops what is for the sockets, whatever its tags', async () => {
+    await guardServices([]);
+    const steering = createTapSteering();
+    steering.setServices(SERVICES, { echo: 'answer' });
+    let attaching: Promise<TapGuard> | undefined;
+    inNamespace(hosts.left, () => {
+      const interfaceIndex = requireLink('left').index;
+      attaching = attachTapGuard({ programFd: steering.guardFd, interfaceIndex, kind: 'tcx' });
+    });
+    const tcx = (await attaching)!;
+    const whole = STEERING_ROWS.filter(([name, frame]) => name !== CUT_TAG && frame.length > 17);
+    for (const [tagging, ...tags] of TAGGINGS) {
+      const [forSocket, others] = [true, false].map((wanted) =>
+        whole
+          .filter(([, , to]) => (to === 'socket' || to === 'echo') === wanted)
+          .map(([, frame]) => withTags(frame, ...tags)),
+      );
+      assert.equal(await passed(...forSocket!), 0, tagging);
+      assert.equal(await passed(...others!), others!.length, tagging);
+    }
+    await tcx.detach();
+    steering.close();
   });
 
   test('services are replaced; ranges may overlap', async () => {

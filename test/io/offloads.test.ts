@@ -230,6 +230,14 @@ suite('offloads', { skip: needsRoot }, () => {
         [0, 1, 100, 1399].map((length) => ({ version, protocol, payload: payloadOf(length) }) as Fields),
       ),
     );
+    // A payload that is the checksum of the packet without it makes that 0, which stands for none: RFC 768 has it sent as -0.
+    for (const version of [4, 6] as const) {
+      const empty = frameOf({ version, protocol: 17, payload: Buffer.alloc(2) });
+      const at = version === 4 ? 14 + 20 + 6 : 14 + 40 + 6;
+      const fields: Fields = { version, protocol: 17, payload: empty.subarray(at, at + 2) };
+      assert.equal(frameOf(fields).readUInt16BE(at), 0xffff);
+      rows.push(fields);
+    }
     for (const fields of rows) send(cardHeader(fields, 0), frameOf({ ...fields, unfinished: true }));
     assert.deepEqual(received(), rows.map(frameOf));
     assert.notDeepEqual(frameOf({ ...rows[1]!, unfinished: true }), frameOf(rows[1]!));
