@@ -5,8 +5,9 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { inNamespace } from '../io/namespace.ts';
-import type { Family } from './addresses.ts';
+import { addressesOf, type Family } from './addresses.ts';
 import type { Encap } from './balancer.ts';
+import { WHO } from './dns-message.ts';
 import { LabError } from './errors.ts';
 import { httpBlock, type NginxSettings, writeNginx } from './nginx.ts';
 import { type HostProcess, HUSHLB, labProgram, logMessage, pause, startProcess } from './processes.ts';
@@ -35,7 +36,8 @@ export interface BackendOptions extends Site {
   readonly started: (process: HostProcess) => void;
 }
 
-export type WebServer = 'nginx' | 'node';
+/** dnsmasq serves names, over UDP. */
+export type WebServer = 'nginx' | 'node' | 'dnsmasq';
 
 const READY_PATIENCE_MS = 10_000;
 const HOUR_MS = 3_600_000;
@@ -66,6 +68,7 @@ export function webServerKind(): WebServer {
 
 function webServer(options: BackendOptions): { name: string; command: string[] } {
   const { name, directory } = options;
+  if (options.webServer === 'dnsmasq') return { name: `dnsmasq on ${name}`, command: dnsmasq(options) };
   if (options.webServer === 'node' || webServerKind() === 'node') {
     const words = sitesOf(options).flatMap(({ port, idleTimeoutMs }) => [
       ...['--port', String(port)],
@@ -83,6 +86,16 @@ function webServer(options: BackendOptions): { name: string; command: string[] }
     return { name: `the HTTP server on ${name}`, command };
   }
   return { name: `nginx on ${name}`, command: writeNginx(nginxSettings(options, `${directory}/${name}`)) };
+}
+
+/** Answers for one name, and from the VIP. It listens on TCP as well. */
+function dnsmasq({ name, family = 4, port }: BackendOptions): string[] {
+  const [keepInForeground, logToStderr, noFiles] = ['-k', '--log-facility=-', ['-C', '/dev/null', '-R', '-h']];
+  return [
+    ...[findProgram('dnsmasq') ?? 'dnsmasq', keepInForeground, logToStderr, ...noFiles, '--pid-file=', '--user=root'],
+    ...[`--port=${port}`, '--bind-interfaces', `--listen-address=${addressesOf(family).vip}`],
+    `--txt-record=${WHO},${name}`,
+  ];
 }
 
 function sitesOf({ port, idleTimeoutMs = HOUR_MS, furtherSites = [] }: BackendOptions): Required<Site>[] {

@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { type Addresses, IPV4 } from './addresses.ts';
 import { LabError } from './errors.ts';
 import { type HostProcess, HUSHLB, logMessage, startProcess } from './processes.ts';
-import { VIP_PORT } from './topology.ts';
+import { DNS_PORT, VIP_PORT } from './topology.ts';
 
 export const METRICS_ADDRESS = '127.0.0.1:9108';
 
@@ -26,6 +26,8 @@ export interface BalancerSettings {
   readonly encap?: Encap;
   /** Unless as hushlb has it by itself. */
   readonly mssClamp?: 'off';
+  /** Unless TCP: DNS. */
+  readonly protocol?: 'udp';
 }
 
 export type Encap = 'ipip' | 'l2' | 'gue' | 'gre';
@@ -109,13 +111,19 @@ export function balancerConfiguration(
   backends: readonly ConfiguredBackend[],
   addresses: Addresses = IPV4,
 ): string {
-  const { idleTimeoutMs, ...behaviour } = settings;
-  return servicesConfiguration(behaviour, [{ name: 'web', port: VIP_PORT, idleTimeoutMs }], backends, addresses);
+  const { idleTimeoutMs: _, ...behaviour } = settings;
+  return servicesConfiguration(behaviour, [serviceOf(settings)], backends, addresses);
+}
+
+function serviceOf({ protocol, idleTimeoutMs }: BalancerSettings): ServiceSettings {
+  return protocol === 'udp'
+    ? { name: 'dns', port: DNS_PORT, idleTimeoutMs }
+    : { name: 'web', port: VIP_PORT, idleTimeoutMs };
 }
 
 /** One with several services on the VIP, which have everything in common but their ports and idle timeouts. */
 export function servicesConfiguration(
-  { io, mode, scheduler, onMiss, conntrack, encap = 'ipip', mssClamp }: BalancerBehaviour,
+  { io, mode, scheduler, onMiss, conntrack, encap = 'ipip', mssClamp, protocol }: BalancerBehaviour,
   services: readonly ServiceSettings[],
   backends: readonly ConfiguredBackend[],
   { vip, backend }: Addresses = IPV4,
@@ -129,6 +137,7 @@ export function servicesConfiguration(
     services: services.map(({ name, port, idleTimeoutMs, capacity }) => ({
       name,
       vip,
+      protocol,
       port,
       scheduler,
       onMiss,

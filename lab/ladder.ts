@@ -235,6 +235,7 @@ function columnsOf(walks: readonly Walk[], roles: Roles): string[] {
 
 function labelOf(packet: Packet): string {
   if (packet.httpLine !== undefined) return packet.httpLine.replace(/ ?HTTP\/1\.[01] ?/, '');
+  if (packet.dnsLine !== undefined) return packet.dnsLine;
   if (packet.payloadLength > 0) return `${packet.payloadLength} bytes`;
   return flagNames(packet.flags);
 }

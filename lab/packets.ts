@@ -5,7 +5,9 @@
 import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
 import * as tcp from '../wire/tcp.ts';
 import type { CapturedFrame } from './captures.ts';
-import { openTunnel, PROTOCOL_TCP, readIp, type TunnelKind } from './ip-headers.ts';
+import { describeMessage } from './dns-message.ts';
+import { type IpHeader, openTunnel, PROTOCOL_TCP, PROTOCOL_UDP, readIp, type TunnelKind } from './ip-headers.ts';
+import { DNS_PORT } from './topology.ts';
 
 export interface Packet {
   readonly host: string;
@@ -21,14 +23,17 @@ export interface Packet {
   readonly payloadLength: number;
   /** The first line of an HTTP request or response, as 'GET / HTTP/1.1'. */
   readonly httpLine?: string;
+  /** Of a DNS message over UDP: 'query 7' or 'answer 7'. */
+  readonly dnsLine?: string;
   /** The outer addresses, where the packet was captured inside a tunnel. */
   readonly tunnel?: { readonly kind: TunnelKind; readonly source: string; readonly destination: string };
 }
 
 const ETHERTYPE_AT = 12;
 const IP_ETHERTYPES = [0x0800, 0x86dd];
+const UDP_LENGTH = 8;
 
-/** The TCP packet in a frame, or undefined for anything else. Only the frame's first bytes are needed. */
+/** The TCP packet or the DNS message in a frame, or undefined for anything else. Only the frame's first bytes are needed. */
 export function parsePacket({
   host,
   direction,
@@ -40,15 +45,19 @@ export function parsePacket({
   const outer = readIp(view, ETHERNET_HEADER_LENGTH);
   const tunnelled = outer && openTunnel(view, outer);
   const ip = tunnelled?.inner ?? outer;
-  if (outer === undefined || ip?.protocol !== PROTOCOL_TCP) return undefined;
-  if (ip.payload + tcp.TCP_HEADER_LENGTH > bytes.length) return undefined;
+  if (outer === undefined || ip === undefined) return undefined;
+  const tunnel = tunnelled && { kind: tunnelled.kind, source: outer.source, destination: outer.destination };
+  const around = { host, direction, timeMs, ...(tunnel && { tunnel }) };
+  if (ip.protocol === PROTOCOL_UDP) {
+    const dns = readDns(view, ip);
+    return dns && { ...around, ...dns };
+  }
+  if (ip.protocol !== PROTOCOL_TCP || ip.payload + tcp.TCP_HEADER_LENGTH > bytes.length) return undefined;
 
   const headerLength = tcp.tcpHeaderLength(view, ip.payload);
   const httpLine = readHttpLine(bytes.subarray(ip.payload + headerLength));
   return {
-    host,
-    direction,
-    timeMs,
+    ...around,
     source: ip.source,
     sourcePort: tcp.sourcePort(view, ip.payload),
     destination: ip.destination,
@@ -58,13 +67,32 @@ export function parsePacket({
     acknowledgement: tcp.acknowledgement(view, ip.payload),
     payloadLength: ip.end - ip.payload - headerLength,
     ...(httpLine === undefined ? {} : { httpLine }),
-    ...(tunnelled === undefined
-      ? {}
-      : { tunnel: { kind: tunnelled.kind, source: outer.source, destination: outer.destination } }),
   };
 }
 
-/** All TCP packets in the frames, in the order of their times. */
+/** Numbered by the message's id, so that its copies and its answer are known as such. */
+function readDns(view: DataView, { source, destination, payload: udp, end }: IpHeader): DnsPart | undefined {
+  const message = udp + UDP_LENGTH;
+  const dnsLine = describeMessage(view, message);
+  if (dnsLine === undefined) return undefined;
+  const [sourcePort, destinationPort] = [view.getUint16(udp), view.getUint16(udp + 2)];
+  if (sourcePort !== DNS_PORT && destinationPort !== DNS_PORT) return undefined;
+  return {
+    source,
+    sourcePort,
+    destination,
+    destinationPort,
+    flags: 0,
+    sequence: view.getUint16(message),
+    acknowledgement: 0,
+    payloadLength: end - message,
+    dnsLine,
+  };
+}
+
+type DnsPart = Omit<Packet, 'host' | 'direction' | 'timeMs' | 'tunnel'>;
+
+/** All TCP packets and DNS messages in the frames, in the order of their times. */
 export function parsePackets(frames: readonly CapturedFrame[]): Packet[] {
   return frames
     .map(parsePacket)

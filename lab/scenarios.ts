@@ -3,6 +3,7 @@
  * share a name: a fault and its cure, or one disaster for two balancers.
  */
 import { CHANGE_SCENARIOS } from './change-scenarios.ts';
+import { DNS_SCENARIOS } from './dns-scenarios.ts';
 import type { Findings } from './findings.ts';
 import { IDLE_SCENARIOS } from './idle-scenarios.ts';
 import type { Claim, Scenario } from './scenario.ts';
@@ -15,6 +16,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...CHANGE_SCENARIOS,
   ...TRANSFER_SCENARIOS,
   ...UPLOAD_SCENARIOS,
+  ...DNS_SCENARIOS,
   ...SESSION_SCENARIOS,
 ];
 

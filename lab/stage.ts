@@ -18,7 +18,7 @@ import type { Network } from './network.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
 import { answerMs, type Scenario } from './scenario.ts';
 import type { TableSample } from './table-probe.ts';
-import { VIP_PORT } from './topology.ts';
+import { DNS_PORT, VIP_PORT } from './topology.ts';
 
 export interface Stage {
   readonly scenario: Scenario;
@@ -49,7 +49,7 @@ export async function startBackends(stage: Stage): Promise<void> {
         {
           name,
           namespace: network.namespace(name),
-          port: VIP_PORT,
+          port: portOf(scenario),
           idleTimeoutMs: scenario.timeouts.server,
           webServer: scenario.webServer ?? webServerKind(),
           family: network.topology.family ?? 4,
@@ -121,21 +121,31 @@ export function clientPatienceMs(scenario: Pick<Scenario, 'plot' | 'timeouts' | 
   return scenario.patienceMs + answerMs(scenario);
 }
 
+function portOf({ balancer }: Scenario): number {
+  return balancer?.protocol === 'udp' ? DNS_PORT : VIP_PORT;
+}
+
 export function startClient(stage: Stage, { path, newConnections = 0, uploadBytes = 0 }: ClientErrand): HostProcess {
   const { connections, seed, scenario } = stage;
   const settings = {
     host: addressesIn(stage).vip,
-    port: VIP_PORT,
+    port: portOf(scenario),
     connections,
     seed,
     patience: clientPatienceMs(scenario),
+  };
+  const ofHttp = {
     idle: scenario.timeouts.client,
     path,
     new: newConnections,
     upload: uploadBytes,
   };
   const onLine = (line: string): void => collectReport(stage, line);
-  return startLabProgram(stage, { name: 'the client', host: 'client', program: 'keepalive-client', settings, onLine });
+  const client =
+    portOf(scenario) === DNS_PORT
+      ? { program: 'dns-client', settings }
+      : { program: 'keepalive-client', settings: { ...settings, ...ofHttp } };
+  return startLabProgram(stage, { name: 'the client', host: 'client', onLine, ...client });
 }
 
 export function collectReport(stage: Stage, line: string): void {

@@ -39,6 +39,7 @@ export interface Topology {
 }
 
 export const VIP_PORT = 80;
+export const DNS_PORT = 53;
 /** Of the network in IPv4. */
 export const { vip: VIP, client: CLIENT_ADDRESS, backend: backendAddress } = IPV4;
 export const BALANCER_ADDRESS = IPV4.balancer('lb');

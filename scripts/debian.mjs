@@ -28,6 +28,11 @@ export const haproxy = {
   services: ['haproxy'],
   without: 'the scenario l7-idle cannot run',
 };
+export const dnsmasq = {
+  name: 'dnsmasq-base',
+  command: 'dnsmasq',
+  without: 'the scenario dns cannot run',
+};
 export const requests = {
   name: 'python3-requests',
   command: 'python3-requests',

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import {
   chromium,
+  dnsmasq,
   haproxy,
   nftables,
   nginx,
@@ -25,7 +26,19 @@ import { filesBelow, setUp } from './setup.mjs';
 import { Failure, handOver, main, note } from './steps.mjs';
 
 /** Debian packages that the tests use, as in debian.mjs. */
-const PACKAGES = [nginx, haproxy, requests, nftables, chromium, tshark, scapy, wrk, nginxStream, ...portableTools];
+const PACKAGES = [
+  nginx,
+  haproxy,
+  dnsmasq,
+  requests,
+  nftables,
+  chromium,
+  tshark,
+  scapy,
+  wrk,
+  nginxStream,
+  ...portableTools,
+];
 
 /** A test file that takes longer hangs. */
 const FILE_TIMEOUT_MS = 300_000;

@@ -113,6 +113,32 @@ describe('parsePacket', () => {
     for (const frame of no) assert.equal(parsePacket({ ...seen, bytes: bytes(...frame) }), undefined, frame.join(' '));
   });
 
+  it('reads DNS over UDP, also in a tunnel, and numbers it by its id', () => {
+    const dns = {
+      ...seen,
+      source: '198.18.0.2',
+      sourcePort: 40001,
+      destination: '198.18.10.1',
+      destinationPort: 53,
+      flags: 0,
+      sequence: 4711,
+      acknowledgement: 0,
+      payloadLength: 12,
+      dnsLine: 'query 4711',
+    };
+    const message = '1267 0100 0001 0000 0000 0000';
+    const query = [ip('11', 20, 'c6120002 c6120a01'), '9c41 0035 0014 0000', message];
+    assert.deepEqual(parsePacket({ ...seen, bytes: bytes(ETHERNET, ...query) }), dns);
+    assert.deepEqual(parsePacket({ ...seen, bytes: bytes(ETHERNET, ip('04', 40, 'c612020a c6120202'), ...query) }), {
+      ...dns,
+      tunnel: { kind: 'IPIP', source: '198.18.2.10', destination: '198.18.2.2' },
+    });
+    const answer = [ip6('11', 20), '0035 9c41 0014 0000', message.replace('0100', '8580')];
+    assert.equal(parsePacket({ ...seen, bytes: bytes(ETHERNET6, ...answer) })?.dnsLine, 'answer 4711');
+    const other = [ip('11', 20, 'c6120002 c6120a01'), '9c41 0036 0014 0000', message];
+    assert.equal(parsePacket({ ...seen, bytes: bytes(ETHERNET, ...other) }), undefined);
+  });
+
   it('takes the payload’s length from the packet, not from what was captured or padded', () => {
     const cut = bytes(ETHERNET, ...inner).subarray(0, 14 + 40 + 3);
     assert.equal(parsePacket({ ...seen, bytes: cut })?.payloadLength, requestLength);

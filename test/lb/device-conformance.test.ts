@@ -22,12 +22,12 @@ import { createTapSteering } from '../../io/tap-steering.ts';
 import { attachXdp, requireLink } from '../../io/xdp.ts';
 import { createSteering } from '../../io/xdp-steering.ts';
 import { createWalk } from '../../lb/forwarder.ts';
+import { steer } from '../../lb/running.ts';
 import { openPacketSocket } from '../io/packet-socket.ts';
 import { needsPortable } from '../io/portable-packages.ts';
-import { web } from '../io/steering-rows.ts';
 import { ip, makeTwoHosts, needsRoot } from '../io/two-hosts.ts';
 import { CLIENT_MAC, OWN_MAC, tcpFrame } from '../packets.ts';
-import { BACKENDS, balancerOn } from './rig.ts';
+import { BACKENDS, balancerOn, parsedConfig } from './rig.ts';
 import { NOT_FORWARDED_ROWS } from './rows/not-forwarded.ts';
 import { configOf, type PacketRow } from './rows/row.ts';
 import { STATEFUL_ROWS } from './rows/stateful.ts';
@@ -114,7 +114,6 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
 
   test('af-xdp', () => {
     const steering = createSteering({ queueCount: 1 });
-    steering.setServices([web], { echo: 'answer' });
     const { programFd, socketMapFd } = steering;
     const [device, attachment] = inNamespace(hosts.left, () => [
       createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd }),
@@ -123,6 +122,7 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     try {
       for (const row of rows) {
         const expected = throughMemory(row);
+        steer(steering, parsedConfig(configOf(row)));
         assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
       }
     } finally {
@@ -134,12 +134,12 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
 
   test('af-packet', () => {
     const steering = createTapSteering();
-    steering.setServices([web], { echo: 'answer' });
     const { filterFd } = steering;
     const device = inNamespace(hosts.left, () => createAfPacketDevice({ interfaceIndex, filterFd }));
     try {
       for (const row of rows) {
         const expected = throughMemory(row);
+        steer(steering, parsedConfig(configOf(row)));
         assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
       }
     } finally {
@@ -159,12 +159,12 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     let onFrames = () => {};
     const device = inNamespace(hosts.left, () => {
       const opened = createPortableDevice({ interfaceIndex, onFrames: () => onFrames() });
-      opened.setServices([web]);
       return opened;
     });
     try {
       for (const row of rows) {
         const expected = throughMemory(row);
+        inNamespace(hosts.left, () => steer(device, parsedConfig(configOf(row))));
         const turn = createTurn(device, row);
         const walked = new Promise<void>((resolve) => {
           onFrames = () => {

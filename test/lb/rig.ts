@@ -79,7 +79,7 @@ type HopConfig = RigConfig & { hopOf?: (address: string) => Partial<Hop> | null 
 /** The same balancer on any device. */
 export function balancerOn(device: Pick<PacketDevice, 'view' | 'batch'>, options: HopConfig): OfflineBalancer {
   return createOfflineBalancer({
-    config: configOf(options),
+    config: parsedConfig(options),
     room: { services: 8, backends: 64 },
     device,
     ownMac: Uint8Array.from(bytesOfMac(OWN_MAC)),
@@ -112,7 +112,7 @@ export function createRig(
   const walkBatch = createWalk(forwarder);
   return {
     forwarder,
-    takeOver: (next, nowMs = 0) => takeOver(configOf(next), nowMs),
+    takeOver: (next, nowMs = 0) => takeOver(parsedConfig(next), nowMs),
     layout,
     walk(frame, now = 0) {
       device.inject(frame);
@@ -141,7 +141,13 @@ export function createRig(
   };
 }
 
-function configOf({ top = '', service = '', vip = '198.18.10.1', backends, others = [] }: RigConfig): Config {
+export function parsedConfig({
+  top = '',
+  service = '',
+  vip = '198.18.10.1',
+  backends,
+  others = [],
+}: RigConfig): Config {
   const listed = backends ?? Object.keys(BACKENDS).map((name) => backendYaml(name));
   const text = `
 interface: eth0
