@@ -5,6 +5,7 @@ import type { CommandModule } from 'yargs';
 import type { Config, ServiceConfig } from '../lb/config.ts';
 import { readConfigFile } from '../lb/config-file.ts';
 import { ConfigError } from '../lb/config-problems.ts';
+import { portPhrase } from '../lb/ports.ts';
 import { configOption } from './options.ts';
 
 interface CheckArguments {
@@ -59,8 +60,8 @@ function summary(config: Config): string[] {
   ];
 }
 
-/** Empty where a worker for each queue of AF_XDP, and nothing else, is asked for. */
-function tuningSummary({ io, workers, cpus, xdpMode, afXdp }: Config): string {
+/** Empty where nothing is as it is not by itself: a worker for each queue of AF_XDP, echo requests answered. */
+function tuningSummary({ io, workers, cpus, xdpMode, afXdp, echo }: Config): string {
   const auto = io === 'af-packet' ? 'a worker for each CPU' : 'a worker for each queue';
   const count = workers === 'auto' ? auto : `${workers} ${workers === 1 ? 'worker' : 'workers'}`;
   const where = cpus === null ? '' : ` on CPU ${cpus.join(', ')}`;
@@ -70,17 +71,40 @@ function tuningSummary({ io, workers, cpus, xdpMode, afXdp }: Config): string {
     xdpMode !== 'auto' && `${xdpMode} XDP`,
     afXdp.zeroCopy !== 'auto' && `zero-copy ${afXdp.zeroCopy === 'off' ? 'off' : 'required'}`,
     afXdp.busyPollUs !== null && `busy polling for ${afXdp.busyPollUs}us`,
+    echo !== 'answer' && `echo requests go to ${echo === 'kernel' ? 'the kernel' : 'a backend'}`,
   ];
   return parts.map((part) => (part ? `, ${part}` : '')).join('');
 }
 
 function serviceSummary(service: ServiceConfig): string {
-  const { name, vip, protocol, port, scheduler, hash, encap, backends } = service;
+  const { name, vip, protocol, ports, scheduler, hash, backends } = service;
   const how = scheduler === 'maglev' ? `maglev by ${hash}` : scheduler;
   const draining = backends.filter(({ state }) => state === 'draining').length;
   const count = `${backends.length} ${backends.length === 1 ? 'backend' : 'backends'}`;
   const where = draining === 0 ? count : `${count} (${draining} draining)`;
-  return `${name}: ${vip} ${protocol} port ${port}, ${how} to ${where} by ${encap}${idleSummary(service)}`;
+  const way = `${how} to ${where} by ${encapSummary(service)}`;
+  return `${name}: ${vip} ${protocol} ${portPhrase(ports)}, ${way}${sizeSummary(service)}${idleSummary(service)}`;
+}
+
+function encapSummary({ encap, gue, varySource, outerTtl }: ServiceConfig): string {
+  const parts = [
+    gue !== null && `to UDP port ${gue.port}`,
+    gue?.variant === 1 && 'variant 1',
+    varySource && 'with varied sources',
+    outerTtl !== 64 && (outerTtl === 'copy' ? 'with the inner TTL' : `with TTL ${outerTtl}`),
+  ];
+  return [encap, ...parts.filter(Boolean)].join(' ');
+}
+
+/** Empty where MSS is left alone, too long packets dropped, and IP options refused. */
+function sizeSummary({ mssClamp, tooBig, ipOptions }: ServiceConfig): string {
+  const parts = [
+    mssClamp === 'auto' && 'MSS that fits',
+    typeof mssClamp === 'number' && `MSS at most ${mssClamp}`,
+    tooBig === 'fragment' && 'fragments what is too big',
+    ipOptions === 'accept' && 'accepts IP options',
+  ];
+  return parts.map((part) => (part ? `, ${part}` : '')).join('');
 }
 
 /** Empty where idle connections are treated as a stateless balancer does. */

@@ -2,14 +2,18 @@
  * `hushlb lab matrix`: which rows. The work is lab/matrix-session.ts's.
  */
 import type { CommandModule } from 'yargs';
-import { MATRIX_ROWS, slugOf } from '../lab/matrix-rows.ts';
+import type { Encap } from '../lab/balancer.ts';
+import { MATRIX_ROWS, slugOf, withEncap } from '../lab/matrix-rows.ts';
 import { VERSION } from '../lb/version.ts';
 import { UsageError } from './errors.ts';
+import { familyOf, labEncapOption, labFamilyOption } from './lab-options.ts';
 import { terminalWidth } from './terminal.ts';
 
 interface MatrixArguments {
   readonly row: string[] | undefined;
   readonly seed: number;
+  readonly encap: Encap | undefined;
+  readonly family: number | undefined;
   readonly json: string | undefined;
   readonly report: string | undefined;
 }
@@ -43,6 +47,8 @@ export const labMatrixCommand: CommandModule<object, MatrixArguments> = {
         requiresArg: true,
         describe: "Of the client's ports and the order in which the connections send again",
       })
+      .option('encap', labEncapOption)
+      .option('family', labFamilyOption)
       .option('json', { type: 'string', requiresArg: true, describe: 'Write the results to this file as well' })
       .option('report', {
         type: 'string',
@@ -55,11 +61,15 @@ export const labMatrixCommand: CommandModule<object, MatrixArguments> = {
   handler: run,
 };
 
-async function run({ row: slugs, seed, json: jsonFile, report }: MatrixArguments): Promise<void> {
+async function run({ row: slugs, seed, encap, family, json: jsonFile, report }: MatrixArguments): Promise<void> {
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
     throw new UsageError(`--seed: expected a whole number from 0 to ${2 ** 32 - 1}, got ${seed}`);
   }
-  const rows = MATRIX_ROWS.filter(({ name }) => slugs === undefined || slugs.includes(slugOf(name)));
+  const chosen = MATRIX_ROWS.filter(({ name }) => slugs === undefined || slugs.includes(slugOf(name)));
+  if (encap !== undefined && chosen.every(({ between }) => between.kind !== 'hushlb')) {
+    throw new UsageError('--encap: hushlb takes no part in what is to run, leave it out');
+  }
+  const rows = encap === undefined ? chosen : chosen.map((row) => withEncap(row, encap));
   // Loaded here: `lab list` works on machines where the native parts below do not load.
   const { runMatrixSession } = await import('../lab/matrix-session.ts');
   const { reportOnMatrix } = await import('../report/on-matrix.ts');
@@ -67,5 +77,12 @@ async function run({ row: slugs, seed, json: jsonFile, report }: MatrixArguments
     report === undefined
       ? undefined
       : reportOnMatrix({ path: report, commandLine: process.argv.slice(2), version: VERSION });
-  process.exitCode = await runMatrixSession({ rows, seed, jsonFile, observer, width: terminalWidth() });
+  process.exitCode = await runMatrixSession({
+    rows,
+    seed,
+    family: familyOf(family) ?? 4,
+    jsonFile,
+    observer,
+    width: terminalWidth(),
+  });
 }

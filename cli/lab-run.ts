@@ -3,14 +3,15 @@
  * work is lab/session.ts's.
  */
 import type { CommandModule } from 'yargs';
-import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless } from '../lab/adjust.ts';
-import type { BalancerSettings } from '../lab/balancer.ts';
+import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless, findUnfit } from '../lab/adjust.ts';
+import type { BalancerSettings, Encap } from '../lab/balancer.ts';
 import type { Adjustable } from '../lab/scenario.ts';
 import { SCENARIO_NAMES, SCENARIOS } from '../lab/scenarios.ts';
 import { MAX_BACKENDS } from '../lab/topology.ts';
 import { VERSION } from '../lb/version.ts';
 import { durationOf } from './duration-option.ts';
 import { UsageError } from './errors.ts';
+import { familyOf, labEncapOption, labFamilyOption } from './lab-options.ts';
 import { terminalWidth } from './terminal.ts';
 
 /** Fewer would make the share that round-robin loses a matter of luck, more the machine. */
@@ -34,6 +35,8 @@ interface RunArguments {
   readonly mode: BalancerSettings['mode'] | undefined;
   readonly scheduler: BalancerSettings['scheduler'] | undefined;
   readonly io: BalancerSettings['io'];
+  readonly encap: Encap | undefined;
+  readonly family: number | undefined;
 }
 
 const ADJUSTABLE: readonly Adjustable[] = [
@@ -99,6 +102,8 @@ export const labRunCommand: CommandModule<object, RunArguments> = {
         requiresArg: true,
         describe: "The balancer's packet device, where the scenario has hushlb",
       })
+      .option('encap', labEncapOption)
+      .option('family', labFamilyOption)
       .option('seed', {
         type: 'number',
         default: 1,
@@ -118,7 +123,8 @@ export const labRunCommand: CommandModule<object, RunArguments> = {
       .example('$0 lab run stateless round-robin syn-only', 'the right way and two broken ones')
       .example('$0 lab run stateless --connections 500 --json out.json', 'more of it, and as data')
       .example('$0 lab run --all --report out', 'everything, as a page with drawings and captures')
-      .example('$0 lab run --all --scale 1', 'everything, in real time'),
+      .example('$0 lab run --all --scale 1', 'everything, in real time')
+      .example('$0 lab run stateless --family 6 --encap gue', 'over IPv6, in GUE'),
   handler: run,
 };
 
@@ -161,15 +167,18 @@ function chosen({ scenario: names = [], all }: RunArguments): typeof SCENARIOS {
 }
 
 function adjusted(scenarios: typeof SCENARIOS, given: RunArguments): typeof SCENARIOS {
+  // Of all of them, some have a number of connections of their own.
   const misfit = findMisfit(
-    scenarios,
+    given.all ? scenarios.filter(({ connections }) => connections === undefined) : scenarios,
     ADJUSTABLE.filter((option) => given[option] !== undefined),
   );
   if (misfit !== undefined) throw new UsageError(misfit);
 
-  const { scale, mode, scheduler, io } = given;
-  if (io !== undefined && scenarios.every(({ balancer }) => balancer === null)) {
-    throw new UsageError('--io: hushlb takes no part in what is to run, leave it out');
+  const { scale, mode, scheduler, io, encap } = given;
+  const family = familyOf(given.family);
+  for (const [option, value] of Object.entries({ io, encap })) {
+    if (value === undefined || scenarios.some(({ balancer }) => balancer !== null)) continue;
+    throw new UsageError(`--${option}: hushlb takes no part in what is to run, leave it out`);
   }
   if (scale !== undefined && !(scale > 0 && scale <= MAX_SCALE)) {
     throw new UsageError(`--scale: expected a number above 0, up to ${MAX_SCALE}, got ${scale}`);
@@ -179,10 +188,20 @@ function adjusted(scenarios: typeof SCENARIOS, given: RunArguments): typeof SCEN
     ...timeout('balancer', 'lb-idle', given),
     ...timeout('server', 'server-idle', given),
   };
-  const result = scenarios.map((scenario) => adjustScenario(scenario, { scale, timeouts, mode, scheduler, io }));
+  const all = scenarios.map((scenario) =>
+    adjustScenario(scenario, { scale, timeouts, mode, scheduler, io, encap, family }),
+  );
+  const result = given.all ? all.filter(isFit) : all;
   const pointless = result.map(findPointless).find((problem) => problem !== undefined);
   if (pointless !== undefined) throw new UsageError(pointless);
   return result;
+}
+
+/** Of every scenario, those that have something to show; the others say why not. */
+function isFit(scenario: (typeof SCENARIOS)[number]): boolean {
+  const unfit = findUnfit(scenario);
+  if (unfit !== undefined) process.stderr.write(`left out: ${unfit}\n`);
+  return unfit === undefined;
 }
 
 function timeout(who: string, option: 'client-idle' | 'lb-idle' | 'server-idle', given: RunArguments): object {

@@ -11,6 +11,7 @@ import { imbalance, shares } from '../hashing/table-facts.ts';
 import type { ServiceConfig } from '../lb/config.ts';
 import { readConfigFile } from '../lb/config-file.ts';
 import { HushlbError } from '../lb/errors.ts';
+import { portPhrase } from '../lb/ports.ts';
 import { lookupTableOf } from '../lb/service-table.ts';
 import { configOption } from './options.ts';
 import { terminalWidth } from './terminal.ts';
@@ -74,14 +75,14 @@ function* jsonPieces(services: readonly ServiceConfig[]): Generator<string> {
 function* textPieces(services: readonly ServiceConfig[], width: number): Generator<string> {
   let before = '';
   for (const service of services) {
-    const { name, vip, protocol, port, tableSize, scheduler } = service;
+    const { name, vip, protocol, ports, tableSize, scheduler } = service;
     const table = lookupTableOf(service);
     const facts = [
       `${tableSize} slots`,
       `imbalance ${imbalance(table).toFixed(4)}`,
       `fingerprint ${table.fingerprint}`,
     ];
-    yield before + fit([cut(name, width), `${vip} ${protocol} port ${port}`], width);
+    yield before + fit([cut(name, width), `${vip} ${protocol} ${portPhrase(ports)}`], width);
     yield `${shareTable(service, table, width)}\n`;
     yield fit(facts, width);
     if (scheduler === 'round-robin') yield fit(['not in use:', 'the scheduler is round-robin'], width);

@@ -16,7 +16,7 @@
  * while 0.4 % of them push out another. An entry is proven by its connection's second packet, and from then on nobody
  * pushes it out unless it has been silent for half of its timeout: a flood of SYNs, each seen once, makes room for itself
  * among its own. The key stands last in its slot, and only `locateIn` and `insert` know how long
- * it is; all else goes by `slotWords`, so that slots for the five words of an IPv6 key are two more such functions.
+ * it is; all else goes by `slotWords`, so that a longer key is two more such functions.
  *
  * Times are milliseconds of a clock that doesn't step, kept modulo 2^32 (49.7 days). An entry's age is right as long as
  * a sweep passes it once within 2^32 ms after its timeout; with the longest timeout, 30 days, that leaves 19 days.
@@ -247,6 +247,12 @@ export function lastSlot(table: ConnectionTable): number {
 export function slotOf(table: ConnectionTable, hash: number, key0: number, key1: number): number {
   const place = locate(table, hash, key0, key1);
   return place < 0 ? -1 : (place / table.slotWords) | 0;
+}
+
+/** The backend of a connection, or MISS, as `find` would say. Changes nothing: it doesn't count as seen. */
+export function peek(table: ConnectionTable, hash: number, key0: number, key1: number, now: number): number {
+  const place = locate(table, hash, key0, key1);
+  return place < 0 || hasIdledOut(table, place, now) ? MISS : table.words[place + META] & BACKEND_MASK;
 }
 
 /** Forgets all connections. The counters stay: what is forgotten here is in none of them. */

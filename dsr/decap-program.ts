@@ -1,11 +1,15 @@
 /**
- * The XDP program that takes the outer header off on a backend, for hosts whose kernel has no ipip device.
+ * The XDP program that takes the balancer's headers off on a backend: the counterpart of dsr/tunnel.ts, for hosts whose
+ * kernel lacks the tunnel device, or whose owner wants none.
  *
- * It touches IPv4-in-IPv4 packets only (RFC 2003): protocol 4, not a fragment, an IPv4 header inside, and, if wanted,
- * an outer destination that is one of the host's own. The Ethernet header moves forward over the outer header, the
+ * It touches whole, well-formed packets of one encapsulation: IPv4 without fragmentation or IPv6 without extension headers
+ * outside, then what the encapsulation puts between, an IPv4 or IPv6 header inside, and, if wanted, an outer destination that
+ * is one of the host's own. The Ethernet header moves forward over all that, with the EtherType of the inner packet, the
  * packet's start follows, and the kernel receives what the client sent. Everything else passes untouched.
+ *
+ * Congestion that a router on the way marked in the outer header is handed on to the inner one (RFC 6040, section 4.2).
  */
-import { XDP_ADJUST_HEAD, XDP_PASS } from '../io/bpf.ts';
+import { XDP_ADJUST_HEAD, XDP_DROP, XDP_MD_DATA, XDP_MD_DATA_END, XDP_PASS } from '../io/bpf.ts';
 import {
   alu,
   type Code,
@@ -18,61 +22,87 @@ import {
   load,
   networkOrder16,
   store,
+  toBigEndian,
 } from '../io/bpf-assembler.ts';
 import {
   DESTINATION_AT,
   ETHERNET_LENGTH,
   FRAGMENT_AT,
   IPV4_MIN_LENGTH,
-  ipv4Prologue,
+  ipv4HeaderLength,
   PROTOCOL_AT,
   VERSION_AT,
 } from '../io/xdp-ipv4.ts';
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.ts';
+import { GRE_HEADER_LENGTH, PROTOCOL_GRE } from '../wire/gre.ts';
+import { GUE_HEADER_LENGTH } from '../wire/gue.ts';
+import { PROTOCOL_IPIP } from '../wire/ipv4.ts';
+import { IPV6_HEADER_LENGTH, PROTOCOL_IPV6 } from '../wire/ipv6.ts';
+import { PROTOCOL_UDP, UDP_HEADER_LENGTH } from '../wire/udp.ts';
 
-const PROTOCOL_IPIP = 4;
-/** More fragments, or an offset: not a whole packet. */
-const FRAGMENT_BITS = 0x3fff;
+export type TunnelEncap = 'ipip' | 'gue' | 'gre';
 
 export interface DecapProgramOptions {
-  /** Outer destinations to strip, 4 bytes each, at least one; `undefined` strips whatever the address. */
+  readonly encap: TunnelEncap;
+  /** UDP destination port of GUE. */
+  readonly port: number;
+  /** Outer destinations to strip, 4 or 16 bytes each, at least one; `undefined` strips whatever the address. */
   readonly addresses: readonly Uint8Array[] | undefined;
-  /** Instructions that count a stripped packet; they may change r1 to r5. */
+  /** Instructions that count a packet; they may change r1 and r2. */
   readonly countStripped: Code;
+  readonly countDropped: Code;
 }
 
-/** Goes on at `local` for one of the addresses in r0, to `pass` for others. */
-function passUnlessLocal(addresses: readonly Uint8Array[]): Code {
-  const word = (bytes: Uint8Array) => Buffer.from(bytes).readInt32LE();
-  return [addresses.map((address) => jumpIf32('r0', '==', word(address), 'local')), jump('pass'), label('local')];
-}
+const ETHERTYPE_AT = 12;
+const TOS_AT = 15;
+const IPV4_CHECKSUM_AT = 24;
+const IPV6_NEXT_HEADER_AT = 20;
+const IPV6_DESTINATION_AT = 38;
+/** More fragments, or an offset: not a whole packet. */
+const FRAGMENT_BITS = 0x3fff;
+/** "Congestion experienced", both bits of ECN (RFC 3168). */
+const CE = 3;
+/** Of IPv6, whose traffic class stands four bits to the left. */
+const CE_IPV6 = CE << 4;
 
-/** The registers are the prologue's: r9 the bytes of the outer header. */
-export function decapProgram({ addresses, countStripped }: DecapProgramOptions): Code {
+/**
+ * Registers: r6 the context, r7 the frame's start, r8 its end. From `outer` on r9 the bytes to strip, which grow header by
+ * header, r0 the protocol behind the outer header, r4 its ECN; from `inner…` on r5 where the Ethernet header will start.
+ */
+export function decapProgram(options: DecapProgramOptions): Code {
+  const { encap, port, addresses, countStripped, countDropped } = options;
+  const behindOuter = { ipip: ipipHeaders, gre: greHeader, gue: () => gueHeaders(port) }[encap];
   return [
-    ipv4Prologue('pass'),
-    load('u8', 'r1', 'r7', PROTOCOL_AT),
-    jumpIf('r1', '!=', PROTOCOL_IPIP, 'pass'),
-    load('u16', 'r1', 'r7', FRAGMENT_AT),
-    jumpIf('r1', '&', networkOrder16(FRAGMENT_BITS), 'pass'),
-    load('u32', 'r0', 'r7', DESTINATION_AT),
-    addresses === undefined ? [] : passUnlessLocal(addresses),
+    alu('r6', '=', 'r1'),
+    load('u32', 'r7', 'r6', XDP_MD_DATA),
+    load('u32', 'r8', 'r6', XDP_MD_DATA_END),
+    passUnlessLong('r7', IPV4_MIN_LENGTH),
+    load('u16', 'r1', 'r7', ETHERTYPE_AT),
+    jumpIf('r1', '==', networkOrder16(ETHERTYPE_IPV6), 'outer IPv6'),
+    outerIpv4(addresses?.filter(({ length }) => length === 4)),
+    label('outer IPv6'),
+    outerIpv6(addresses?.filter(({ length }) => length === 16)),
 
-    // r5: where the Ethernet header goes, so that the inner header follows it.
-    alu('r5', '=', 'r7'),
-    alu('r5', '+=', 'r9'),
-    alu('r1', '=', 'r5'),
-    alu('r1', '+=', ETHERNET_LENGTH + IPV4_MIN_LENGTH),
-    jumpIf('r1', '>', 'r8', 'pass'),
-    load('u8', 'r1', 'r5', VERSION_AT),
-    alu('r1', '>>=', 4),
-    jumpIf('r1', '!=', 4, 'pass'),
+    label('outer'),
+    behindOuter(),
+    label('inner IPv4'),
+    innerHeader(4, IPV4_MIN_LENGTH),
+    congestionOfIpv4(),
+    label('unmarked IPv4'),
+    alu('r3', '=', networkOrder16(ETHERTYPE_IPV4)),
+    jump('strip'),
+    label('inner IPv6'),
+    innerHeader(6, IPV6_HEADER_LENGTH),
+    congestionOfIpv6(),
+    label('unmarked IPv6'),
+    alu('r3', '=', networkOrder16(ETHERTYPE_IPV6)),
 
+    label('strip'),
     load('u64', 'r1', 'r7', 0),
     load('u32', 'r2', 'r7', 8),
-    load('u16', 'r3', 'r7', 12),
     store('u64', 'r5', 0, 'r1'),
     store('u32', 'r5', 8, 'r2'),
-    store('u16', 'r5', 12, 'r3'),
+    store('u16', 'r5', ETHERTYPE_AT, 'r3'),
     alu('r1', '=', 'r6'),
     alu('r2', '=', 'r9'),
     call(XDP_ADJUST_HEAD),
@@ -82,5 +112,172 @@ export function decapProgram({ addresses, countStripped }: DecapProgramOptions):
     label('pass'),
     alu('r0', '=', XDP_PASS),
     exit(),
+    label('drop'),
+    countDropped,
+    alu('r0', '=', XDP_DROP),
+    exit(),
+  ];
+}
+
+/** Goes on where `length` bytes behind the Ethernet header at `start` may be read; changes r1. */
+function passUnlessLong(start: 'r5' | 'r7', length: number): Code {
+  return [alu('r1', '=', start), alu('r1', '+=', ETHERNET_LENGTH + length), jumpIf('r1', '>', 'r8', 'pass')];
+}
+
+function outerIpv4(addresses: readonly Uint8Array[] | undefined): Code {
+  if (addresses?.length === 0) return [jump('pass')];
+  return [
+    ipv4HeaderLength('pass'),
+    load('u16', 'r1', 'r7', FRAGMENT_AT),
+    jumpIf('r1', '&', networkOrder16(FRAGMENT_BITS), 'pass'),
+    passUnlessOwn(addresses, DESTINATION_AT),
+    load('u8', 'r4', 'r7', TOS_AT),
+    alu('r4', '&=', CE),
+    load('u8', 'r0', 'r7', PROTOCOL_AT),
+    jump('outer'),
+  ];
+}
+
+function outerIpv6(addresses: readonly Uint8Array[] | undefined): Code {
+  if (addresses?.length === 0) return [jump('pass')];
+  return [
+    passUnlessLong('r7', IPV6_HEADER_LENGTH),
+    load('u8', 'r1', 'r7', VERSION_AT),
+    alu('r1', '>>=', 4),
+    jumpIf('r1', '!=', 6, 'pass'),
+    passUnlessOwn(addresses, IPV6_DESTINATION_AT),
+    alu('r9', '=', IPV6_HEADER_LENGTH),
+    load('u8', 'r4', 'r7', TOS_AT),
+    alu('r4', '>>=', 4),
+    alu('r4', '&=', CE),
+    load('u8', 'r0', 'r7', IPV6_NEXT_HEADER_AT),
+  ];
+}
+
+/** Compares the address at `at` word by word with each of one family, at least one; changes r0 to r3. */
+function passUnlessOwn(addresses: readonly Uint8Array[] | undefined, at: number): Code {
+  if (addresses === undefined) return [];
+  const words = (['r0', 'r1', 'r2', 'r3'] as const).slice(0, addresses[0].length / 4);
+  const own = `own ${at}`;
+  return [
+    words.map((register, k) => load('u32', register, 'r7', at + 4 * k)),
+    addresses.map((address, i) => [
+      words.map((register, k) => {
+        const word = Buffer.from(address).readInt32LE(4 * k);
+        const last = k === words.length - 1;
+        return jumpIf32(register, last ? '==' : '!=', word, last ? own : `${own} not ${i}`);
+      }),
+      label(`${own} not ${i}`),
+    ]),
+    jump('pass'),
+    label(own),
+  ];
+}
+
+/** RFC 2003, RFC 2473, RFC 4213: the protocol says what is inside. */
+function ipipHeaders(): Code {
+  return [
+    jumpIf('r0', '==', PROTOCOL_IPV6, 'inner IPv6'),
+    jumpIf('r0', '!=', PROTOCOL_IPIP, 'pass'),
+    jump('inner IPv4'),
+  ];
+}
+
+/** RFC 2784 without checksum, and without the key and sequence number of RFC 2890. */
+function greHeader(): Code {
+  return [
+    jumpIf('r0', '!=', PROTOCOL_GRE, 'pass'),
+    alu('r5', '=', 'r7'),
+    alu('r5', '+=', 'r9'),
+    passUnlessLong('r5', GRE_HEADER_LENGTH),
+    load('u16', 'r1', 'r5', ETHERNET_LENGTH),
+    jumpIf('r1', '!=', 0, 'pass'),
+    load('u16', 'r1', 'r5', ETHERNET_LENGTH + 2),
+    alu('r9', '+=', GRE_HEADER_LENGTH),
+    jumpIf('r1', '==', networkOrder16(ETHERTYPE_IPV6), 'inner IPv6'),
+    jumpIf('r1', '!=', networkOrder16(ETHERTYPE_IPV4), 'pass'),
+    jump('inner IPv4'),
+  ];
+}
+
+/**
+ * Both variants (wire/gue.ts). The first byte tells: 0 is variant 0 without options and control, a version is variant 1. A
+ * UDP checksum, which the balancer doesn't send, is not looked at.
+ */
+function gueHeaders(port: number): Code {
+  const first = ETHERNET_LENGTH + UDP_HEADER_LENGTH;
+  return [
+    jumpIf('r0', '!=', PROTOCOL_UDP, 'pass'),
+    alu('r5', '=', 'r7'),
+    alu('r5', '+=', 'r9'),
+    passUnlessLong('r5', UDP_HEADER_LENGTH + GUE_HEADER_LENGTH),
+    load('u16', 'r1', 'r5', ETHERNET_LENGTH + 2),
+    jumpIf('r1', '!=', networkOrder16(port), 'pass'),
+    alu('r9', '+=', UDP_HEADER_LENGTH),
+    load('u8', 'r1', 'r5', first),
+    alu('r1', '>>=', 4),
+    jumpIf('r1', '==', 4, 'inner IPv4'),
+    jumpIf('r1', '==', 6, 'inner IPv6'),
+    alu('r9', '+=', GUE_HEADER_LENGTH),
+    load('u16', 'r1', 'r5', first + 2),
+    jumpIf('r1', '!=', 0, 'pass'),
+    load('u16', 'r1', 'r5', first),
+    jumpIf('r1', '==', networkOrder16(PROTOCOL_IPV6), 'inner IPv6'),
+    jumpIf('r1', '!=', networkOrder16(PROTOCOL_IPIP), 'pass'),
+    jump('inner IPv4'),
+  ];
+}
+
+function innerHeader(version: 4 | 6, length: number): Code {
+  return [
+    alu('r5', '=', 'r7'),
+    alu('r5', '+=', 'r9'),
+    passUnlessLong('r5', length),
+    load('u8', 'r1', 'r5', VERSION_AT),
+    alu('r1', '>>=', 4),
+    jumpIf('r1', '!=', version, 'pass'),
+  ];
+}
+
+/**
+ * A congestion mark goes to the inner header of a sender that understands it, and the header's checksum after it (RFC
+ * 1624, equation 3); one that doesn't understand has to lose the packet, as without a tunnel.
+ */
+function congestionOfIpv4(): Code {
+  return [
+    jumpIf('r4', '!=', CE, 'unmarked IPv4'),
+    load('u8', 'r0', 'r5', TOS_AT),
+    alu('r2', '=', 'r0'),
+    alu('r2', '&=', CE),
+    jumpIf('r2', '==', 0, 'drop'),
+    jumpIf('r2', '==', CE, 'unmarked IPv4'),
+    alu('r0', '|=', CE),
+    store('u8', 'r5', TOS_AT, 'r0'),
+    // r3 = ~HC + m' - m, where m' - m is 3 less the ECN before.
+    load('u16', 'r1', 'r5', IPV4_CHECKSUM_AT),
+    toBigEndian('r1', 16),
+    alu('r3', '=', 0xffff + CE),
+    alu('r3', '-=', 'r1'),
+    alu('r3', '-=', 'r2'),
+    alu('r1', '=', 'r3'),
+    alu('r1', '>>=', 16),
+    alu('r3', '&=', 0xffff),
+    alu('r3', '+=', 'r1'),
+    alu('r1', '=', 0xffff),
+    alu('r1', '-=', 'r3'),
+    toBigEndian('r1', 16),
+    store('u16', 'r5', IPV4_CHECKSUM_AT, 'r1'),
+  ];
+}
+
+function congestionOfIpv6(): Code {
+  return [
+    jumpIf('r4', '!=', CE, 'unmarked IPv6'),
+    load('u8', 'r0', 'r5', TOS_AT),
+    alu('r2', '=', 'r0'),
+    alu('r2', '&=', CE_IPV6),
+    jumpIf('r2', '==', 0, 'drop'),
+    alu('r0', '|=', CE_IPV6),
+    store('u8', 'r5', TOS_AT, 'r0'),
   ];
 }

@@ -5,16 +5,16 @@
  *
  * What is hashed, in the order and byte order of the packet itself, so that any XXH32 gives the same number:
  *
- * | kind | IPv4 key bytes | length |
- * |---|---|---|
- * | source-ip | source address | 4 |
- * | source-ip-port | source address, source port, two zero bytes | 8 |
- * | five-tuple | source address, destination address, source port, destination port, protocol, three zero bytes | 16 |
+ * | kind | key bytes | IPv4 | IPv6 |
+ * |---|---|---|---|
+ * | source-ip | source address | 4 | 16 |
+ * | source-ip-port | source address, source port, two zero bytes | 8 | 20 |
+ * | five-tuple | source address, destination address, source port, destination port, protocol, three zero bytes | 16 | 40 |
  *
  * Words are the key's bytes loaded four at a time in little-endian order. `view.getInt32(at, true)` and `getUint32` give
  * the same hash, but only signed words stay free of allocation: V8 boxes a number above 2^31 wherever a call is not
- * inlined, 16 bytes for every second packet. Every key is a whole number of words: an IPv6 key has four words an address,
- * and is these same steps over 4, 6 or 10 words.
+ * inlined, 16 bytes for every second packet. Every key is a whole number of words. The addresses of IPv6 stay in the packet and
+ * are hashed there: hashing/flow-hash-ipv6.ts, by the steps at the end of this file.
  *
  * Source: the xxHash specification, https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md, "XXH32".
  */
@@ -24,8 +24,8 @@ export const SOURCE_IP = 0;
 export const SOURCE_IP_PORT = 1;
 export const FIVE_TUPLE = 2;
 
-const PRIME_1 = 0x9e3779b1;
-const PRIME_2 = 0x85ebca77;
+export const PRIME_1 = 0x9e3779b1;
+export const PRIME_2 = 0x85ebca77;
 const PRIME_3 = 0xc2b2ae3d;
 const PRIME_4 = 0x27d4eb2f;
 const PRIME_5 = 0x165667b1;
@@ -95,18 +95,24 @@ export function xxh32Words4(word0: number, word1: number, word2: number, word3: 
   const lane1 = mixLane((seed + PRIME_2) | 0, word1);
   const lane2 = mixLane(seed | 0, word2);
   const lane3 = mixLane((seed - PRIME_1) | 0, word3);
-  return avalanche((rotate(lane0, 1) + rotate(lane1, 7) + rotate(lane2, 12) + rotate(lane3, 18) + 16) | 0);
+  return avalanche((joinLanes(lane0, lane1, lane2, lane3) + 16) | 0);
 }
 
-function mixLane(lane: number, word: number): number {
+/** What a key of 16 bytes and more has instead of a start: its lanes in one. Its length comes on top. */
+export function joinLanes(lane0: number, lane1: number, lane2: number, lane3: number): number {
+  return (rotate(lane0, 1) + rotate(lane1, 7) + rotate(lane2, 12) + rotate(lane3, 18)) | 0;
+}
+
+/** One word of a stripe into its lane; lanes begin at seed + PRIME_1 + PRIME_2, seed + PRIME_2, seed and seed - PRIME_1. */
+export function mixLane(lane: number, word: number): number {
   return Math.imul(rotate((lane + Math.imul(word, PRIME_2)) | 0, 13), PRIME_1);
 }
 
-function mixWord(hash: number, word: number): number {
+export function mixWord(hash: number, word: number): number {
   return Math.imul(rotate((hash + Math.imul(word, PRIME_3)) | 0, 17), PRIME_4);
 }
 
-function avalanche(hash: number): number {
+export function avalanche(hash: number): number {
   let mixed = Math.imul(hash ^ (hash >>> 15), PRIME_2);
   mixed = Math.imul(mixed ^ (mixed >>> 13), PRIME_3);
   return mixed ^ (mixed >>> 16);

@@ -15,28 +15,29 @@
  * Packet sockets get copies: io/tap-steering.ts says which, and keeps the kernel from answering the originals.
  */
 import { createFrameBatch, type PacketDevice, RELEASE, TRANSMIT } from './device.ts';
-import { errno, lastErrno, mapAnonymous, poll, read, recv, SystemCallError, sendmmsg } from './ffi.ts';
-import { HEADROOM, MAX_FRAME, openPacketRing, SLOT_HEADER, SLOT_SIZE } from './packet-ring.ts';
-import { TP_LEN, TP_MAC, TP_SNAPLEN, TP_STATUS, TP_STATUS_KERNEL, TP_STATUS_USER } from './packet-socket.ts';
+import { errno, lastErrno, mapAnonymous, poll, read, recv, SystemCallError } from './ffi.ts';
+import { createCutter, finishChecksum, MERGED, OFFLOADS_LENGTH, putTagBack, UNFINISHED } from './offloads.ts';
+import { FRAME_AT, HEADROOM, MAX_FRAME, openPacketRing, SLOT_HEADER, SLOT_SIZE, TAG_LENGTH } from './packet-ring.ts';
+import { createPacketSender } from './packet-sender.ts';
+import {
+  TP_LEN,
+  TP_MAC,
+  TP_SNAPLEN,
+  TP_STATUS,
+  TP_STATUS_COPY,
+  TP_STATUS_KERNEL,
+  TP_STATUS_USER,
+  TP_STATUS_VLAN_VALID,
+  TP_VLAN,
+} from './packet-socket.ts';
 
+const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
 /** POLLERR, POLLHUP and POLLNVAL. */
 const POLL_FAILED = 0x38;
 
-/**
- * struct mmsghdr {struct msghdr {…, iovec *iov at 16, size_t iovlen at 24, …}; u32 length} and struct iovec {void *base;
- * size_t length}, on 64-bit hosts.
- */
-const MESSAGE_BYTES = 64;
-const MESSAGE_IOV = 16;
-const MESSAGE_IOV_COUNT = 24;
-const IOV_BYTES = 16;
-const IOV_WORDS = 4;
-
 const SLOT_WORDS = SLOT_SIZE / 4;
-const WORD = 2 ** 32;
-
 export interface AfPacketOptions {
   readonly interfaceIndex: number;
   /** Socket filter of the steering (io/tap-steering.ts). */
@@ -53,7 +54,7 @@ export interface AfPacketOptions {
 export interface AfPacketStatistics {
   /** The ring was full. */
   readonly rxRingFull: number;
-  /** Frames that are longer than a slot: merged segments (GRO, GSO), or an MTU beyond 1800. */
+  /** Frames that are longer than a slot and can't be cut: an MTU beyond 1800, or segments merged of something but TCP and UDP. */
   readonly rxTooLong: number;
   /** TRANSMIT frames that did not go out: the queue was full, longer than the MTU, or they did not lie within their slot. */
   readonly txDropped: number;
@@ -93,19 +94,8 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
   const PASS_UNSUPPORTED = 2;
   const statistics = { rxRingFull: 0, rxTooLong: 0, txDropped: 0, passUnsupported: 0 };
 
-  // What sendmmsg reads: a message for each row, which points at its iovec, which points at the frame.
-  const messages = mapAnonymous(batchSize * (MESSAGE_BYTES + IOV_BYTES));
-  const iovsAt = batchSize * MESSAGE_BYTES;
-  const iovs = new Uint32Array(messages.buffer, iovsAt, batchSize * IOV_WORDS);
-  const messageView = new DataView(messages.buffer);
-  const messageAddress = Array.from({ length: batchSize }, (_, i) => messages.address + BigInt(i * MESSAGE_BYTES));
-  for (let i = 0; i < batchSize; i++) {
-    const iov = messages.address + BigInt(iovsAt + i * IOV_BYTES);
-    messageView.setBigUint64(i * MESSAGE_BYTES + MESSAGE_IOV, iov, true);
-    messageView.setBigUint64(i * MESSAGE_BYTES + MESSAGE_IOV_COUNT, 1n, true);
-  }
-  // Addresses of user memory are below 2 ** 56 only in theory: they have 47 bits, which a number holds.
-  const memoryAddress = Number(memory.address);
+  const sender = createPacketSender(socket.sendFd, memory, batchSize);
+  const cutter = createCutter(memory);
 
   // What poll(2) reads: the socket, then the wake-up (poll leaves out a negative descriptor).
   const pollMemory = mapAnonymous(24);
@@ -120,31 +110,74 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
 
   // Hot path: no allocation, no throw, no closure, no await. (`refuseDead` throws once the interface is gone.)
 
-  /** Moves received frames into the batch, which is empty. Frames that were cut end it: their slots go back at once. */
+  /**
+   * Moves received frames into the batch, which is empty: those of one long packet, or whole slots. What is to be cut ends
+   * a batch of slots, and its own slot goes back at once.
+   */
   function take(): number {
+    if (cutter.hasNext()) return takeCut();
     first = next;
     let count = 0;
     while (count < batchSize) {
-      const slot = next * SLOT_SIZE;
       const word = next * SLOT_WORDS;
-      if ((Atomics.load(ringWords, word + TP_STATUS / 4) & TP_STATUS_USER) === 0) break;
+      const status = Atomics.load(ringWords, word + TP_STATUS / 4);
+      if ((status & TP_STATUS_USER) === 0) break;
+      const slot = next * SLOT_SIZE;
+      const frame = slot + ringHalves[(slot + TP_MAC) >> 1];
       const snapLength = ringWords[word + TP_SNAPLEN / 4];
+      const offloads = ringHalves[(frame - OFFLOADS_LENGTH) >> 1];
+      const tag = (status & TP_STATUS_VLAN_VALID) === 0 ? 0 : ringWords[word + TP_VLAN / 4];
       const wasCut = snapLength !== ringWords[word + TP_LEN / 4];
-      if (wasCut && count > 0) break;
-      next = next + 1 < ringSize ? next + 1 : 0;
-      if (wasCut) {
-        counters[RX_TOO_LONG]++;
+      if (wasCut || (offloads & MERGED) !== 0) {
+        if (count > 0) break;
+        openLong(frame, wasCut ? -1 : snapLength, status, tag);
+        next = next + 1 < ringSize ? next + 1 : 0;
         Atomics.store(ringWords, word + TP_STATUS / 4, TP_STATUS_KERNEL);
         first = next;
+        if (cutter.hasNext()) return takeCut();
         continue;
       }
+      next = next + 1 < ringSize ? next + 1 : 0;
+      if ((offloads & UNFINISHED) !== 0) finishChecksum(ringHalves, frame - OFFLOADS_LENGTH, frame, snapLength);
       slotOf[count] = slot;
-      offset[count] = slot + ringHalves[(slot + TP_MAC) >> 1];
+      offset[count] = frame;
       length[count] = snapLength;
       action[count] = RELEASE;
+      if (tag !== 0) {
+        putTagBack(ringHalves, frame, tag);
+        offset[count] -= TAG_LENGTH;
+        length[count] += TAG_LENGTH;
+      }
       count++;
     }
     taken = count;
+    inBatch = count;
+    batch.count = count;
+    return count;
+  }
+
+  /** Hands the packet at `frame`, of `snapLength` bytes where all of it is there, to the cutter, or counts it. */
+  function openLong(frame: number, snapLength: number, status: number, tag: number): void {
+    let long = -1;
+    if ((status & TP_STATUS_COPY) !== 0) {
+      long = recv(fd, cutter.receiveAddress, cutter.receiveLength, MSG_DONTWAIT | MSG_TRUNC);
+    } else if (snapLength >= 0) {
+      long = OFFLOADS_LENGTH + snapLength;
+      cutter.copyFrom(frame - OFFLOADS_LENGTH, long);
+    }
+    if (!cutter.open(long, tag, MAX_FRAME)) counters[RX_TOO_LONG]++;
+  }
+
+  /** Fills the batch with what the cutter has; its frames lie in the device's own. */
+  function takeCut(): number {
+    let count = 0;
+    while (count < batchSize && cutter.hasNext()) {
+      slotOf[count] = (ringSize + count) * SLOT_SIZE;
+      offset[count] = slotOf[count] + FRAME_AT;
+      length[count] = cutter.writeNext(offset[count]);
+      action[count] = RELEASE;
+      count++;
+    }
     inBatch = count;
     batch.count = count;
     return count;
@@ -183,25 +216,7 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
     return take();
   }
 
-  /** Has the kernel send `count` messages. The first that it refuses ends a call: it is dropped, the next call goes on. */
-  function transmit(count: number): void {
-    let done = 0;
-    while (done < count) {
-      const sent = sendmmsg(fd, messageAddress[done], count - done, MSG_DONTWAIT);
-      if (sent > 0) {
-        done += sent;
-        continue;
-      }
-      // Of the send buffer, so the rest would be refused too.
-      if (lastErrno() === errno.EAGAIN) break;
-      counters[TX_DROPPED]++;
-      done++;
-    }
-    counters[TX_DROPPED] += count - done;
-  }
-
   function send(): void {
-    let queued = 0;
     for (let i = 0; i < inBatch; i++) {
       if (action[i] === RELEASE) continue;
       const inside =
@@ -210,13 +225,9 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
         counters[action[i] === TRANSMIT ? TX_DROPPED : PASS_UNSUPPORTED]++;
         continue;
       }
-      const address = memoryAddress + offset[i];
-      const iov = queued++ * IOV_WORDS;
-      iovs[iov] = address;
-      iovs[iov + 1] = address / WORD;
-      iovs[iov + 2] = length[i];
+      sender.queue(offset[i], length[i]);
     }
-    if (queued > 0) transmit(queued);
+    counters[TX_DROPPED] += sender.flush();
     giveBack();
   }
 
@@ -224,7 +235,7 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
     if (inBatch === batchSize || frameLength > MAX_FRAME) return -1;
     const row = inBatch++;
     slotOf[row] = (ringSize + row) * SLOT_SIZE;
-    offset[row] = slotOf[row] + SLOT_HEADER + HEADROOM;
+    offset[row] = slotOf[row] + FRAME_AT;
     length[row] = frameLength;
     action[row] = TRANSMIT;
     batch.count = inBatch;
@@ -260,7 +271,8 @@ export function createAfPacketDevice(options: AfPacketOptions): AfPacketDevice {
       if (closed) return;
       closed = true;
       socket.close();
-      messages.unmap();
+      sender.close();
+      cutter.close();
       pollMemory.unmap();
     },
   };

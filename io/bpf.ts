@@ -6,7 +6,7 @@
  * capabilities are missing. Kernel memory counts against the memory cgroup since Linux 5.11, so RLIMIT_MEMLOCK is left
  * alone. Layouts: union bpf_attr in linux/bpf.h.
  */
-import { bpf, errno, type Mapping, mapAnonymous, SystemCallError } from './ffi.ts';
+import { bpf, errno, type Mapping, mapAnonymous, SystemCallError, withoutSignals } from './ffi.ts';
 
 /** What an XDP program returns. */
 export const XDP_DROP = 1;
@@ -42,7 +42,9 @@ const PROG_LOAD = 5;
 const PROG_TEST_RUN = 10;
 const LINK_CREATE = 28;
 
-const MAP_TYPE = { hash: 1, array: 2, xskmap: 17 } as const;
+const MAP_TYPE = { hash: 1, array: 2, 'lpm-trie': 11, xskmap: 17 } as const;
+/** BPF_F_NO_PREALLOC, without which the kernel makes no trie. */
+const NO_PREALLOCATION = 1;
 const PROG_TYPE = { 'socket-filter': 1, tcx: 3, xdp: 6 } as const;
 const ATTACH_TYPE_XDP = 37;
 const ATTACH_TYPE_TCX_INGRESS = 46;
@@ -100,6 +102,7 @@ export function createMap({ name, type, keySize, valueSize, entries }: MapOption
     view.setUint32(4, keySize, true);
     view.setUint32(8, valueSize, true);
     view.setUint32(12, entries, true);
+    view.setUint32(16, type === 'lpm-trie' ? NO_PREALLOCATION : 0, true);
     writeName(view, 28, name);
   }).result;
 }
@@ -241,19 +244,22 @@ export function testRun(programFd: number, packet: Uint8Array): TestRunResult {
 
 /**
  * Runs an XDP program on `count` real frames that start as copies of `frame`: what it redirects is sent (Linux 5.18).
- * The frames' pages are used again without being written anew. Blocks the thread until the last frame went out.
+ * The frames' pages are used again without being written anew. Blocks the thread until the last frame went out,
+ * and keeps signals from it: the kernel gives up with EINTR when one is pending, and frames that it sent stay sent.
  */
 export function runOnLiveFrames(programFd: number, frame: Uint8Array, count: number): void {
   const memory = mapAnonymous(frame.byteLength);
   new Uint8Array(memory.buffer).set(frame);
   try {
-    command(PROG_TEST_RUN, 'run of bpf program on live frames', (view) => {
-      view.setUint32(0, programFd, true);
-      view.setUint32(8, frame.byteLength, true);
-      view.setBigUint64(16, memory.address, true);
-      view.setUint32(32, count, true);
-      view.setUint32(64, TEST_XDP_LIVE_FRAMES, true);
-    });
+    withoutSignals(() =>
+      command(PROG_TEST_RUN, 'run of bpf program on live frames', (view) => {
+        view.setUint32(0, programFd, true);
+        view.setUint32(8, frame.byteLength, true);
+        view.setBigUint64(16, memory.address, true);
+        view.setUint32(32, count, true);
+        view.setUint32(64, TEST_XDP_LIVE_FRAMES, true);
+      }),
+    );
   } finally {
     memory.unmap();
   }

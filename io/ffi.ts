@@ -27,6 +27,7 @@ const errnoFunctions = {
   poll: libc.func('int poll(void *fds, unsigned long count, int timeout)'),
   ioctl: libc.func('ioctl', 'int', ['int', 'unsigned long', 'void *']),
   setns: libc.func('int setns(int fd, int type)'),
+  pthread_sigmask: libc.func('int pthread_sigmask(int how, void *set, void *before)'),
   sched_setaffinity: libc.func('int sched_setaffinity(int thread, size_t length, void *mask)'),
   eventfd: libc.func('int eventfd(unsigned int value, int flags)'),
   read: libc.func('long read(int fd, void *data, size_t length)'),
@@ -195,6 +196,31 @@ export function setNamespace(fd: number, type: number): void {
 /** Keeps the calling thread to the CPUs whose bits are set, the lowest first. */
 export function setThreadAffinity(mask: Uint8Array): void {
   checked('sched_setaffinity', errnoFunctions.sched_setaffinity(0, mask.byteLength, mask));
+}
+
+const SIG_SETMASK = 2;
+/** sigset_t of glibc and musl. */
+const SIGNAL_SET_LENGTH = 128;
+const ALL_SIGNALS = new Uint8Array(SIGNAL_SET_LENGTH).fill(0xff);
+
+/**
+ * Keeps signals from the calling thread during `work`, for calls into the kernel that a signal would end early. Another
+ * thread of the process takes them, or this one once the work is done.
+ */
+export function withoutSignals<T>(work: () => T): T {
+  const before = new Uint8Array(SIGNAL_SET_LENGTH);
+  setSignalMask(ALL_SIGNALS, before);
+  try {
+    return work();
+  } finally {
+    setSignalMask(before, null);
+  }
+}
+
+function setSignalMask(set: Uint8Array, before: Uint8Array | null): void {
+  // The result is the error's number, and errno is left alone.
+  const number = errnoFunctions.pthread_sigmask(SIG_SETMASK, set, before) as number;
+  if (number !== 0) throw new SystemCallError('pthread_sigmask', number);
 }
 
 export function closeDescriptor(fd: number): void {

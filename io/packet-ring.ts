@@ -4,11 +4,12 @@
  *
  * ```
  *   memory  | slot 0 | slot 1 | …  shared with the kernel  | frames of the device's own |
- *   slot    | status, lengths | free for outer headers | frame | unused |
+ *   slot    | status, lengths, tag | free for outer headers, and for the tag; offloads | frame | unused |
  * ```
  *
  * The ring is TPACKET_V2's (linux/if_packet.h), which hands over each packet as it comes, and what is to be sent goes by
- * sendmmsg(2): both measured beside their alternatives (docs/decisions/0007-packet-sockets.md).
+ * sendmmsg(2): both measured beside their alternatives (docs/decisions/0007-packet-sockets.md). A socket of its own sends:
+ * in front of what goes through the first the kernel would want the header of offloads, too.
  */
 import { PRIVILEGE_ADVICE } from './bpf.ts';
 import {
@@ -23,6 +24,7 @@ import {
   SystemCallError,
   setSocketOption,
 } from './ffi.ts';
+import { OFFLOADS_LENGTH } from './offloads.ts';
 import {
   AF_PACKET,
   BLOCK_SIZE,
@@ -41,10 +43,13 @@ import { requireLink } from './xdp.ts';
 /** asm-generic/socket.h. */
 const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
 const SO_ATTACH_FILTER = 26;
 const SO_ATTACH_BPF = 50;
 
+const PACKET_COPY_THRESH = 7;
 const PACKET_RESERVE = 12;
+const PACKET_VNET_HDR = 15;
 const PACKET_FANOUT = 18;
 const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
@@ -52,17 +57,23 @@ const PACKET_IGNORE_OUTGOING = 23;
 /** struct tpacket2_hdr and the struct sockaddr_ll behind it. */
 export const SLOT_HEADER = 52;
 
-/** Bytes that the kernel is told to leave in front of the frame; 14 more come from how it aligns the packet. */
-const RESERVED = 114;
-export const HEADROOM = RESERVED + 14;
+/** Bytes that the kernel is told to leave in front of header and frame; 14 more come from how it aligns the packet. */
+const RESERVED = 104;
+/** Where frames begin in a slot, right behind the header that tells of offloads. */
+export const FRAME_AT = SLOT_HEADER + RESERVED + OFFLOADS_LENGTH + 14;
+/** A VLAN tag, which the kernel takes off and the device puts back in front of the rest. */
+export const TAG_LENGTH = 4;
+export const HEADROOM = FRAME_AT - SLOT_HEADER - TAG_LENGTH;
 export const SLOT_SIZE = 2048;
 /** Of a frame, in a slot: an Ethernet header ends where the packet is aligned to 16 bytes. */
-export const MAX_FRAME = SLOT_SIZE - SLOT_HEADER - HEADROOM;
+export const MAX_FRAME = SLOT_SIZE - FRAME_AT;
 
 const SLOTS_PER_BLOCK = BLOCK_SIZE / SLOT_SIZE;
 
 /** What may be on its way at a time; a full transmit queue drops before that. */
 const SEND_BUFFER = 8 * 1024 * 1024;
+/** For packets that are longer than a slot, 64 KiB at most each. */
+const RECEIVE_BUFFER = 16 * 1024 * 1024;
 
 export interface PacketRingOptions {
   readonly interfaceIndex: number;
@@ -77,7 +88,10 @@ export interface PacketRingOptions {
 }
 
 export interface PacketRing {
+  /** Receives; what is longer than a slot, by recv(2). Both begin with the header of io/offloads.ts. */
   readonly fd: number;
+  /** Sends. */
+  readonly sendFd: number;
   readonly interfaceName: string;
   /** The ring, then the device's own frames. */
   readonly memory: Mapping;
@@ -97,28 +111,38 @@ export function openPacketRing(options: PacketRingOptions): PacketRing {
   }
   const { name } = requireLink(interfaceIndex);
   // Of protocol 0 until it is bound, or packets of all interfaces would come first.
-  const fd = explained(`open packet socket for ${name}`, () => openSocket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  const open = () =>
+    explained(`open packet socket for ${name}`, () => openSocket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  const fd = open();
+  let sendFd = -1;
   const ringBytes = ringSize * SLOT_SIZE;
   const memory = mapAnonymous(ringBytes + ownFrames * SLOT_SIZE);
-  const set = (step: string, level: number, option: number, value: Uint8Array) =>
-    explained(step, () => setSocketOption(fd, level, option, value));
+  const setOf = (socket: number, step: string, level: number, option: number, value: Uint8Array) =>
+    explained(step, () => setSocketOption(socket, level, option, value));
+  const set = (step: string, level: number, option: number, value: Uint8Array) => setOf(fd, step, level, option, value);
   try {
     set('set PACKET_VERSION', SOL_PACKET, PACKET_VERSION, words(TPACKET_V2));
     set('set PACKET_RESERVE', SOL_PACKET, PACKET_RESERVE, words(RESERVED));
+    set('set PACKET_VNET_HDR', SOL_PACKET, PACKET_VNET_HDR, words(1));
+    set('set PACKET_COPY_THRESH', SOL_PACKET, PACKET_COPY_THRESH, words(1));
+    set('set SO_RCVBUFFORCE', SOL_SOCKET, SO_RCVBUFFORCE, words(RECEIVE_BUFFER));
     const ring = words(BLOCK_SIZE, ringBytes / BLOCK_SIZE, SLOT_SIZE, ringSize);
     set(`open a ring of ${ringBytes} bytes`, SOL_PACKET, PACKET_RX_RING, ring);
     mapSharedInto(fd, ringBytes, memory);
-    set('set PACKET_QDISC_BYPASS', SOL_PACKET, PACKET_QDISC_BYPASS, words(1));
     set('set PACKET_IGNORE_OUTGOING', SOL_PACKET, PACKET_IGNORE_OUTGOING, words(1));
-    set('set SO_SNDBUFFORCE', SOL_SOCKET, SO_SNDBUFFORCE, words(SEND_BUFFER));
     // It gets everything once it is bound, and only a bound socket can join a group: nothing until it has.
     setSocketOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, refuseAll(memory));
     // To all protocols: only taps of all come before the guard.
     explained(`bind packet socket to ${name}`, () => bindSocket(fd, interfaceAddress(interfaceIndex)));
     if (fanoutGroup !== null) set(`join fanout group ${fanoutGroup}`, SOL_PACKET, PACKET_FANOUT, words(fanoutGroup));
     set('attach the socket filter', SOL_SOCKET, SO_ATTACH_BPF, words(filterFd));
+    const sender = open();
+    sendFd = sender;
+    setOf(sender, 'set PACKET_QDISC_BYPASS', SOL_PACKET, PACKET_QDISC_BYPASS, words(1));
+    setOf(sender, 'set SO_SNDBUFFORCE', SOL_SOCKET, SO_SNDBUFFORCE, words(SEND_BUFFER));
+    explained(`bind packet socket to ${name}`, () => bindSocket(sender, interfaceAddress(interfaceIndex, 0)));
   } catch (error) {
-    closeDescriptor(fd);
+    for (const socket of [fd, sendFd]) if (socket >= 0) closeDescriptor(socket);
     memory.unmap();
     throw error;
   }
@@ -126,6 +150,7 @@ export function openPacketRing(options: PacketRingOptions): PacketRing {
   const statistics = new Uint32Array(2);
   return {
     fd,
+    sendFd,
     interfaceName: name,
     memory,
     takeDropped() {
@@ -134,6 +159,7 @@ export function openPacketRing(options: PacketRingOptions): PacketRing {
     },
     close() {
       closeDescriptor(fd);
+      closeDescriptor(sendFd);
       memory.unmap();
     },
   };

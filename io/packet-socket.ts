@@ -13,13 +13,21 @@ export const PACKET_STATISTICS = 6;
 export const PACKET_VERSION = 10;
 export const TPACKET_V2 = 1;
 
-/** struct tpacket2_hdr: status, len, snaplen: 32 bits each, mac, net: 16 bits each, sec, nsec, … */
+/**
+ * struct tpacket2_hdr: status, len, snaplen: 32 bits each, mac, net: 16 bits each, sec, nsec: 32 bits each, vlan_tci,
+ * vlan_tpid: 16 bits each, in host order.
+ */
 export const TP_STATUS = 0;
 export const TP_LEN = 4;
 export const TP_SNAPLEN = 8;
 export const TP_MAC = 12;
+export const TP_VLAN = 24;
 export const TP_STATUS_KERNEL = 0;
 export const TP_STATUS_USER = 1;
+/** The packet is longer than the slot; recv(2) has it. */
+export const TP_STATUS_COPY = 2;
+/** The frame had a VLAN tag, which stands in the header now. */
+export const TP_STATUS_VLAN_VALID = 16;
 
 /** Blocks of a ring have to be multiples of the page, of which 64 KiB is the largest that Linux uses. */
 export const BLOCK_SIZE = 65536;
@@ -29,11 +37,11 @@ export function words(...values: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(values).buffer);
 }
 
-/** struct sockaddr_ll: all protocols of one interface. */
-export function interfaceAddress(index: number): Uint8Array {
+/** struct sockaddr_ll: all protocols of one interface, or none (0) for a socket that only sends. */
+export function interfaceAddress(index: number, protocol = ETH_P_ALL): Uint8Array {
   const address = Buffer.alloc(20);
   address.writeUInt16LE(AF_PACKET, 0);
-  address.writeUInt16BE(ETH_P_ALL, 2);
+  address.writeUInt16BE(protocol, 2);
   address.writeInt32LE(index, 4);
   return address;
 }

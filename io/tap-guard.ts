@@ -10,7 +10,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createTcxLink } from './bpf.ts';
 import { closeDescriptor, errno, SystemCallError } from './ffi.ts';
-import type { SteeredService } from './service-map.ts';
+import { guardElements, guardTable } from './guard-table.ts';
+import type { SteeredService, SteeringOptions } from './service-map.ts';
 import { requireLink } from './xdp.ts';
 
 export interface TapGuard {
@@ -18,7 +19,7 @@ export interface TapGuard {
   /** Why it is not TCX, where `auto` came to nftables. */
   readonly fallbackReason: string | undefined;
   /** The services, which a TCX program knows from the steering's map. */
-  setServices(services: readonly SteeredService[]): void;
+  setServices(services: readonly SteeredService[], options?: SteeringOptions): void;
   /** Resolves when nothing is attached any more. */
   detach(): Promise<void>;
 }
@@ -59,27 +60,7 @@ function attachTcx(programFd: number, interfaceIndex: number): TapGuard {
   };
 }
 
-/** Before all other rules. */
-const PRIORITY = -500;
 const PATIENCE_MS = 5000;
-
-/**
- * The rules say the same as the program: `ether type ip` is not true of a tagged frame. A fragment without ports goes where
- * its VIP does.
- */
-function tableText(table: string, interfaceName: string): string {
-  return `
-    add table netdev ${table} { flags owner; }
-    add set netdev ${table} services { type ipv4_addr . inet_proto . inet_service; }
-    add set netdev ${table} vips { type ipv4_addr . inet_proto; }
-    add chain netdev ${table} ingress { type filter hook ingress device "${interfaceName}" priority ${PRIORITY}; }
-    add rule netdev ${table} ingress ether type != ip accept
-    add rule netdev ${table} ingress meta pkttype != host accept
-    add rule netdev ${table} ingress ip frag-off & 0x1fff != 0 ip daddr . ip protocol @vips drop
-    add rule netdev ${table} ingress ip frag-off & 0x1fff != 0 accept
-    add rule netdev ${table} ingress ip daddr . ip protocol . th dport @services drop
-  `.replaceAll('\n', ';');
-}
 
 async function attachTable(interfaceName: string, fallbackReason: string | undefined): Promise<TapGuard> {
   const table = `hushlb_${process.pid}`;
@@ -88,7 +69,7 @@ async function attachTable(interfaceName: string, fallbackReason: string | undef
   const ended = once(nft, 'exit').catch(() => []);
   nft.stdin.on('error', () => {});
   // It answers with the table once that stands, and with a complaint where it does not.
-  nft.stdin.write(`${tableText(table, interfaceName)}\nlist tables netdev\n`);
+  nft.stdin.write(`${guardTable(table, interfaceName)}\nlist tables netdev\n`);
   const timeout = { signal: AbortSignal.timeout(PATIENCE_MS) };
   const answers = [once(nft.stdout, 'data', timeout), once(nft.stderr, 'data', timeout), ended];
   const [answer = 'no program nft'] = await Promise.race(answers).catch(() => ['no answer']);
@@ -101,14 +82,8 @@ async function attachTable(interfaceName: string, fallbackReason: string | undef
   return {
     kind: 'nftables',
     fallbackReason,
-    setServices(services) {
-      const elements = (of: (service: SteeredService) => string) => [...new Set(services.map(of))].join(', ');
-      const address = (service: SteeredService) => service.address.join('.');
-      const keys = elements((service) => `${address(service)} . ${service.protocol} . ${service.port}`);
-      const vips = elements((service) => `${address(service)} . ${service.protocol}`);
-      const fill = (set: string, list: string) =>
-        `flush set netdev ${table} ${set};${list === '' ? '' : ` add element netdev ${table} ${set} { ${list} };`}`;
-      nft.stdin.write(`${fill('services', keys)} ${fill('vips', vips)}\n`);
+    setServices(services, options) {
+      nft.stdin.write(`${guardElements(table, services, options)}\n`);
     },
     async detach() {
       nft.stdin.end();

@@ -14,16 +14,16 @@
  * ```
  *
  * Both look into one map, so what one takes the other drops. They say the same of a packet as the XDP program
- * (io/xdp-steering.ts); tagged frames, whose tag lies beside the frame and not in it, and frames for another host are
- * the kernel's too. The main thread creates it, attaches the guard with attachTapGuard, and gives `filterFd` to the
+ * (io/xdp-steering.ts), but that frames for another host are the kernel's. The first VLAN tag lies beside the frame here,
+ * not in it. The main thread creates it, attaches the guard with attachTapGuard, and gives `filterFd` to the
  * workers, whose devices attach it.
  */
 import { loadProgram, SKB_LOAD_BYTES, SKB_PACKET_TYPE, SKB_VLAN_PRESENT, TCX_DROP, TCX_NEXT } from './bpf.ts';
 import { alu, assemble, type Code, call, exit, jumpIf, label, load } from './bpf-assembler.ts';
 import { createBpfCounters } from './bpf-counters.ts';
 import { closeDescriptor } from './ffi.ts';
-import { createServiceMap, findService, type ServiceSteering, STEERING_COUNTERS } from './service-map.ts';
-import { ETHERNET_LENGTH, IPV4_MIN_LENGTH, ipv4HeaderLength } from './xdp-ipv4.ts';
+import { createServiceMap, type ServiceMap, type ServiceSteering, STEERING_COUNTERS } from './service-map.ts';
+import { STEERING_STACK_AT, steeringProgram } from './steering-program.ts';
 
 export interface TapSteering extends ServiceSteering {
   /** A socket filter (SO_ATTACH_BPF). */
@@ -39,29 +39,25 @@ const FOR_THIS_HOST = 0;
 const WHOLE_PACKET = -1;
 const NOTHING = 0;
 
-/** On the stack, the frame so that its addresses are aligned. */
-const FRAME_AT = -46;
-const PORTS_AT = -52;
-const PORTS_LENGTH = 4;
+/** On the stack: the longest header that is looked at. */
+const HEADER_AT = STEERING_STACK_AT - 40;
 
-/** r0 = 0 and `length` bytes of the packet, from r2 on, stand at `at` of the stack; or it has not so many. */
-function copyToStack(at: number, length: number): Code {
+/** Copies the bytes to the stack: they may lie anywhere in the kernel's buffer. */
+function reach(length: number): Code {
   return [
     alu('r1', '=', 'r6'),
+    alu('r2', '=', 'r9'),
     alu('r3', '=', 'r10'),
-    alu('r3', '+=', at),
+    alu('r3', '+=', HEADER_AT),
     alu('r4', '=', length),
     call(SKB_LOAD_BYTES),
     jumpIf('r0', '!=', 0, 'pass'),
+    alu('r1', '=', 'r10'),
+    alu('r1', '+=', HEADER_AT),
   ];
 }
 
-const loadPort: Code = [
-  alu('r2', '=', 'r9'),
-  alu('r2', '+=', ETHERNET_LENGTH),
-  copyToStack(PORTS_AT, PORTS_LENGTH),
-  load('u16', 'r1', 'r10', PORTS_AT + 2),
-];
+const passTakenTag: Code = [load('u32', 'r2', 'r6', SKB_VLAN_PRESENT), jumpIf('r2', '!=', 0, 'second-tag')];
 
 interface Variant {
   readonly ofService: number;
@@ -71,19 +67,13 @@ interface Variant {
 }
 
 /** In a packet socket's filter as at TC ingress, byte 0 of the packet is the Ethernet header's first. */
-function tapProgram(serviceMapFd: number, { ofService, other, countToSocket, countOtherPort }: Variant): Code {
+function tapProgram({ hashFd, trieFd }: ServiceMap, variant: Variant): Code {
+  const { ofService, other, countToSocket, countOtherPort } = variant;
   return [
     alu('r6', '=', 'r1'),
     load('u32', 'r1', 'r6', SKB_PACKET_TYPE),
     jumpIf('r1', '!=', FOR_THIS_HOST, 'pass'),
-    load('u32', 'r1', 'r6', SKB_VLAN_PRESENT),
-    jumpIf('r1', '!=', 0, 'pass'),
-    alu('r2', '=', 0),
-    copyToStack(FRAME_AT, ETHERNET_LENGTH + IPV4_MIN_LENGTH),
-    alu('r7', '=', 'r10'),
-    alu('r7', '+=', FRAME_AT),
-    ipv4HeaderLength('pass'),
-    findService({ serviceMapFd, loadPort, countOtherPort }),
+    steeringProgram({ hashFd, trieFd, reach, passTakenTag, countOtherPort }),
     countToSocket,
     alu('r0', '=', ofService),
     exit(),
@@ -98,13 +88,13 @@ function tapProgram(serviceMapFd: number, { ofService, other, countToSocket, cou
 export function createTapSteering(): TapSteering {
   const services = createServiceMap();
   const counters = createBpfCounters('hushlb_steering', STEERING_COUNTERS);
-  const filter = tapProgram(services.fd, {
+  const filter = tapProgram(services, {
     ofService: WHOLE_PACKET,
     other: NOTHING,
     countToSocket: counters.increment('toSocket'),
     countOtherPort: counters.increment('otherPort'),
   });
-  const guard = tapProgram(services.fd, {
+  const guard = tapProgram(services, {
     ofService: TCX_DROP,
     other: TCX_NEXT,
     countToSocket: [],

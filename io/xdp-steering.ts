@@ -1,28 +1,33 @@
 /**
- * The steering program: an XDP program that hands the packets of configured services to AF_XDP sockets and leaves
- * everything else (ssh, ARP, ICMP, other ports, health checks) to the kernel.
- *
- *     not IPv4, or header damaged                       -> kernel
- *     (destination, protocol, port) is a service        -> socket of the receive queue
- *     fragment without ports, destination is a VIP      -> socket of the receive queue: it gets its verdict there
- *     other port of a VIP                               -> kernel, counted
+ * The steering program: an XDP program that hands packets for the configured services to AF_XDP sockets and leaves
+ * everything else (ssh, ARP, other ports, health checks) to the kernel. What it says of which packet is in
+ * io/steering-program.ts; it sees VLAN tags where the sender put them, unless the card takes them off.
  *
  * The main thread creates it, attaches `programFd` with attachXdp and gives `socketMapFd` to the workers, whose devices
  * enter themselves. A queue without a socket passes its packets to the kernel and counts them: for a VIP that is local
  * the kernel answers those with RST, so attach after the workers are ready.
  */
-import { createMap, loadProgram, REDIRECT_MAP, XDP_MD_RX_QUEUE_INDEX, XDP_PASS, XDP_REDIRECT } from './bpf.ts';
+import {
+  createMap,
+  loadProgram,
+  REDIRECT_MAP,
+  XDP_MD_DATA,
+  XDP_MD_DATA_END,
+  XDP_MD_RX_QUEUE_INDEX,
+  XDP_PASS,
+  XDP_REDIRECT,
+} from './bpf.ts';
 import { alu, assemble, type Code, call, exit, jumpIf, label, load, loadMap } from './bpf-assembler.ts';
 import { type BpfCounters, createBpfCounters } from './bpf-counters.ts';
 import { closeDescriptor } from './ffi.ts';
 import {
   createServiceMap,
-  findService,
+  type ServiceMap,
   type ServiceSteering,
   STEERING_COUNTERS,
   type SteeringCounters,
 } from './service-map.ts';
-import { ETHERNET_LENGTH, ipv4Prologue } from './xdp-ipv4.ts';
+import { steeringProgram } from './steering-program.ts';
 
 export interface Steering extends ServiceSteering {
   readonly programFd: number;
@@ -30,30 +35,27 @@ export interface Steering extends ServiceSteering {
   readonly socketMapFd: number;
 }
 
-/** From the start of the layer 4 header; TCP and UDP alike. */
-const DESTINATION_PORT_AT = 2;
-const PORTS_LENGTH = 4;
+/** r7 is the start of the frame, r8 its end. */
+function reach(length: number): Code {
+  return [
+    alu('r1', '=', 'r7'),
+    alu('r1', '+=', 'r9'),
+    alu('r2', '=', 'r1'),
+    alu('r2', '+=', length),
+    jumpIf('r2', '>', 'r8', 'pass'),
+  ];
+}
 
-/** The registers are the prologue's. */
-const loadPort: Code = [
-  alu('r7', '+=', 'r9'),
-  alu('r1', '=', 'r7'),
-  alu('r1', '+=', ETHERNET_LENGTH + PORTS_LENGTH),
-  jumpIf('r1', '>', 'r8', 'pass'),
-  load('u16', 'r1', 'r7', ETHERNET_LENGTH + DESTINATION_PORT_AT),
-];
-
-/**
- * IPv6 is a second parser at `pass` for ethertype 0x86dd, with a map of 20-byte keys, that jumps to `service` too.
- */
-function steeringProgram(
-  serviceMapFd: number,
+function xdpProgram(
+  { hashFd, trieFd }: ServiceMap,
   socketMapFd: number,
   counters: BpfCounters<keyof SteeringCounters>,
 ): Code {
   return [
-    ipv4Prologue('pass'),
-    findService({ serviceMapFd, loadPort, countOtherPort: counters.increment('otherPort') }),
+    alu('r6', '=', 'r1'),
+    load('u32', 'r7', 'r6', XDP_MD_DATA),
+    load('u32', 'r8', 'r6', XDP_MD_DATA_END),
+    steeringProgram({ hashFd, trieFd, reach, passTakenTag: [], countOtherPort: counters.increment('otherPort') }),
     loadMap('r1', socketMapFd),
     load('u32', 'r2', 'r6', XDP_MD_RX_QUEUE_INDEX),
     // What the helper returns when the queue has no socket.
@@ -82,7 +84,7 @@ export function createSteering({ queueCount }: { queueCount: number }): Steering
     entries: queueCount,
   });
   const counters = createBpfCounters('hushlb_steering', STEERING_COUNTERS);
-  const programFd = loadProgram('hushlb_steering', assemble(steeringProgram(services.fd, socketMapFd, counters)));
+  const programFd = loadProgram('hushlb_steering', assemble(xdpProgram(services, socketMapFd, counters)));
 
   return {
     programFd,

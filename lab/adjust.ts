@@ -1,8 +1,9 @@
 /**
- * What `hushlb lab run` may change of a scenario: scale, idle timeouts, mode, scheduler, packet device; and what would make it
- * pointless, said in one line before anything is built. cli/lab.ts calls it.
+ * What `hushlb lab run` may change of a scenario: scale, idle timeouts, mode, scheduler, packet device, encapsulation and
+ * address family; and what would make it pointless, said in one line before anything is built. cli/lab.ts calls it.
  */
-import type { BalancerSettings } from './balancer.ts';
+import type { Family } from './addresses.ts';
+import type { BalancerSettings, Encap } from './balancer.ts';
 import { type Adjustable, answerMs, type Scenario, silenceMs, type Timeouts, titleOf } from './scenario.ts';
 
 /** The times of lab/scenarios.ts are real ones times this: 60 s become 12 s, 10 s become 2 s. */
@@ -23,21 +24,25 @@ export interface Adjustments {
   readonly mode?: BalancerSettings['mode'] | undefined;
   readonly scheduler?: BalancerSettings['scheduler'] | undefined;
   readonly io?: BalancerSettings['io'] | undefined;
+  readonly encap?: Encap | undefined;
+  readonly family?: Family | undefined;
 }
 
 export function adjustScenario(scenario: Scenario, adjustments: Adjustments): Scenario {
-  const { scale, timeouts, mode, scheduler, io } = adjustments;
+  const { scale, timeouts, mode, scheduler, io, encap, family } = adjustments;
   const factor = scale === undefined ? 1 : scale / (scenario.scaled ? DEFAULT_SCALE : 1);
   const { client, balancer, server } = scenario.timeouts;
   const scaled = { client: client * factor, balancer: balancer * factor, server: server * factor };
   return {
     ...scenario,
+    ...(family === undefined ? {} : { family }),
     timeouts: roundAll({ ...scaled, ...timeouts }),
     balancer: scenario.balancer && {
       ...scenario.balancer,
       ...(mode === undefined ? {} : { mode }),
       ...(scheduler === undefined ? {} : { scheduler }),
       ...(io === undefined ? {} : { io }),
+      ...(encap === undefined ? {} : { encap }),
     },
   };
 }
@@ -80,6 +85,8 @@ export function findPointless(scenario: Scenario): string | undefined {
       'or hushlb simulate, which runs real ones in a moment'
     );
   }
+  const unfit = findUnfit(scenario);
+  if (unfit !== undefined) return unfit;
   if (plot.kind === 'change') return findTooShort(name, timeouts);
   if (plot.kind === 'sessions') return findTooFast(name, plot.pace.aroundMs(timeouts));
   if (plot.kind !== 'idle') return undefined;
@@ -95,6 +102,12 @@ export function findPointless(scenario: Scenario): string | undefined {
   return undefined;
 }
 
+/** Why the way to the backends leaves the scenario nothing to show; undefined where it does not. */
+export function findUnfit({ name, plot, balancer }: Scenario): string | undefined {
+  if (plot.kind !== 'upload' || balancer?.encap !== 'l2') return undefined;
+  return `${name}: pointless, with --encap l2 packets don't grow, so none is too big: use ipip, gue or gre`;
+}
+
 /** About how long connections stay open. */
 function lengthMs(scenario: Scenario): number {
   const { plot, timeouts } = scenario;
@@ -105,6 +118,7 @@ function lengthMs(scenario: Scenario): number {
       return answerMs(scenario);
     case 'sessions':
       return plot.pace.aroundMs(timeouts) * plot.pace.requests;
+    case 'upload':
     case 'change':
       return 0; // as short as it can be, whatever the timeouts are
   }

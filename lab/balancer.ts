@@ -4,9 +4,10 @@
  */
 import { renameSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
+import { type Addresses, IPV4 } from './addresses.ts';
 import { LabError } from './errors.ts';
 import { type HostProcess, HUSHLB, logMessage, startProcess } from './processes.ts';
-import { backendAddress, VIP, VIP_PORT } from './topology.ts';
+import { DNS_PORT, VIP_PORT } from './topology.ts';
 
 export const METRICS_ADDRESS = '127.0.0.1:9108';
 
@@ -21,7 +22,15 @@ export interface BalancerSettings {
   readonly idleTimeoutMs: number;
   /** Unless as hushlb has it by itself. */
   readonly io?: 'af-xdp' | 'af-packet' | 'portable' | 'auto';
+  /** Unless IPIP. */
+  readonly encap?: Encap;
+  /** Unless as hushlb has it by itself. */
+  readonly mssClamp?: 'off';
+  /** Unless TCP: DNS. */
+  readonly protocol?: 'udp';
 }
+
+export type Encap = 'ipip' | 'l2' | 'gue' | 'gre';
 
 /** The same for all of its services. */
 export type BalancerBehaviour = Omit<BalancerSettings, 'idleTimeoutMs'>;
@@ -97,16 +106,27 @@ function balancerFile({ directory, name }: Pick<BalancerOptions, 'directory' | '
 }
 
 /** The configuration file of a scenario's balancer. */
-export function balancerConfiguration(settings: BalancerSettings, backends: readonly ConfiguredBackend[]): string {
-  const { idleTimeoutMs, ...behaviour } = settings;
-  return servicesConfiguration(behaviour, [{ name: 'web', port: VIP_PORT, idleTimeoutMs }], backends);
+export function balancerConfiguration(
+  settings: BalancerSettings,
+  backends: readonly ConfiguredBackend[],
+  addresses: Addresses = IPV4,
+): string {
+  const { idleTimeoutMs: _, ...behaviour } = settings;
+  return servicesConfiguration(behaviour, [serviceOf(settings)], backends, addresses);
+}
+
+function serviceOf({ protocol, idleTimeoutMs }: BalancerSettings): ServiceSettings {
+  return protocol === 'udp'
+    ? { name: 'dns', port: DNS_PORT, idleTimeoutMs }
+    : { name: 'web', port: VIP_PORT, idleTimeoutMs };
 }
 
 /** One with several services on the VIP, which have everything in common but their ports and idle timeouts. */
 export function servicesConfiguration(
-  { io, mode, scheduler, onMiss, conntrack }: BalancerBehaviour,
+  { io, mode, scheduler, onMiss, conntrack, encap = 'ipip', mssClamp, protocol }: BalancerBehaviour,
   services: readonly ServiceSettings[],
   backends: readonly ConfiguredBackend[],
+  { vip, backend }: Addresses = IPV4,
 ): string {
   // Keys without a value are left out.
   return stringify({
@@ -116,13 +136,15 @@ export function servicesConfiguration(
     metrics: { listen: METRICS_ADDRESS },
     services: services.map(({ name, port, idleTimeoutMs, capacity }) => ({
       name,
-      vip: VIP,
+      vip,
+      protocol,
       port,
       scheduler,
       onMiss,
       conntrack: conntrack === false ? { enabled: false } : { idleTimeout: `${idleTimeoutMs}ms`, capacity },
-      encap: 'ipip',
-      backends: backends.map((backend) => ({ ...backend, address: backendAddress(backend.name) })),
+      encap,
+      mssClamp,
+      backends: backends.map((each) => ({ ...each, address: backend(each.name) })),
     })),
   });
 }

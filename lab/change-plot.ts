@@ -10,7 +10,7 @@ import { compareTables, type LookupTable, readLookupTable } from './lookup-table
 import { firstRound, type Performance, secondRound } from './plots.ts';
 import { pause } from './processes.ts';
 import type { BackendChange } from './scenario.ts';
-import { balancerSettings, PROBE_INTERVAL_MS, type Stage } from './stage.ts';
+import { addressesIn, balancerSettings, PROBE_INTERVAL_MS, type Stage } from './stage.ts';
 
 /** A table that does not hold every connection this long after its first answer is a finding, and nothing to wait for. */
 const FILLING_PATIENCE_MS = 2000;
@@ -27,7 +27,7 @@ export async function performChange(stage: Stage, change: BackendChange): Promis
   await allRemembered(stage);
   progress(describeChange({ backend, change }));
   const [name] = stage.balancers;
-  const configuration = balancerConfiguration(balancerSettings(stage), after);
+  const configuration = balancerConfiguration(balancerSettings(stage), after, addressesIn(stage));
   await reloadBalancer(balancers[0], { name, directory, configuration }, signal);
   const evidence: ChangeEvidence = { change, backend, timeMs: Date.now(), slots };
   progress(`opening ${connections} new connections, then sending again on the old ones`);
@@ -41,7 +41,7 @@ async function predict(
 ): Promise<ChangeEvidence['slots']> {
   const tableOf = (when: string, backends: readonly ConfiguredBackend[]): Promise<LookupTable> => {
     const file = `${stage.directory}/${when}.yaml`;
-    writeFileSync(file, balancerConfiguration(balancerSettings(stage), backends));
+    writeFileSync(file, balancerConfiguration(balancerSettings(stage), backends, addressesIn(stage)));
     return readLookupTable(stage, stage.balancers[0], file);
   };
   const tables = await Promise.all([tableOf('before', before), tableOf('after', after)]);

@@ -118,7 +118,8 @@ function outcomeOf(
   if (first.error !== null || second === undefined) return 'error';
   const toClient = packets.filter(({ host, direction }) => host === roles.client && direction === 'in');
   if (second.error === null) {
-    if (second.status === 200) return 'kept';
+    // An answer that is none of HTTP has no status.
+    if (second.status === 200 || second.status === null) return 'kept';
     const captured = toClient.some(({ httpLine }) => httpLine?.includes(` ${BAD_GATEWAY} `));
     return second.status === BAD_GATEWAY && captured ? 'bad-gateway' : 'error';
   }

@@ -9,13 +9,13 @@ import { performChange } from './change-plot.ts';
 import type { Roles } from './connections.ts';
 import type { Evidence } from './findings.ts';
 import { buildNetwork, type Network } from './network.ts';
-import { type Performance, performIdle, performTransfer } from './plots.ts';
+import { type Performance, performIdle, performTransfer, performUpload } from './plots.ts';
 import { type HostProcess, pause } from './processes.ts';
 import { openRun, removeRun, runDirectory } from './runs.ts';
 import type { Scenario } from './scenario.ts';
 import { performSessions } from './sessions.ts';
-import { balancerSettings, type Stage } from './stage.ts';
-import { backendNames, CLIENT_ADDRESS, sharedLan } from './topology.ts';
+import { addressesIn, balancerSettings, type Stage } from './stage.ts';
+import { backendNames, sharedLan, type Topology } from './topology.ts';
 
 export interface ExperimentOptions {
   readonly connections: number;
@@ -40,13 +40,14 @@ export async function runExperiment(scenario: Scenario, options: ExperimentOptio
   const onExit = (): void => void removeRun(runId);
   process.once('exit', onExit);
   const processes: HostProcess[] = [];
-  const { connections, seed, progress } = options;
+  const { seed, progress } = options;
+  const connections = scenario.connections ?? options.connections;
   const backends = backendNames(hostsOf(scenario.plot, scenario.backends ?? options.backends));
   const balancers = balancersOf(scenario);
   try {
     signal.throwIfAborted();
     progress('building the network');
-    const network = buildNetwork(runId, sharedLan(backends.length, { balancers, longCableOf: longCableOf(scenario) }));
+    const network = buildNetwork(runId, topologyOf(scenario, backends, balancers));
     return await perform({
       scenario,
       connections,
@@ -69,6 +70,12 @@ export async function runExperiment(scenario: Scenario, options: ExperimentOptio
     removeRun(runId);
     process.removeListener('exit', onExit);
   }
+}
+
+function topologyOf(scenario: Scenario, { length }: readonly string[], balancers: readonly string[]): Topology {
+  const { family = 4 } = scenario;
+  const losesIcmp = scenario.plot.kind === 'upload' && scenario.plot.losesIcmp;
+  return sharedLan(length, { balancers, longCableOf: longCableOf(scenario), family, losesIcmp });
 }
 
 function balancersOf({ balancer, plot }: Scenario): string[] {
@@ -114,6 +121,8 @@ function act(stage: Stage): Promise<Performance> {
       return performIdle(stage);
     case 'transfer':
       return performTransfer(stage, plot);
+    case 'upload':
+      return performUpload(stage, plot.bytes);
     case 'sessions':
       return performSessions(stage, plot);
     case 'change':
@@ -121,10 +130,10 @@ function act(stage: Stage): Promise<Performance> {
   }
 }
 
-function rolesOf({ scenario, balancers }: Stage): Roles {
+function rolesOf({ scenario, balancers, network }: Stage): Roles {
   const spare = balancers.length > 1 ? { spare: balancers[1] } : {};
   const balancer = scenario.balancer === null && scenario.proxy === undefined ? null : 'lb';
-  return { client: 'client', clientAddress: CLIENT_ADDRESS, balancer, ...spare };
+  return { client: 'client', clientAddress: addressesIn({ network }).client, balancer, ...spare };
 }
 
 function capturePoints(network: Network, { balancers, backends }: Stage, roles: Roles): CapturePoint[] {

@@ -17,9 +17,10 @@ import {
   requestsAtBackends,
 } from './connections.ts';
 import type { ExchangeReport } from './keepalive-client.ts';
-import { buildLadder, type Ladder } from './ladder.ts';
+import { buildLadder, type Ladder, type LadderInput } from './ladder.ts';
 import { type Packet, parsePackets } from './packets.ts';
 import type { TableSample } from './table-probe.ts';
+import { measureUpload, type UploadFindings } from './too-big.ts';
 import type { Topology } from './topology.ts';
 
 /** All that a run brings home. */
@@ -43,6 +44,8 @@ export interface Evidence {
   readonly requests: number;
   /** Where the balancer's configuration changed. */
   readonly change?: ChangeEvidence;
+  /** Where the client sent much. */
+  readonly upload?: { readonly bytes: number };
 }
 
 export interface BalancerFindings extends BalancerSettings {
@@ -80,13 +83,18 @@ export interface Findings {
   readonly framesLost: number;
   /** Where the balancer's configuration changed. */
   readonly change?: ChangeFindings;
+  /** Where the client sent much. */
+  readonly upload?: UploadFindings;
   /** Of one connection, which tells the story; null where nothing was captured. */
   readonly ladder: Ladder | null;
 }
 
 /** `shows` is how the connection ended that the ladder prefers. */
 export function examine(evidence: Evidence, shows: Outcome): Findings {
-  const { roles, samples, secondRoundMs, change } = evidence;
+  const { roles, samples, secondRoundMs, change, topology } = evidence;
+  const upload =
+    evidence.upload &&
+    measureUpload(evidence.frames, roles, evidence.backends, { ...evidence.upload, family: topology.family ?? 4 });
   const captured = parsePackets(evidence.frames);
   // A layer-7 balancer has connections of its own to the backends, whose ports may be the same.
   const packets = captured.filter(({ source, destination }) => [source, destination].includes(roles.clientAddress));
@@ -127,6 +135,7 @@ export function examine(evidence: Evidence, shows: Outcome): Findings {
     framesCaptured: evidence.frames.length,
     framesLost: evidence.framesLost,
     ...(change === undefined ? {} : { change: { ...change, newConnections: newConnections(evidence, byPort) } }),
+    ...(upload === undefined ? {} : { upload }),
     ladder:
       shown === undefined
         ? null
@@ -136,9 +145,23 @@ export function examine(evidence: Evidence, shows: Outcome): Findings {
             roles,
             clientPort: shown.clientPort,
             ...(evidence.settings?.conntrack === false ? { tableless: true } : {}),
-            ...(change === undefined ? {} : { event: { timeMs: change.timeMs, text: describeChange(change) } }),
+            ...eventOf(shown, change, upload),
           }),
   };
+}
+
+/** What happened to the balancer, or to the shown connection, at one moment. */
+function eventOf(
+  { clientPort }: Connection,
+  change: ChangeEvidence | undefined,
+  upload: UploadFindings | undefined,
+): Pick<LadderInput, 'event'> {
+  if (change !== undefined) return { event: { timeMs: change.timeMs, text: describeChange(change) } };
+  const telling = upload?.told.find((each) => each.clientPort === clientPort);
+  if (telling === undefined) return {};
+  const isHeard = upload?.heard.some((each) => each.clientPort === clientPort);
+  const text = `ICMP to the client: ${telling.mtu} bytes fit${isHeard ? '' : ', lost on the way'}`;
+  return { event: { timeMs: telling.timeMs, text } };
 }
 
 /** Those that were opened after the change. */
@@ -195,11 +218,11 @@ function countSentTooLate(packets: readonly Packet[], backends: readonly string[
   return reset.size;
 }
 
-/** When the client sent the second request of a connection, and sent it again. */
+/** When the client sent the second request of a connection, or the beginning of a long one, and sent it again. */
 function attemptTimes(connection: Connection, byPort: Groups, roles: Roles): number[] {
   const since = connection.secondRequestMs ?? Number.POSITIVE_INFINITY;
-  return (byPort.get(connection.clientPort) ?? [])
+  const sent = (byPort.get(connection.clientPort) ?? [])
     .filter(({ host, direction }) => host === roles.client && direction === 'out')
-    .filter(({ payloadLength, timeMs }) => payloadLength > 0 && timeMs >= since)
-    .map(({ timeMs }) => timeMs);
+    .filter(({ payloadLength, timeMs }) => payloadLength > 0 && timeMs >= since);
+  return sent.filter(({ sequence }) => sequence === sent[0].sequence).map(({ timeMs }) => timeMs);
 }

@@ -17,6 +17,7 @@ const { values } = parseArgs({
     port: { type: 'string', multiple: true, default: ['80'] },
     /** Milliseconds, in the order of the ports; 0 never closes. */
     idle: { type: 'string', multiple: true, default: [] },
+    family: { type: 'string', default: '4' },
   },
 });
 
@@ -38,7 +39,12 @@ function push(response: ServerResponse, everyMs: number, pieces: number): void {
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const [, everyMs, pieces] = /^\/(\d+)\/(\d+)$/.exec(request.url ?? '') ?? [];
   if (pieces !== undefined) push(response, Number(everyMs), Number(pieces));
-  else response.writeHead(200, { 'X-Backend': values.name, 'Content-Length': line.length }).end(line);
+  else request.resume().once('end', () => sign(response));
+}
+
+/** Once the request is there as a whole. */
+function sign(response: ServerResponse): void {
+  response.writeHead(200, { 'X-Backend': values.name, 'Content-Length': line.length }).end(line);
 }
 
 /** Node takes a longer one for none at all, and fires at once. */
@@ -64,5 +70,5 @@ for (const [i, port] of values.port.entries()) {
     answer(request, response);
   });
   server.keepAliveTimeout = 0;
-  server.listen(Number(port), '0.0.0.0');
+  server.listen(Number(port), values.family === '6' ? '::' : '0.0.0.0');
 }

@@ -4,7 +4,7 @@
  * `--new N` it opens N more before that, while it holds the old ones: no port is used twice. Reports each exchange as a line of JSON (`ClientReport`). Plain sockets and no pool, so that a connection lives or dies in plain sight.
  *
  *     node keepalive-client.js --host 198.18.10.1 --port 80 --connections 60 --seed 1 --patience 3000 \
- *         --idle 12000 --path / --new 0
+ *         --idle 12000 --path / --new 0 --upload 0
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -48,19 +48,29 @@ const { values } = parseArgs({
     /** What the second round asks for. */
     path: { type: 'string', default: '/' },
     new: { type: 'string', default: '0' },
+    /** Bytes of a body that goes with the second round's requests. */
+    upload: { type: 'string', default: '0' },
   },
 });
 const patienceMs = Number(values.patience);
 
 const target = { host: values.host, port: Number(values.port) };
 
-async function exchange(connection: HttpConnection, path: string): Promise<Answer> {
+function requestFor(round: ExchangeReport['round']): string {
+  const head = (line: string) => `${line} HTTP/1.1\r\nHost: ${values.host}\r\n`;
+  if (round !== 'second') return `${head('GET /')}\r\n`;
+  const bytes = Number(values.upload);
+  if (bytes === 0) return `${head(`GET ${values.path}`)}\r\n`;
+  return `${head(`POST ${values.path}`)}Content-Length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`;
+}
+
+async function exchange(connection: HttpConnection, request: string): Promise<Answer> {
   const late = connection.failure === null && Date.now() - connection.lastUsedMs > Number(values.idle);
   if (late) {
     connection.socket.destroy();
     return { status: null, backend: null, error: 'expired' };
   }
-  return await ask(connection, `GET ${path} HTTP/1.1\r\nHost: ${values.host}\r\n\r\n`, patienceMs);
+  return await ask(connection, request, patienceMs);
 }
 
 function report(line: ClientReport): void {
@@ -74,7 +84,7 @@ async function converse(round: ExchangeReport['round'], id: number): Promise<voi
   connections[id] ??= open(target);
   const connection = connections[id];
   const sentAtMs = Date.now();
-  const answer = await exchange(connection, round === 'second' ? values.path : '/');
+  const answer = await exchange(connection, requestFor(round));
   // A socket that was reset has forgotten its port.
   localPorts[id] = connection.socket.localPort ?? localPorts[id] ?? 0;
   report({

@@ -4,6 +4,7 @@
  */
 import { ACK, FIN, RST } from '../wire/tcp.ts';
 import { countOwn, isReset, type Roles } from './connections.ts';
+import type { TunnelKind } from './ip-headers.ts';
 import { flagNames, type Packet, packetIdentity } from './packets.ts';
 import type { TableSample } from './table-probe.ts';
 
@@ -12,7 +13,7 @@ export interface Hop {
   readonly from: string;
   /** null: no host saw it arrive. */
   readonly to: string | null;
-  readonly tunnel: 'IPIP' | null;
+  readonly tunnel: TunnelKind | null;
   /** Milliseconds since the first packet of the ladder; the arrival is null where `to` is. */
   readonly sentMs: number;
   readonly arrivedMs: number | null;
@@ -53,6 +54,8 @@ export interface Ladder {
   readonly rows: readonly LadderRow[];
   /** Packets with nothing but an ACK, beyond the handshake's, that have no row. */
   readonly bareAcksLeftOut: number;
+  /** Packets of data in the middle of many that went the same way, that have no row. */
+  readonly dataLeftOut: number;
 }
 
 export interface LadderInput {
@@ -75,7 +78,8 @@ const SAME_WALK_MS = 100;
 export function buildLadder({ packets, samples, roles, clientPort, event, tableless }: LadderInput): Ladder {
   const own = packets.filter(({ sourcePort, destinationPort }) => [sourcePort, destinationPort].includes(clientPort));
   const walks = findWalks(own);
-  const drawn = withoutBareAcks(walks, roles);
+  const telling = withoutBareAcks(walks, roles);
+  const drawn = withoutBulk(telling);
   const startMs = drawn[0]?.startMs ?? 0;
   const rows: LadderRow[] = [];
   let told: TableSample | undefined;
@@ -133,7 +137,8 @@ export function buildLadder({ packets, samples, roles, clientPort, event, tablel
     clientPort,
     columns: columnsOf(drawn, roles),
     rows,
-    bareAcksLeftOut: walks.length - drawn.length,
+    bareAcksLeftOut: walks.length - telling.length,
+    dataLeftOut: telling.length - drawn.length,
   };
 }
 
@@ -202,6 +207,22 @@ function withoutBareAcks(walks: readonly Walk[], roles: Roles): Walk[] {
   return walks.filter((walk) => walk === handshakeAck || !isBareAck(walk));
 }
 
+/** Of so many packets of data one after another that went the same way, the first and the last tell enough. */
+const LONG_RUN = 8;
+const [RUN_START, RUN_END] = [3, 1];
+
+function withoutBulk(walks: readonly Walk[]): Walk[] {
+  const runs: Walk[][] = [];
+  const wayOf = ({ packet, hops }: Walk): string | null =>
+    packet.payloadLength > 0 ? hops.map(({ from, to }) => `${from}>${to}`).join() : null;
+  for (const walk of walks) {
+    const run = runs.at(-1);
+    if (run !== undefined && wayOf(walk) !== null && wayOf(run[0]) === wayOf(walk)) run.push(walk);
+    else runs.push([walk]);
+  }
+  return runs.flatMap((run) => (run.length < LONG_RUN ? run : [...run.slice(0, RUN_START), ...run.slice(-RUN_END)]));
+}
+
 function columnsOf(walks: readonly Walk[], roles: Roles): string[] {
   const seen = new Set(
     walks.flatMap(({ hops }) => hops.flatMap(({ from, to }) => (to === null ? [from] : [from, to]))),
@@ -214,6 +235,7 @@ function columnsOf(walks: readonly Walk[], roles: Roles): string[] {
 
 function labelOf(packet: Packet): string {
   if (packet.httpLine !== undefined) return packet.httpLine.replace(/ ?HTTP\/1\.[01] ?/, '');
+  if (packet.dnsLine !== undefined) return packet.dnsLine;
   if (packet.payloadLength > 0) return `${packet.payloadLength} bytes`;
   return flagNames(packet.flags);
 }

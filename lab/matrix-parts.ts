@@ -2,6 +2,7 @@
  * What a row of the matrix is made of: its network, the servers with one port and one idle timeout for each cell, and
  * what stands between them and the client. lab/matrix-run.ts puts it together.
  */
+import type { Addresses, Family } from './addresses.ts';
 import { type Site, startBackend, type WebServer, waitForListener } from './backends.ts';
 import { balancerReady, servicesConfiguration, startBalancer } from './balancer.ts';
 import { atHost, atRouter, type CapturePoint } from './captures.ts';
@@ -15,13 +16,14 @@ import type { Network } from './network.ts';
 import { writeNginx } from './nginx.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
 import { nginxProxySettings, type ProxySite } from './proxies.ts';
-import { backendNames, CLIENT_ADDRESS, LONG_CABLE, sharedLan, type Topology } from './topology.ts';
+import { backendNames, LONG_CABLE, sharedLan, type Topology } from './topology.ts';
 
 /** Where a row is run. */
 export interface RowStage {
   readonly row: MatrixRow;
   readonly backends: readonly string[];
   readonly network: Network;
+  readonly addresses: Addresses;
   /** For configurations, the row's own. */
   readonly directory: string;
   readonly webServer: WebServer;
@@ -42,15 +44,15 @@ export function backendsOf({ between }: MatrixRow): string[] {
 }
 
 /** The long cable is the client's; of a layer-7 balancer, its own, since there are races on both sides of it. */
-export function topologyOf({ between }: MatrixRow, backends: readonly string[]): Topology {
+export function topologyOf({ between }: MatrixRow, backends: readonly string[], family: Family): Topology {
   const layer4 = between.kind === 'hushlb' || between.kind === 'nft';
   const longCableOf = between.kind === 'nginx' ? BALANCER : 'client';
-  const topology = sharedLan(backends.length, { balancers: layer4 ? [BALANCER] : [], longCableOf });
+  const topology = sharedLan(backends.length, { balancers: layer4 ? [BALANCER] : [], longCableOf, family });
   return between.kind === 'nft' ? withNatHost(topology, BALANCER) : topology;
 }
 
-export function rolesOf({ between }: MatrixRow): Roles {
-  return { client: 'client', clientAddress: CLIENT_ADDRESS, balancer: between.kind === 'nothing' ? null : BALANCER };
+export function rolesOf({ row: { between }, addresses }: RowStage): Roles {
+  return { client: 'client', clientAddress: addresses.client, balancer: between.kind === 'nothing' ? null : BALANCER };
 }
 
 export function capturePointsOf({ row: { between }, network, backends }: RowStage): CapturePoint[] {
@@ -83,14 +85,30 @@ async function startCable({ network, signal, started, onUnexpectedEnd }: RowStag
   await cable.waitForLine((line) => line === 'ready', READY_PATIENCE_MS, signal);
 }
 
-function startServer({ row, network, directory, webServer, signal, ...rest }: RowStage, name: string): Promise<void> {
+function startServer(
+  { row, network, addresses, directory, webServer, signal, ...rest }: RowStage,
+  name: string,
+): Promise<void> {
   const [first, ...furtherSites] = ORDERINGS.map(
     (ordering, cell): Site => ({ port: portOf(cell), idleTimeoutMs: timeoutsOf(ordering).server }),
   );
-  const tunnelled = row.between.kind === 'hushlb';
+  const { family } = addresses;
+  const encap = row.between.kind === 'hushlb' ? row.between.encap : null;
   const { started, onUnexpectedEnd } = rest;
   const where = { name, namespace: network.namespace(name), directory };
-  return startBackend({ ...first, furtherSites, ...where, webServer, tunnelled, started, onUnexpectedEnd }, signal);
+  return startBackend(
+    {
+      ...first,
+      furtherSites,
+      ...where,
+      webServer,
+      family,
+      ...(encap === undefined ? {} : { encap }),
+      started,
+      onUnexpectedEnd,
+    },
+    signal,
+  );
 }
 
 async function startBetween(stage: RowStage): Promise<void> {
@@ -98,12 +116,12 @@ async function startBetween(stage: RowStage): Promise<void> {
   if (between.kind === 'hushlb') await startHushlb(stage, between);
   if (between.kind === 'nginx') await startProxy(stage, between);
   if (between.kind === 'nft') {
-    startNat(stage.network.namespace(BALANCER), between, stage.backends, `${stage.directory}/nat.nft`);
+    startNat(stage.network.namespace(BALANCER), between, stage, `${stage.directory}/nat.nft`);
   }
 }
 
 async function startHushlb(stage: RowStage, between: Extract<Between, { kind: 'hushlb' }>): Promise<void> {
-  const { network, directory, signal, started, onUnexpectedEnd } = stage;
+  const { network, addresses, directory, signal, started, onUnexpectedEnd } = stage;
   const services = ORDERINGS.map((ordering, cell) => ({
     name: `cell-${cell + 1}`,
     port: portOf(cell),
@@ -114,7 +132,7 @@ async function startHushlb(stage: RowStage, between: Extract<Between, { kind: 'h
   const balancer = startBalancer({
     name: BALANCER,
     namespace: network.namespace(BALANCER),
-    configuration: servicesConfiguration(between, services, backends),
+    configuration: servicesConfiguration(between, services, backends, addresses),
     directory,
     onUnexpectedEnd,
   });
@@ -136,7 +154,7 @@ async function startProxy(stage: RowStage, { toServers }: Extract<Between, { kin
   });
   const name = 'nginx on the balancer';
   const namespace = network.namespace(BALANCER);
-  const command = writeNginx(nginxProxySettings(backends, sites, directory));
+  const command = writeNginx(nginxProxySettings(backends, sites, directory, stage.addresses));
   started(startProcess({ name, namespace, command, onUnexpectedEnd }));
   for (const { port } of sites) await waitForListener(namespace, port, name, signal);
 }

@@ -2,11 +2,11 @@
  * Where each cell of the matrix lives in a row's network, and the connections that a client opens in all cells at once.
  * One network for six cells: each has a port of its own, at the servers and at the balancer.
  */
+import { type Addresses, IPV4 } from './addresses.ts';
 import { type Moment, type MomentKind, momentsOf, ORDERINGS, timeoutsOf } from './matrix.ts';
 import type { MatrixRow } from './matrix-rows.ts';
 import type { PacedConnection } from './paced-client.ts';
 import { shuffled } from './shuffled.ts';
-import { BALANCER_ADDRESS, backendAddress, VIP } from './topology.ts';
 
 const FIRST_PORT = 8001;
 /** A layer-7 balancer listens a second time for each cell: connections to the servers that nobody else uses. */
@@ -44,7 +44,7 @@ export function momentsOfRow(row: MatrixRow): Moment[][] {
 }
 
 /** `connections` at each moment of each cell. */
-export function planRow(row: MatrixRow, connections: number, seed: number): Planned[] {
+export function planRow(row: MatrixRow, connections: number, seed: number, addresses: Addresses = IPV4): Planned[] {
   const items = momentsOfRow(row).flatMap((moments, cell) =>
     moments.flatMap((moment, m) => {
       const order = Array.from({ length: connections }, (_, i) => i);
@@ -56,7 +56,7 @@ export function planRow(row: MatrixRow, connections: number, seed: number): Plan
     const fresh = moment.kind === 'fresh';
     const paced: PacedConnection = {
       connection: id,
-      host: hostOf(row),
+      host: hostOf(row, addresses),
       port: fresh ? freshPortOf(cell) : portOf(cell),
       localPort: FIRST_CLIENT_PORT + offset,
       // A layer-7 balancer may send a GET twice, and hide what became of the first.
@@ -68,7 +68,7 @@ export function planRow(row: MatrixRow, connections: number, seed: number): Plan
   });
 }
 
-function hostOf({ between }: MatrixRow): string {
-  if (between.kind === 'nothing') return backendAddress('b1');
-  return between.kind === 'nginx' ? BALANCER_ADDRESS : VIP;
+function hostOf({ between }: MatrixRow, { vip, backend, balancer }: Addresses): string {
+  if (between.kind === 'nothing') return backend('b1');
+  return between.kind === 'nginx' ? balancer('lb') : vip;
 }

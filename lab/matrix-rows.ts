@@ -2,7 +2,7 @@
  * The rows of the matrix: what stands between client and server, and what must become of connections in each ordering of
  * the three idle timeouts. lab/matrix-run.ts puts it up, lab/matrix-verdict.ts holds the promise against what happened.
  */
-import type { BalancerBehaviour } from './balancer.ts';
+import type { BalancerBehaviour, Encap } from './balancer.ts';
 import type { CellOutcome } from './matrix.ts';
 
 /**
@@ -125,6 +125,11 @@ export const MATRIX_ROWS: readonly MatrixRow[] = [
     promised: layer4('reset-by-balancer', 'reset-by-balancer'),
   },
 ];
+
+/** The same row; hushlb, where it takes part, sends packets on in another way. */
+export function withEncap(row: MatrixRow, encap: Encap): MatrixRow {
+  return row.between.kind === 'hushlb' ? { ...row, between: { ...row.between, encap } } : row;
+}
 
 /** As a row is called on the command line: 'L7, well ordered' is l7-well-ordered. */
 export function slugOf(name: string): string {

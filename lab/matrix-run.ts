@@ -3,6 +3,7 @@
  * everything down again, whatever happened. lab/matrix-session.ts calls it.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { addressesOf, type Family } from './addresses.ts';
 import { webServerKind } from './backends.ts';
 import { startCaptures } from './captures.ts';
 import type { ExchangeReport } from './keepalive-client.ts';
@@ -23,6 +24,7 @@ export interface MatrixOptions {
   readonly connections: number;
   /** Of the client's ports and the order in which connections send again. */
   readonly seed: number;
+  readonly family: Family;
   /** Aborting it ends the run: everything is taken down, then the promise rejects with the signal's reason. */
   readonly signal: AbortSignal;
   /** Told which rows are running right now, and how many are done. */
@@ -72,7 +74,8 @@ interface RowOptions extends MatrixOptions {
 }
 
 async function runRow(row: MatrixRow, options: RowOptions): Promise<MatrixRowResult> {
-  const { connections, seed, networkId, runId } = options;
+  const { connections, seed, family, networkId, runId } = options;
+  const addresses = addressesOf(family);
   const failure = new AbortController();
   const signal = AbortSignal.any([options.signal, failure.signal]);
   const processes: HostProcess[] = [];
@@ -84,14 +87,15 @@ async function runRow(row: MatrixRow, options: RowOptions): Promise<MatrixRowRes
     const stage: RowStage = {
       row,
       backends,
-      network: buildNetwork(networkId, topologyOf(row, backends)),
+      network: buildNetwork(networkId, topologyOf(row, backends, family)),
+      addresses,
       directory,
       webServer: webServerKind(),
       signal,
       started: (process) => processes.push(process),
       onUnexpectedEnd: (error) => failure.abort(error),
     };
-    return await perform(stage, planRow(row, connections, seed));
+    return await perform(stage, planRow(row, connections, seed, addresses));
   } finally {
     failure.abort(); // whoever still waits for a part of it
     for (const each of processes.reverse()) await each.stop();
@@ -115,7 +119,15 @@ async function perform(stage: RowStage, plan: readonly Planned[]): Promise<Matri
     await pause(AFTERMATH_MS, signal);
     const framesLost = captures.stop();
     const packets = parsePackets(captures.frames);
-    return judgeRow(row, { plan, reports, packets, framesLost, roles: rolesOf(row), backends });
+    return judgeRow(row, {
+      plan,
+      reports,
+      packets,
+      framesLost,
+      roles: rolesOf(stage),
+      backends,
+      addresses: stage.addresses,
+    });
   } finally {
     captures.stop();
   }

@@ -3,6 +3,7 @@
  * Ctrl-C at any moment. cli/lab-matrix.ts calls it with the arguments and prints what it throws.
  */
 import { writeFileSync } from 'node:fs';
+import type { Family } from './addresses.ts';
 import { attended, checkWritable, terminalLook } from './attended.ts';
 import { LabError } from './errors.ts';
 import type { MatrixResult } from './matrix.ts';
@@ -25,6 +26,7 @@ export interface MatrixObserver {
 export interface MatrixSessionOptions {
   readonly rows: readonly MatrixRow[];
   readonly seed: number;
+  readonly family: Family;
   /** Where the results go as JSON, if anywhere. */
   readonly jsonFile: string | undefined;
   readonly observer?: MatrixObserver | undefined;
@@ -37,7 +39,7 @@ const CONNECTIONS = 12;
 
 /** Returns the exit code: 0, 1 for a broken promise, 130 and the like after a signal. Throws LabError. */
 export async function runMatrixSession(options: MatrixSessionOptions): Promise<number> {
-  const { rows, seed, jsonFile, observer, width } = options;
+  const { rows, seed, family, jsonFile, observer, width } = options;
   checkPrerequisites();
   checkMatrixPrograms(rows);
   if (jsonFile !== undefined) checkWritable(jsonFile);
@@ -46,7 +48,7 @@ export async function runMatrixSession(options: MatrixSessionOptions): Promise<n
     return await attended(async (signal, status) => {
       const progress = (running: readonly string[], done: number): void =>
         status.show(`${done} of ${rows.length} rows done; now: ${running.join('; ')}`);
-      const result = await runMatrix({ rows, connections: CONNECTIONS, seed, signal, progress });
+      const result = await runMatrix({ rows, connections: CONNECTIONS, seed, family, signal, progress });
       status.clear();
       process.stdout.write(`${describeMatrix(result, terminalLook(width)).join('\n')}\n`);
       if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(result, null, 2)}\n`);

@@ -2,6 +2,7 @@
  * From a row's captures and its client's reports to its cells: what became of each connection, counted, and whether the
  * cell is what the row promised. lab/matrix-run.ts calls it.
  */
+import type { Addresses } from './addresses.ts';
 import { type Connection, countOwnResets, judgeConnections, type Roles } from './connections.ts';
 import { CLOSED_IN_TIME } from './http-connection.ts';
 import type { ExchangeReport } from './keepalive-client.ts';
@@ -30,12 +31,13 @@ export interface RowEvidence {
   readonly framesLost: number;
   readonly roles: Roles;
   readonly backends: readonly string[];
+  readonly addresses: Addresses;
 }
 
 export function judgeRow(row: MatrixRow, evidence: RowEvidence): MatrixRowResult {
-  const { plan, reports, framesLost, roles, backends } = evidence;
+  const { plan, reports, framesLost, roles, backends, addresses } = evidence;
   const translated = row.between.kind === 'nft';
-  const seen = evidence.packets.map((packet) => (translated ? beforeNat(packet, backends) : packet));
+  const seen = evidence.packets.map((packet) => (translated ? beforeNat(packet, { backends, addresses }) : packet));
   // A layer-7 balancer has connections of its own to the servers, whose ports may be the same.
   const packets = seen.filter(({ source, destination }) => [source, destination].includes(roles.clientAddress));
   const connections = new Map(judgeConnections(reports, packets, roles).map((each) => [each.id, each]));

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setOffloads } from '../io/ethtool.ts';
 import { inNamespace } from '../io/namespace.ts';
+import type { Family } from './addresses.ts';
 import { LabError } from './errors.ts';
 import { namespaceName } from './runs.ts';
 import type { HostDescription, Route, Topology } from './topology.ts';
@@ -20,7 +21,8 @@ export interface Network {
 export function buildNetwork(runId: string, topology: Topology): Network {
   const namespace = (host: string): string => namespaceName(runId, host);
   ip(topology.hosts.map((host) => `netns add ${namespace(host.name)}`));
-  for (const host of topology.hosts) writeSysctls(namespace(host.name), { ...QUIET_HOST, ...host.sysctls });
+  for (const host of topology.hosts)
+    writeSysctls(namespace(host.name), { ...QUIET_HOST, ...ipv6Sysctls(topology.family ?? 4), ...host.sysctls });
   ip(
     topology.cables.map(
       ([a, b]) =>
@@ -31,6 +33,8 @@ export function buildNetwork(runId: string, topology: Topology): Network {
   );
   for (const host of topology.hosts) {
     ip(hostCommands(host, topology), namespace(host.name));
+    const rules = (host.rules ?? []).map((rule) => `rule add ${rule}`);
+    if (rules.length > 0) ip(rules, namespace(host.name), topology.family);
   }
   for (const { host, interface: name } of topology.cables.flat()) {
     // veth hands packets over with their TCP checksum still to be computed, and several segments glued together: right
@@ -41,14 +45,25 @@ export function buildNetwork(runId: string, topology: Topology): Network {
 }
 
 // IPv4's settings are inherited from the machine, so each that matters is set. Answers leave a backend from the VIP and
-// by another way than the request came: no reverse-path check may stand in the way. Without IPv6 captures stay quiet.
+// by another way than the request came: no reverse-path check may stand in the way.
 const QUIET_HOST: Readonly<Record<string, number>> = {
-  'ipv6/conf/all/disable_ipv6': 1,
-  'ipv6/conf/default/disable_ipv6': 1,
   'ipv4/ip_forward': 0,
+  // Path MTU discovery by ICMP alone, as the hosts of the world have it: no guessing behind its back.
+  'ipv4/tcp_mtu_probing': 0,
+  'ipv4/ip_no_pmtu_disc': 0,
   'ipv4/conf/all/rp_filter': 0,
   'ipv4/conf/default/rp_filter': 0,
 };
+
+/** Off where it is not what the lab is about: captures stay quiet. Addresses are nobody else's, and usable at once. */
+function ipv6Sysctls(family: Family): Record<string, number> {
+  const settings =
+    family === 4 ? { disable_ipv6: 1 } : { disable_ipv6: 0, accept_dad: 0, dad_transmits: 0, accept_ra: 0 };
+  const quiet = Object.entries({ ...settings, router_solicitations: 0 });
+  return Object.fromEntries(
+    ['all', 'default'].flatMap((which) => quiet.map(([key, value]) => [`ipv6/conf/${which}/${key}`, value])),
+  );
+}
 
 /** Below /proc/sys/net of a namespace. Throws LabError. */
 export function writeSysctls(namespace: string, sysctls: Readonly<Record<string, number>>): void {
@@ -57,6 +72,7 @@ export function writeSysctls(namespace: string, sysctls: Readonly<Record<string,
       try {
         writeFileSync(`/proc/sys/net/${path}`, String(value));
       } catch (error) {
+        // A kernel without IPv6 says the rest when it is given an address.
         if (path.startsWith('ipv6/') && (error as NodeJS.ErrnoException).code === 'ENOENT') continue;
         throw new LabError('LAB_NETWORK', `could not set net/${path} in ${namespace}: ${(error as Error).message}`);
       }
@@ -90,8 +106,9 @@ function routeWords({ to, via }: Route): string {
   return hops.length === 1 ? `${to} via ${hops[0]}` : [to, ...hops.map((hop) => `nexthop via ${hop}`)].join(' ');
 }
 
-function ip(commands: readonly string[], namespace?: string): void {
-  const where = namespace === undefined ? [] : ['-netns', namespace];
+/** `family`: of rules, which don't tell it by their addresses. */
+function ip(commands: readonly string[], namespace?: string, family: Family = 4): void {
+  const where = [...(family === 6 ? ['-6'] : []), ...(namespace === undefined ? [] : ['-netns', namespace])];
   const { status, stderr, error } = spawnSync('ip', [...where, '-batch', '-'], {
     input: commands.join('\n'),
     encoding: 'utf8',

@@ -2,11 +2,12 @@
  * From captured frames to TCP packets as plain data: who, to whom, flags, numbers, and the tunnel where there is one.
  * lab/connections.ts and lab/ladder.ts reason about these and about nothing else. Times are milliseconds since 1970.
  */
-import { formatIpv4 } from '../wire/address.ts';
-import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.ts';
-import * as ipv4 from '../wire/ipv4.ts';
+import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
 import * as tcp from '../wire/tcp.ts';
 import type { CapturedFrame } from './captures.ts';
+import { describeMessage } from './dns-message.ts';
+import { type IpHeader, openTunnel, PROTOCOL_TCP, PROTOCOL_UDP, readIp, type TunnelKind } from './ip-headers.ts';
+import { DNS_PORT } from './topology.ts';
 
 export interface Packet {
   readonly host: string;
@@ -22,11 +23,17 @@ export interface Packet {
   readonly payloadLength: number;
   /** The first line of an HTTP request or response, as 'GET / HTTP/1.1'. */
   readonly httpLine?: string;
+  /** Of a DNS message over UDP: 'query 7' or 'answer 7'. */
+  readonly dnsLine?: string;
   /** The outer addresses, where the packet was captured inside a tunnel. */
-  readonly tunnel?: { readonly kind: 'IPIP'; readonly source: string; readonly destination: string };
+  readonly tunnel?: { readonly kind: TunnelKind; readonly source: string; readonly destination: string };
 }
 
-/** The TCP packet in a frame, or undefined for anything else. Only the frame's first bytes are needed. */
+const ETHERTYPE_AT = 12;
+const IP_ETHERTYPES = [0x0800, 0x86dd];
+const UDP_LENGTH = 8;
+
+/** The TCP packet or the DNS message in a frame, or undefined for anything else. Only the frame's first bytes are needed. */
 export function parsePacket({
   host,
   direction,
@@ -34,18 +41,23 @@ export function parsePacket({
   bytes,
 }: Omit<CapturedFrame, 'originalLength'>): Packet | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < ETHERNET_HEADER_LENGTH || etherType(view, 0) !== ETHERTYPE_IPV4) return undefined;
+  if (bytes.length < ETHERNET_HEADER_LENGTH || !IP_ETHERTYPES.includes(view.getUint16(ETHERTYPE_AT))) return undefined;
   const outer = readIp(view, ETHERNET_HEADER_LENGTH);
-  const ip = outer?.protocol === ipv4.PROTOCOL_IPIP ? readIp(view, outer.payload) : outer;
-  if (outer === undefined || ip?.protocol !== ipv4.PROTOCOL_TCP) return undefined;
-  if (ip.payload + tcp.TCP_HEADER_LENGTH > bytes.length) return undefined;
+  const tunnelled = outer && openTunnel(view, outer);
+  const ip = tunnelled?.inner ?? outer;
+  if (outer === undefined || ip === undefined) return undefined;
+  const tunnel = tunnelled && { kind: tunnelled.kind, source: outer.source, destination: outer.destination };
+  const around = { host, direction, timeMs, ...(tunnel && { tunnel }) };
+  if (ip.protocol === PROTOCOL_UDP) {
+    const dns = readDns(view, ip);
+    return dns && { ...around, ...dns };
+  }
+  if (ip.protocol !== PROTOCOL_TCP || ip.payload + tcp.TCP_HEADER_LENGTH > bytes.length) return undefined;
 
   const headerLength = tcp.tcpHeaderLength(view, ip.payload);
   const httpLine = readHttpLine(bytes.subarray(ip.payload + headerLength));
   return {
-    host,
-    direction,
-    timeMs,
+    ...around,
     source: ip.source,
     sourcePort: tcp.sourcePort(view, ip.payload),
     destination: ip.destination,
@@ -55,38 +67,37 @@ export function parsePacket({
     acknowledgement: tcp.acknowledgement(view, ip.payload),
     payloadLength: ip.end - ip.payload - headerLength,
     ...(httpLine === undefined ? {} : { httpLine }),
-    ...(ip === outer
-      ? {}
-      : { tunnel: { kind: 'IPIP', source: outer.source, destination: outer.destination } as const }),
   };
 }
 
-/** All TCP packets in the frames, in the order of their times. */
+/** Numbered by the message's id, so that its copies and its answer are known as such. */
+function readDns(view: DataView, { source, destination, payload: udp, end }: IpHeader): DnsPart | undefined {
+  const message = udp + UDP_LENGTH;
+  const dnsLine = describeMessage(view, message);
+  if (dnsLine === undefined) return undefined;
+  const [sourcePort, destinationPort] = [view.getUint16(udp), view.getUint16(udp + 2)];
+  if (sourcePort !== DNS_PORT && destinationPort !== DNS_PORT) return undefined;
+  return {
+    source,
+    sourcePort,
+    destination,
+    destinationPort,
+    flags: 0,
+    sequence: view.getUint16(message),
+    acknowledgement: 0,
+    payloadLength: end - message,
+    dnsLine,
+  };
+}
+
+type DnsPart = Omit<Packet, 'host' | 'direction' | 'timeMs' | 'tunnel'>;
+
+/** All TCP packets and DNS messages in the frames, in the order of their times. */
 export function parsePackets(frames: readonly CapturedFrame[]): Packet[] {
   return frames
     .map(parsePacket)
     .filter((packet) => packet !== undefined)
     .sort((a, b) => a.timeMs - b.timeMs);
-}
-
-interface IpHeader {
-  readonly source: string;
-  readonly destination: string;
-  readonly protocol: number;
-  /** Offsets of the first byte behind the header and behind the packet (the capture may end before). */
-  readonly payload: number;
-  readonly end: number;
-}
-
-function readIp(view: DataView, offset: number): IpHeader | undefined {
-  if (offset + ipv4.IPV4_HEADER_LENGTH > view.byteLength || ipv4.version(view, offset) !== 4) return undefined;
-  return {
-    source: formatIpv4(ipv4.addressWord(ipv4.source(view, offset))),
-    destination: formatIpv4(ipv4.addressWord(ipv4.destination(view, offset))),
-    protocol: ipv4.protocol(view, offset),
-    payload: offset + ipv4.headerLength(view, offset),
-    end: offset + ipv4.totalLength(view, offset),
-  };
 }
 
 function readHttpLine(payload: Uint8Array): string | undefined {

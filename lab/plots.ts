@@ -8,6 +8,7 @@ import { replaceRoute } from './network.ts';
 import { type HostProcess, pause } from './processes.ts';
 import { type Scenario, silenceMs } from './scenario.ts';
 import {
+  addressesIn,
   type ClientErrand,
   clientPatienceMs,
   isEvent,
@@ -19,7 +20,7 @@ import {
   startOneBalancer,
   startProbe,
 } from './stage.ts';
-import { VIP, vipNextHops } from './topology.ts';
+import { vipRoute } from './topology.ts';
 
 export interface Performance {
   /** Wall clock at which the client was told to send again; 0 where it needs no telling. */
@@ -28,6 +29,8 @@ export interface Performance {
   readonly requests: number;
   /** Where the balancer's configuration changed. */
   readonly change?: ChangeEvidence;
+  /** Where the client sent much. */
+  readonly upload?: { readonly bytes: number };
 }
 
 /** A table that is not empty this long after the client's silence is a finding, and nothing to wait for. */
@@ -53,6 +56,13 @@ export async function performTransfer(stage: Stage, plot: TransferPlot): Promise
   return await done;
 }
 
+/** More than a path takes in one packet: the second request of each connection. */
+export async function performUpload(stage: Stage, bytes: number): Promise<Performance> {
+  const { client } = await firstRound(stage, { path: '/', uploadBytes: bytes });
+  stage.progress(`sending ${bytes} bytes on every connection`);
+  return { ...(await secondRound(stage, client)), upload: { bytes } };
+}
+
 async function strike(stage: Stage, disaster: 'restart' | 'failover', [victim]: readonly HostProcess[]): Promise<void> {
   await pause(DISASTER_AFTER_MS, stage.signal);
   stage.progress('the balancer is killed');
@@ -61,7 +71,7 @@ async function strike(stage: Stage, disaster: 'restart' | 'failover', [victim]: 
     await startOneBalancer(stage, stage.balancers[0]);
   } else {
     // What BGP does when a balancer's session is gone.
-    replaceRoute(stage.network, 'router', { to: `${VIP}/32`, via: vipNextHops(stage.balancers.slice(1)) });
+    replaceRoute(stage.network, 'router', vipRoute(addressesIn(stage), stage.balancers.slice(1)));
   }
 }
 

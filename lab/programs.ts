@@ -34,6 +34,7 @@ export function checkPrograms(scenarios: readonly Scenario[]): void {
       );
     for (const program of [scenario.webServer, scenario.proxy]) {
       if (program === 'nginx' && findProgram('nginx') === undefined) throw missing('nginx', 'nginx-light');
+      if (program === 'dnsmasq' && findProgram('dnsmasq') === undefined) throw missing('dnsmasq', 'dnsmasq-base');
       if (program === 'haproxy' && findProgram('haproxy') === undefined) throw missing('HAProxy', 'haproxy');
     }
     if (scenario.plot.kind === 'sessions' && !hasRequestsLibrary()) {

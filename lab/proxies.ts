@@ -3,12 +3,13 @@
  * again, and an idle timeout for these. lab/sessions.ts starts one, the matrix writes nginx another configuration.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { type Addresses, hostPort } from './addresses.ts';
 import { waitForListener } from './backends.ts';
 import { httpBlock, type NginxSettings, writeNginx } from './nginx.ts';
 import { startProcess } from './processes.ts';
 import { findProgram } from './programs.ts';
-import type { Stage } from './stage.ts';
-import { backendAddress, VIP_PORT } from './topology.ts';
+import { addressesIn, type Stage } from './stage.ts';
+import { VIP_PORT } from './topology.ts';
 
 type Proxy = 'haproxy' | 'nginx';
 
@@ -28,22 +29,22 @@ export async function startProxy(stage: Stage, kind: Proxy): Promise<void> {
   await waitForListener(namespace, VIP_PORT, name, signal);
 }
 
-function writeNginxProxy({ backends }: Stage, directory: string, idleMs: number): string[] {
+function writeNginxProxy(stage: Stage, directory: string, idleMs: number): string[] {
   const site = { port: VIP_PORT, serverPort: VIP_PORT, clientIdleMs: HOUR_MS, serverIdleMs: idleMs };
-  return writeNginx(nginxProxySettings(backends, [site], directory));
+  return writeNginx(nginxProxySettings(stage.backends, [site], directory, addressesIn(stage)));
 }
 
-function writeHaproxy({ backends }: Stage, directory: string, idleMs: number): string[] {
+function writeHaproxy(stage: Stage, directory: string, idleMs: number): string[] {
   const file = `${directory}/haproxy.conf`;
   mkdirSync(directory);
-  writeFileSync(file, haproxyConfiguration(backends, idleMs));
+  writeFileSync(file, haproxyConfiguration(stage.backends, idleMs, addressesIn(stage)));
   return [findProgram('haproxy') ?? 'haproxy', '-db', '-f', file];
 }
 
 /** `http-reuse always`: the connections to the servers are shared. Its purge of idle ones is its idle timeout. */
-function haproxyConfiguration(backends: readonly string[], idleMs: number): string {
+function haproxyConfiguration(backends: readonly string[], idleMs: number, { backend, family }: Addresses): string {
   const servers = backends.map(
-    (name) => `  server ${name} ${backendAddress(name)}:${VIP_PORT} pool-purge-delay ${idleMs}ms`,
+    (name) => `  server ${name} ${hostPort(backend(name), VIP_PORT)} pool-purge-delay ${idleMs}ms`,
   );
   return `global
   nbthread 1
@@ -54,7 +55,7 @@ defaults
   timeout client 1h
   timeout server 1h
 frontend web
-  bind :${VIP_PORT}
+  bind ${family === 6 ? '[::]' : ''}:${VIP_PORT}
   default_backend servers
 backend servers
   http-reuse always
@@ -77,14 +78,16 @@ export function nginxProxySettings(
   backends: readonly string[],
   sites: readonly ProxySite[],
   directory: string,
+  addresses: Addresses,
 ): NginxSettings {
-  const lines = sites.map((site) => proxySite(site, backends));
+  const lines = sites.map((site) => proxySite(site, backends, addresses));
   return { directory, errors: 'crit', blocks: [httpBlock(directory, lines)] };
 }
 
 /** Each with a pool of its own. */
-function proxySite({ port, serverPort, clientIdleMs, serverIdleMs }: ProxySite, backends: readonly string[]): string {
-  const servers = backends.map((name) => `    server ${backendAddress(name)}:${serverPort} max_fails=0;`);
+function proxySite(site: ProxySite, backends: readonly string[], { backend, family }: Addresses): string {
+  const { port, serverPort, clientIdleMs, serverIdleMs } = site;
+  const servers = backends.map((name) => `    server ${hostPort(backend(name), serverPort)} max_fails=0;`);
   return `  upstream servers-${port} {
 ${servers.join('\n')}
     keepalive 1000;
@@ -92,7 +95,7 @@ ${servers.join('\n')}
     keepalive_timeout ${serverIdleMs}ms;
   }
   server {
-    listen ${port};
+    listen ${family === 6 ? '[::]:' : ''}${port};
     keepalive_timeout ${clientIdleMs}ms;
     location / {
       proxy_pass http://servers-${port};

@@ -48,7 +48,8 @@ export function describeScenario(scenario: Scenario, scale: string, look: Look):
 function balancerSettings({ balancer, proxy }: Scenario): string {
   if (balancer !== null) {
     const table = balancer.conntrack === false ? ', without a connection table' : '';
-    return `Balancer: mode ${balancer.mode}, scheduler ${balancer.scheduler}${table}`;
+    const encap = balancer.encap === undefined ? '' : `, encap ${balancer.encap}`;
+    return `Balancer: mode ${balancer.mode}, scheduler ${balancer.scheduler}${encap}${table}`;
   }
   return proxy === undefined ? '' : `Balancer: ${proxy === 'nginx' ? 'nginx' : 'HAProxy'}, in layer 7`;
 }
@@ -100,6 +101,7 @@ export function footnotes(ladder: NonNullable<RunResult['ladder']>): string[] {
   );
   return [
     ...(answersBypass ? ['Backends answer the client directly, past the balancer (DSR).'] : []),
+    ...(ladder.dataLeftOut > 0 ? [`${ladder.dataLeftOut} of many data packets are not drawn.`] : []),
     ...(ladder.bareAcksLeftOut > 0 ? [`${ladder.bareAcksLeftOut} bare ACKs are not drawn.`] : []),
   ];
 }

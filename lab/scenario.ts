@@ -2,6 +2,7 @@
  * What a scenario is, as data: who takes part, how their idle timeouts are ordered, which plot they act out
  * (lab/plots.ts), and the promise that a run is checked against. lab/scenarios.ts lists them all.
  */
+import type { Family } from './addresses.ts';
 import type { WebServer } from './backends.ts';
 import type { BalancerSettings } from './balancer.ts';
 import type { Outcome } from './connections.ts';
@@ -27,6 +28,7 @@ export interface Timeouts {
  * `idle`: nothing, until the client sends again on each. `transfer`: each asks for an answer that comes in pieces, and
  * maybe disaster strikes meanwhile. `sessions`: clients of Python's requests, each sending again and again. `change`: the
  * running balancer gets another configuration, new connections are opened, and the client sends again on the old ones.
+ * `upload`: the client sends much on each; maybe ICMP errors never reach it.
  */
 export type Plot =
   | { readonly kind: 'idle' }
@@ -37,6 +39,7 @@ export type Plot =
       readonly disaster: Disaster | null;
     }
   | { readonly kind: 'change'; readonly change: BackendChange }
+  | { readonly kind: 'upload'; readonly bytes: number; readonly losesIcmp: boolean }
   | { readonly kind: 'sessions'; readonly method: 'GET' | 'POST'; readonly together: boolean; readonly pace: Pace };
 
 /** The balancer dies of a kill -9: `restart` starts it again, `failover` sends its connections to the other one. */
@@ -71,6 +74,8 @@ export interface Scenario {
   /** A program that balances in layer 7 in hushlb's place. */
   readonly proxy?: 'haproxy' | 'nginx';
   readonly timeouts: Timeouts;
+  /** Of all addresses; IPv4 unless it is said. */
+  readonly family?: Family;
   /** True where the times are real ones times DEFAULT_SCALE; false where they are real ones already. */
   readonly scaled: boolean;
   readonly plot: Plot;
@@ -78,6 +83,7 @@ export interface Scenario {
   readonly webServer: WebServer | null;
   /** Where their number is part of the story. */
   readonly backends?: number;
+  readonly connections?: number;
   readonly adjustable: readonly Adjustable[];
   /** Where the client is no program that could hold thousands. */
   readonly mostConnections?: number;

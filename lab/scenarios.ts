@@ -3,16 +3,20 @@
  * share a name: a fault and its cure, or one disaster for two balancers.
  */
 import { CHANGE_SCENARIOS } from './change-scenarios.ts';
+import { DNS_SCENARIOS } from './dns-scenarios.ts';
 import type { Findings } from './findings.ts';
 import { IDLE_SCENARIOS } from './idle-scenarios.ts';
 import type { Claim, Scenario } from './scenario.ts';
 import { SESSION_SCENARIOS } from './session-scenarios.ts';
 import { TRANSFER_SCENARIOS } from './transfer-scenarios.ts';
+import { UPLOAD_SCENARIOS } from './upload-scenarios.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
   ...IDLE_SCENARIOS,
   ...CHANGE_SCENARIOS,
   ...TRANSFER_SCENARIOS,
+  ...UPLOAD_SCENARIOS,
+  ...DNS_SCENARIOS,
   ...SESSION_SCENARIOS,
 ];
 

@@ -73,7 +73,8 @@ async function runAll(options: SessionOptions, signal: AbortSignal, status: Stat
   return results;
 }
 
-function scaleOf(scenario: Scenario, { connections, backends }: SessionOptions): string {
+function scaleOf(scenario: Scenario, { connections: asked, backends }: SessionOptions): string {
+  const connections = scenario.connections ?? asked;
   const servers = scenario.backends ?? backends;
   const what = scenario.balancer === null && scenario.proxy === undefined ? 'server' : 'backend';
   const { plot } = scenario;

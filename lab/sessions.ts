@@ -3,13 +3,22 @@
  * straight to a server or to a layer-7 balancer. lab/experiment.ts calls it.
  */
 import { writeFileSync } from 'node:fs';
+import { bracketed } from './addresses.ts';
 import type { Performance } from './plots.ts';
 import { type HostProcess, startProcess } from './processes.ts';
 import { startProxy } from './proxies.ts';
 import { PYTHON, REQUESTS_CLIENT, type SessionSettings } from './requests-client.ts';
 import type { Scenario } from './scenario.ts';
-import { collectReport, isEvent, ROUND_PATIENCE_MS, type Stage, startBackends, startLabProgram } from './stage.ts';
-import { backendAddress, balancerAddress, LONG_CABLE } from './topology.ts';
+import {
+  addressesIn,
+  collectReport,
+  isEvent,
+  ROUND_PATIENCE_MS,
+  type Stage,
+  startBackends,
+  startLabProgram,
+} from './stage.ts';
+import { LONG_CABLE } from './topology.ts';
 
 type SessionsPlot = Extract<Scenario['plot'], { kind: 'sessions' }>;
 
@@ -30,9 +39,10 @@ export async function performSessions(stage: Stage, plot: SessionsPlot): Promise
   ]);
 
   const aroundMs = plot.pace.aroundMs(scenario.timeouts);
-  const target = scenario.proxy === undefined ? backendAddress(backends[0]) : balancerAddress('lb');
+  const addresses = addressesIn(stage);
+  const target = scenario.proxy === undefined ? addresses.backend(backends[0]) : addresses.balancer('lb');
   const client = startRequestsClient(stage, {
-    url: `http://${target}/`,
+    url: `http://${bracketed(target)}/`,
     method: plot.method,
     sessions: connections,
     requests,

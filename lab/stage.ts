@@ -2,6 +2,7 @@
  * What a plot finds when the curtain rises, and the parts it can put on: backends, balancers, the probe, the client.
  * lab/experiment.ts makes the stage, lab/plots.ts acts on it.
  */
+import { type Addresses, addressesOf } from './addresses.ts';
 import { startBackend, webServerKind } from './backends.ts';
 import {
   type BalancerSettings,
@@ -17,7 +18,7 @@ import type { Network } from './network.ts';
 import { type HostProcess, labProgram, startProcess } from './processes.ts';
 import { answerMs, type Scenario } from './scenario.ts';
 import type { TableSample } from './table-probe.ts';
-import { VIP, VIP_PORT } from './topology.ts';
+import { DNS_PORT, VIP_PORT } from './topology.ts';
 
 export interface Stage {
   readonly scenario: Scenario;
@@ -48,10 +49,11 @@ export async function startBackends(stage: Stage): Promise<void> {
         {
           name,
           namespace: network.namespace(name),
-          port: VIP_PORT,
+          port: portOf(scenario),
           idleTimeoutMs: scenario.timeouts.server,
           webServer: scenario.webServer ?? webServerKind(),
-          tunnelled: stage.balancers.length > 0,
+          family: network.topology.family ?? 4,
+          encap: stage.balancers.length > 0 ? (balancerSettings(stage).encap ?? 'ipip') : null,
           directory,
           onUnexpectedEnd,
           started,
@@ -60,6 +62,10 @@ export async function startBackends(stage: Stage): Promise<void> {
       ),
     ),
   );
+}
+
+export function addressesIn({ network }: Pick<Stage, 'network'>): Addresses {
+  return addressesOf(network.topology.family ?? 4);
 }
 
 /** Of the scenario's hushlb. */
@@ -78,7 +84,7 @@ export async function startOneBalancer(
   const balancer = startBalancer({
     name,
     namespace: network.namespace(name),
-    configuration: balancerConfiguration(balancerSettings(stage), backends),
+    configuration: balancerConfiguration(balancerSettings(stage), backends, addressesIn(stage)),
     directory,
     onUnexpectedEnd,
   });
@@ -106,6 +112,8 @@ export interface ClientErrand {
   readonly path: string;
   /** Connections that it opens before its second round. */
   readonly newConnections?: number;
+  /** What it sends with its second request, which is a POST then. */
+  readonly uploadBytes?: number;
 }
 
 /** For how long the client waits for an answer. */
@@ -113,20 +121,31 @@ export function clientPatienceMs(scenario: Pick<Scenario, 'plot' | 'timeouts' | 
   return scenario.patienceMs + answerMs(scenario);
 }
 
-export function startClient(stage: Stage, { path, newConnections = 0 }: ClientErrand): HostProcess {
+function portOf({ balancer }: Scenario): number {
+  return balancer?.protocol === 'udp' ? DNS_PORT : VIP_PORT;
+}
+
+export function startClient(stage: Stage, { path, newConnections = 0, uploadBytes = 0 }: ClientErrand): HostProcess {
   const { connections, seed, scenario } = stage;
   const settings = {
-    host: VIP,
-    port: VIP_PORT,
+    host: addressesIn(stage).vip,
+    port: portOf(scenario),
     connections,
     seed,
     patience: clientPatienceMs(scenario),
+  };
+  const ofHttp = {
     idle: scenario.timeouts.client,
     path,
     new: newConnections,
+    upload: uploadBytes,
   };
   const onLine = (line: string): void => collectReport(stage, line);
-  return startLabProgram(stage, { name: 'the client', host: 'client', program: 'keepalive-client', settings, onLine });
+  const client =
+    portOf(scenario) === DNS_PORT
+      ? { program: 'dns-client', settings }
+      : { program: 'keepalive-client', settings: { ...settings, ...ofHttp } };
+  return startLabProgram(stage, { name: 'the client', host: 'client', onLine, ...client });
 }
 
 export function collectReport(stage: Stage, line: string): void {

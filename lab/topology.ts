@@ -3,6 +3,8 @@
  * here; a scenario that needs another network describes another one.
  */
 
+import { type Addresses, addressesOf, type Family, IPV4 } from './addresses.ts';
+
 /** A route as `ip route` takes it: `to` is a prefix or 'default', `via` the next hop's address, or several of equal cost. */
 export interface Route {
   readonly to: string;
@@ -16,6 +18,8 @@ export interface HostDescription {
   /** Bridges by name, each with the interfaces that are its ports. */
   readonly bridges?: Readonly<Record<string, readonly string[]>>;
   readonly routes?: readonly Route[];
+  /** As `ip rule add` takes them. */
+  readonly rules?: readonly string[];
   /** Below /proc/sys/net, on top of what every host gets (lab/network.ts). */
   readonly sysctls?: Readonly<Record<string, number>>;
 }
@@ -28,32 +32,34 @@ export interface CableEnd {
 export type Cable = readonly [CableEnd, CableEnd];
 
 export interface Topology {
+  /** Of all addresses and routes: IPv4 unless it is said. */
+  readonly family?: Family;
   readonly hosts: readonly HostDescription[];
   readonly cables: readonly Cable[];
 }
 
-export const VIP = '198.18.10.1';
 export const VIP_PORT = 80;
-export const CLIENT_ADDRESS = '198.18.0.2';
-export const BALANCER_ADDRESS = '198.18.2.10';
+export const DNS_PORT = 53;
+/** Of the network in IPv4. */
+export const { vip: VIP, client: CLIENT_ADDRESS, backend: backendAddress } = IPV4;
+export const BALANCER_ADDRESS = IPV4.balancer('lb');
 
-/** b1 has 198.18.2.1, b2 198.18.2.2 …; the balancer's own .10 bounds their number. */
+/** b1 has the LAN's address 1, b2 the address 2 …; the balancer's own 10 bounds their number. */
 export const MAX_BACKENDS = 9;
 
 export function backendNames(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `b${i + 1}`);
 }
 
-export function backendAddress(name: string): string {
-  return `198.18.2.${name.slice(1)}`;
+/** Only what comes from elsewhere: the router's own neighbour discovery is ICMP too. */
+function noIcmp({ client, single, family }: Addresses): string {
+  return `iif br0 to ${client}/${single} ipproto ${family === 6 ? 'ipv6-icmp' : 'icmp'} blackhole`;
 }
 
-const ROUTER_LAN_ADDRESS = '198.18.2.254';
-/** lb has 198.18.2.10, and a second balancer, lb2, 198.18.2.11. */
-const BALANCER_ADDRESSES: Readonly<Record<string, string>> = { lb: BALANCER_ADDRESS, lb2: '198.18.2.11' };
-
 /** Next hops of equal cost are chosen by ports too, or all connections of one client would go the same way. */
-const HASH_PORTS_TOO = { 'ipv4/fib_multipath_hash_policy': 1 };
+const HASH_PORTS_TOO = { 'ipv4/fib_multipath_hash_policy': 1, 'ipv6/fib_multipath_hash_policy': 1 };
+/** What makes a host a router. */
+export const FORWARDING = { 'ipv4/ip_forward': 1, 'ipv6/conf/all/forwarding': 1 };
 
 /** The host that delays packets, and its two interfaces (lab/long-cable.ts). */
 export const LONG_CABLE = { host: 'cable', near: 'near', far: 'far' } as const;
@@ -63,16 +69,14 @@ export interface LanOptions {
   readonly balancers?: readonly string[];
   /** Whose cable is a long one, with a host in the middle that delays packets. */
   readonly longCableOf?: string | null;
+  readonly family?: Family;
+  /** The router drops ICMP that is for the client. */
+  readonly losesIcmp?: boolean;
 }
 
-/** Its own, not the VIP: where a layer-7 balancer listens. */
-export function balancerAddress(name: string): string {
-  return BALANCER_ADDRESSES[name];
-}
-
-/** What the router's routing table says for the VIP while these balancers live. */
-export function vipNextHops(balancers: readonly string[]): string[] {
-  return balancers.map(balancerAddress);
+/** What the router's routing table says of the VIP while these balancers live. */
+export function vipRoute({ vip, single, balancer }: Addresses, balancers: readonly string[]): Route {
+  return { to: `${vip}/${single}`, via: balancers.map(balancer) };
 }
 
 /**
@@ -84,33 +88,44 @@ export function vipNextHops(balancers: readonly string[]): string[] {
  *     198.18.0.2   route:    ╠═══ b1      198.18.2.1, VIP on lo
  *                  VIP → lb  ╠═══ b2      198.18.2.2, VIP on lo
  *                            ╚═══ …
+ *
+ * In IPv6 the client is 2001:db8::2, the LAN 2001:db8:2::/64, and the hosts' numbers on it are the same.
  */
 export function sharedLan(backendCount: number, options: LanOptions = {}): Topology {
-  const { balancers = ['lb'], longCableOf = null } = options;
+  const { balancers = ['lb'], longCableOf = null, family = IPV4.family, losesIcmp = false } = options;
+  const addresses = addressesOf(family);
+  const inNetwork = (address: string): string => `${address}/${addresses.network}`;
+  const toRouterOnLan = { to: 'default', via: addresses.lanGateway };
   const backends = backendNames(backendCount);
   // A balancer that takes no VIP is still a host of the LAN: a layer-7 balancer has an address of its own.
   const balancerHosts = balancers.length === 0 ? ['lb'] : balancers;
   const onLan = [...balancerHosts, ...backends];
   return {
+    family,
     hosts: [
-      { name: 'client', addresses: { eth0: [`${CLIENT_ADDRESS}/24`] }, routes: [{ to: 'default', via: '198.18.0.1' }] },
+      {
+        name: 'client',
+        addresses: { eth0: [inNetwork(addresses.client)] },
+        routes: [{ to: 'default', via: addresses.clientGateway }],
+      },
       {
         name: 'router',
-        addresses: { client: ['198.18.0.1/24'], br0: [`${ROUTER_LAN_ADDRESS}/24`] },
+        addresses: { client: [inNetwork(addresses.clientGateway)], br0: [inNetwork(addresses.lanGateway)] },
         bridges: { br0: onLan },
         // What BGP would announce: the VIP is behind the balancers.
-        routes: balancers.length === 0 ? [] : [{ to: `${VIP}/32`, via: vipNextHops(balancers) }],
-        sysctls: { 'ipv4/ip_forward': 1, ...(balancers.length > 1 ? HASH_PORTS_TOO : {}) },
+        routes: balancers.length === 0 ? [] : [vipRoute(addresses, balancers)],
+        rules: losesIcmp ? [noIcmp(addresses)] : [],
+        sysctls: { ...FORWARDING, ...(balancers.length > 1 ? HASH_PORTS_TOO : {}) },
       },
       ...balancerHosts.map((name) => ({
         name,
-        addresses: { eth0: [`${balancerAddress(name)}/24`] },
-        routes: [{ to: 'default', via: ROUTER_LAN_ADDRESS }],
+        addresses: { eth0: [inNetwork(addresses.balancer(name))] },
+        routes: [toRouterOnLan],
       })),
       ...backends.map((name) => ({
         name,
-        addresses: { eth0: [`${backendAddress(name)}/24`], lo: [`${VIP}/32`] },
-        routes: [{ to: 'default', via: ROUTER_LAN_ADDRESS }],
+        addresses: { eth0: [inNetwork(addresses.backend(name))], lo: [`${addresses.vip}/${addresses.single}`] },
+        routes: [toRouterOnLan],
         // All backends own the VIP, on the same LAN: none may answer ARP for it or name it in an ARP request, or the
         // router would learn one of them as the VIP's owner.
         sysctls: { 'ipv4/conf/all/arp_ignore': 1, 'ipv4/conf/all/arp_announce': 2 },

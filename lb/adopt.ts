@@ -16,6 +16,8 @@ import { createFlowBatch } from '../wire/flow.ts';
 import { createExpiryRows, createResetQueue, renumberResets, sweepForResets } from './expiry-reset.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { ForwardingState, ServiceState } from './forwarding-state.ts';
+import { createQuote } from './icmp-errors.ts';
+import { createTokenBucket, ICMP_BURST, ICMP_PER_SECOND } from './rate-limit.ts';
 
 /** A forwarder over the frames of `device`, with the counters of its layout and its tables in what `allocate` gives. */
 export function createForwarder(
@@ -33,6 +35,13 @@ export function createForwarder(
     service: new Int32Array(batch.capacity),
     hash: new Int32Array(batch.capacity),
     exit: new Int32Array(batch.capacity),
+    backend: new Int32Array(batch.capacity),
+    client: new Int32Array(batch.capacity),
+    tags: new Int32Array(2 * batch.capacity),
+    tagsLength: new Int32Array(batch.capacity),
+    tagged: 0,
+    quote: createQuote(),
+    icmpBudget: createTokenBucket(ICMP_PER_SECOND, ICMP_BURST, 0),
     state,
     tables,
     expiryRows: tables.map((table, i) =>

@@ -6,10 +6,11 @@
  *   the service's own key   onMiss · onExpiry · conntrack.idleTimeout
  *   its profile             all three                                    lb/profiles.ts
  *   the file's mode         onMiss · onExpiry                            MODES
- *   the default             conntrack.idleTimeout: 60s
+ *   the default             conntrack.idleTimeout: 60s, with UDP 30s
  * ```
  */
 import { MAX_IDLE_TIMEOUT_MS } from '../conntrack/table.ts';
+import type { Protocol } from './config.ts';
 import { type OnExpiry, type OnMiss, type ProfileName, profileOf } from './profiles.ts';
 
 export type Mode = 'stateless' | 'stateful';
@@ -26,15 +27,17 @@ export const MODES: Readonly<Record<Mode, { readonly onMiss: OnMiss; readonly on
   stateful: { onMiss: 'reset', onExpiry: 'silent' },
 };
 
-export const DEFAULT_IDLE_TIMEOUT_MS = 60_000;
+/** By protocol. UDP's, and that a datagram of no known flow opens one, is what the kernel's conntrack does too. */
+export const DEFAULT_IDLE_TIMEOUT_MS: Readonly<Record<Protocol, number>> = { tcp: 60_000, udp: 30_000 };
 
 /** The settings that are in force; `own` are those that the service gives itself. */
 export function behaviourOf(
   own: { readonly [K in keyof Behaviour]: Behaviour[K] | undefined },
   profile: ProfileName | null,
   mode: Mode,
+  protocol: Protocol,
 ): Behaviour {
-  const preset = presetOf(profile, mode);
+  const preset = presetOf(profile, mode, protocol);
   return {
     onMiss: own.onMiss ?? preset.onMiss,
     onExpiry: own.onExpiry ?? preset.onExpiry,
@@ -42,8 +45,11 @@ export function behaviourOf(
   };
 }
 
-function presetOf(profile: ProfileName | null, mode: Mode): Behaviour {
-  if (profile === null) return { ...MODES[mode], idleTimeoutMs: DEFAULT_IDLE_TIMEOUT_MS };
+/** A mode is about segments that open no connection: every datagram may open one. */
+function presetOf(profile: ProfileName | null, mode: Mode, protocol: Protocol): Behaviour {
+  if (profile === null) {
+    return { ...MODES[protocol === 'tcp' ? mode : 'stateless'], idleTimeoutMs: DEFAULT_IDLE_TIMEOUT_MS[protocol] };
+  }
   const { onMiss, onExpiry, idleTimeoutMs } = profileOf(profile);
   return {
     onMiss: onMiss.value,

@@ -121,6 +121,19 @@ function valueAt(raw: unknown, path: Path): unknown {
   );
 }
 
+/** Of what a file says, right or wrong: undefined where there is no such key. */
+export function field(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
+}
+
+/** Empty where there is no such list. */
+export function listOf(value: unknown, key: string): unknown[] {
+  const list = field(value, key);
+  return Array.isArray(list) ? list : [];
+}
+
 function kindOf(value: unknown): string {
   if (value === undefined || value === null) return 'nothing';
   if (typeof value === 'string') return quoted(value);

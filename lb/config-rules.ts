@@ -4,8 +4,9 @@
  */
 import { nextPrime } from '../hashing/lookup-table.ts';
 import { MODES, type Mode } from './behaviour.ts';
-import { type Config, MAX_BACKENDS, type ServiceConfig } from './config.ts';
-import type { Finding, Path } from './config-problems.ts';
+import type { Config, ServiceConfig } from './config.ts';
+import { type Finding, field, listOf } from './config-problems.ts';
+import { serviceContradictions } from './config-services.ts';
 import { profileOf } from './profiles.ts';
 
 /** A choice that works and may not be what its author thinks. */
@@ -23,34 +24,7 @@ const SLOTS_PER_BACKEND = 100;
  */
 export function* contradictions(raw: unknown): Generator<Finding> {
   yield* tuningContradictions(raw);
-  const services = listOf(raw, 'services');
-  const place = (i: number): Path => ['services', i];
-  yield* repeated(services, 'name', place, 'a name that no other service has');
-  yield* repeatedSockets(services);
-
-  let total = 0;
-  for (const [i, service] of services.entries()) {
-    const backends = listOf(service, 'backends');
-    total += backends.length;
-    const backendPlace = (j: number): Path => [...place(i), 'backends', j];
-    yield* repeated(backends, 'name', backendPlace, 'a name that no other backend of the service has');
-    yield* repeated(backends, 'address', backendPlace, 'an address that no other backend of the service has');
-
-    const vip = field(service, 'vip');
-    for (const [j, backend] of backends.entries()) {
-      if (typeof vip === 'string' && field(backend, 'address') === vip) {
-        yield { path: [...backendPlace(j), 'address'], expected: "the backend's own address, not the VIP" };
-      }
-    }
-    const tableSize = field(service, 'tableSize');
-    if (typeof tableSize === 'number' && tableSize > 0 && tableSize < backends.length) {
-      const expected = `a prime number of at least ${nextPrime(backends.length)}, for ${backends.length} backends`;
-      yield { path: [...place(i), 'tableSize'], expected };
-    }
-  }
-  if (total > MAX_BACKENDS) {
-    yield { path: ['services'], expected: `at most ${MAX_BACKENDS} backends in all`, got: String(total) };
-  }
+  yield* serviceContradictions(listOf(raw, 'services'));
 }
 
 function* tuningContradictions(raw: unknown): Generator<Finding> {
@@ -79,43 +53,6 @@ function* tuningContradictions(raw: unknown): Generator<Finding> {
       yield { path: ['cpus', i], expected: 'a CPU that no other worker has' };
     }
   }
-}
-
-function* repeated(items: unknown[], key: string, place: (i: number) => Path, expected: string): Generator<Finding> {
-  const seen = new Set<string>();
-  for (const [i, item] of items.entries()) {
-    const value = field(item, key);
-    if (typeof value !== 'string') continue;
-    if (seen.has(value)) yield { path: [...place(i), key], expected };
-    seen.add(value);
-  }
-}
-
-function* repeatedSockets(services: unknown[]): Generator<Finding> {
-  const firstByKey = new Map<string, number>();
-  for (const [i, service] of services.entries()) {
-    const vip = field(service, 'vip');
-    const port = field(service, 'port');
-    if (typeof vip !== 'string' || typeof port !== 'number') continue;
-    const key = `${vip} tcp port ${port}`;
-    const first = firstByKey.get(key);
-    if (first === undefined) firstByKey.set(key, i);
-    else {
-      const expected = 'a VIP, protocol and port that no other service has';
-      yield { path: ['services', i], expected, got: `${key}, as services[${first}]` };
-    }
-  }
-}
-
-function field(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
-    ? (value as Record<string, unknown>)[key]
-    : undefined;
-}
-
-function listOf(value: unknown, key: string): unknown[] {
-  const list = field(value, key);
-  return Array.isArray(list) ? list : [];
 }
 
 /** Choices of a valid configuration that whoever made them should know about. */
@@ -175,6 +112,12 @@ function serviceWarnings(service: ServiceConfig, path: string, { mode }: Config)
   if (service.onMiss !== 'forward' && !service.conntrack.enabled) {
     const cause = originOf(service, 'onMiss', mode) === 'mode' ? `mode ${mode}` : `onMiss ${service.onMiss}`;
     warn('conntrack.enabled', `${cause} without conntrack knows no connection: only SYNs get through`);
+  }
+  if (service.varySource) {
+    warn(
+      'varySource',
+      'outer sources are no addresses of this host: reverse-path filters on the way drop such packets',
+    );
   }
   if (service.onExpiry === 'reset' && !service.conntrack.enabled) {
     warn('conntrack.enabled', 'without conntrack nothing expires: onExpiry reset does nothing');

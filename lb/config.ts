@@ -6,11 +6,25 @@
  * cannot know (duplicates, sizes that depend on each other) stands in config-rules.ts.
  */
 import * as z from 'zod';
-import { isPrime, MAX_TABLE_SIZE, nextPrime } from '../hashing/lookup-table.ts';
 import type { ZeroCopy } from '../io/xsk-socket.ts';
-import { parseIpv4 } from '../wire/address.ts';
 import { behaviourOf, type Mode } from './behaviour.ts';
-import { expectedDuration, parseDuration } from './duration.ts';
+import {
+  busyPollUs,
+  duration,
+  interfaceName,
+  type ListenAddress,
+  listen,
+  mapping,
+  name,
+  numberOr,
+  oneOf,
+  ports,
+  powerOfTwo,
+  tableSize,
+  unicast,
+  wholeNumber,
+} from './config-values.ts';
+import type { PortRange } from './ports.ts';
 import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from './profiles.ts';
 
 /** `auto`: the first of the two that works. */
@@ -18,7 +32,12 @@ export type Io = 'af-xdp' | 'af-packet' | 'portable' | 'auto';
 export type XdpMode = 'auto' | 'native' | 'generic';
 export type Scheduler = 'maglev' | 'round-robin';
 export type HashInput = 'source-ip' | 'source-ip-port' | 'five-tuple';
-export type Encap = 'ipip' | 'l2';
+export type Protocol = 'tcp' | 'udp';
+export type Encap = 'ipip' | 'l2' | 'gue' | 'gre';
+/** What becomes of a packet that may be fragmented and doesn't fit the path to its backend. */
+export type TooBig = 'drop' | 'fragment';
+/** Who answers an echo request to a VIP: hushlb, a backend, or the balancer's own host. */
+export type Echo = 'answer' | 'backend' | 'kernel';
 
 export interface Config {
   readonly interface: string;
@@ -32,6 +51,7 @@ export interface Config {
   readonly workers: number | 'auto';
   /** Where each worker is pinned; null: nowhere. */
   readonly cpus: readonly number[] | null;
+  readonly echo: Echo;
   readonly services: readonly ServiceConfig[];
 }
 
@@ -44,21 +64,28 @@ export interface AfXdpConfig {
   readonly busyPollUs: number | null;
 }
 
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
 export interface ServiceConfig {
   readonly name: string;
+  /** IPv4, or IPv6 in its canonical text (wire/address.ts), so that equal addresses are equal texts. */
   readonly vip: string;
-  readonly protocol: 'tcp';
-  readonly port: number;
+  readonly protocol: Protocol;
+  /** Of services that overlap the most specific has a packet: a single port, then a range, then all ports. */
+  readonly ports: PortRange;
   readonly scheduler: Scheduler;
   readonly hash: HashInput;
   readonly tableSize: number;
   readonly conntrack: { readonly enabled: boolean; readonly idleTimeoutMs: number; readonly capacity: number };
   readonly encap: Encap;
+  /** Null unless `encap` is `gue`. */
+  readonly gue: GueConfig | null;
+  /** IPIP only: outer source addresses that differ by connection. */
+  readonly varySource: boolean;
+  /** Of the outer header; `copy`: the inner one's. */
+  readonly outerTtl: number | 'copy';
+  /** The largest MSS that a SYN may announce; `auto`: what fits the path to the backend. `off` for UDP, which has none. */
+  readonly mssClamp: number | 'auto' | 'off';
+  readonly tooBig: TooBig;
+  readonly ipOptions: 'drop' | 'accept';
   /** What its settings were taken from, those aside that it gives itself. */
   readonly profile: ProfileName | null;
   readonly onMiss: OnMiss;
@@ -66,97 +93,33 @@ export interface ServiceConfig {
   readonly backends: readonly BackendConfig[];
 }
 
+export interface GueConfig {
+  /** UDP, of the backends. */
+  readonly port: number;
+  readonly variant: 0 | 1;
+}
+
 export interface BackendConfig {
   readonly name: string;
+  /** As a VIP's text; its family is the outer header's and may differ from the VIP's. */
   readonly address: string;
   readonly weight: number;
   readonly state: 'active' | 'draining';
 }
 
-const MIN_TABLE_SIZE = 7;
-const MAX_BUSY_POLL_US = 10_000;
 const MAX_WORKERS = 1024;
 const MAX_CPU = 8191;
+/** What every host takes without being asked (RFC 9293, 3.7.1), and what the longest packet has room for. */
+const [MIN_MSS, MAX_MSS] = [536, 65_495];
+/** Not IANA's: what the Linux kernel and its users send GUE to. */
+const GUE_PORT = 6080;
 export const MAX_SERVICES = 4096;
 /** In one file: backend indexes are 16 bits wide and the last stands for "none". */
 export const MAX_BACKENDS = 65_535;
 
-function wholeNumber(min: number, max: number): z.ZodInt {
-  const error = `a whole number from ${min} to ${max}`;
-  return z.int(error).min(min, error).max(max, error);
-}
-
-function powerOfTwo(min: number, max: number): z.ZodInt {
-  const error = `a power of two from ${min} to ${max}`;
-  const isRight = (value: number) => value >= min && value <= max && (value & (value - 1)) === 0;
-  return z.int(error).refine(isRight, error);
-}
-
-function oneOf<const T extends string>(...values: T[]): z.ZodEnum<{ [K in T]: K }> {
-  return z.enum(values, values.length === 1 ? `${values[0]}, the only one so far` : `one of ${values.join(', ')}`);
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-function text(expected: string, isRight: (text: string) => boolean): z.ZodString {
-  return z.string(expected).refine(isRight, expected);
-}
-
-const name = text("a name: 1 to 63 letters, digits, '.', '_', ':' or '-', the first a letter or digit", (value) =>
-  /^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$/.test(value),
-);
-
-// The kernel's rule (dev_valid_name): no slash, colon or white space, and fewer than IFNAMSIZ = 16 bytes.
-const interfaceName = text(
-  'the name of a network interface, such as eth0',
-  (value) => /^[^\s/:\p{C}]{1,15}$/u.test(value) && Buffer.byteLength(value) < 16 && value !== '.' && value !== '..',
-);
-
-const unicastIpv4 = text('a unicast IPv4 address, such as 198.18.10.1', (value) => {
-  const address = parseIpv4(value);
-  if (address === undefined) return false;
-  const first = address >>> 24;
-  return first > 0 && first < 224 && first !== 127;
-});
-
-const duration = z.unknown().transform((value, context) => {
-  const ms = parseDuration(textOf(value));
-  if (ms !== undefined) return ms;
-  context.addIssue({ code: 'custom', message: expectedDuration(value) });
-  return z.NEVER;
-});
-
-const tableSize = wholeNumber(MIN_TABLE_SIZE, MAX_TABLE_SIZE).refine(
-  (size) => size < MIN_TABLE_SIZE || size > MAX_TABLE_SIZE || isPrime(size),
-  { error: ({ input }) => `a prime number (the next one is ${nextPrime(input as number)})` },
-);
-
-const listen = z.unknown().transform((value, context): ListenAddress => {
-  const [, v6, host, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(textOf(value)) ?? [];
-  if (Number(port) >= 1 && Number(port) <= 65_535) return { host: v6 ?? host, port: Number(port) };
-  context.addIssue({ code: 'custom', message: 'HOST:PORT, such as 127.0.0.1:9108' });
-  return z.NEVER;
-});
-
-const busyPollUs = z.unknown().transform((value, context) => {
-  if (value === false) return null;
-  const us = Number(/^(\d{1,5})us$/.exec(textOf(value))?.[1]);
-  if (us >= 1 && us <= MAX_BUSY_POLL_US) return us;
-  context.addIssue({ code: 'custom', message: `false or a time from 1us to ${MAX_BUSY_POLL_US}us, such as 50us` });
-  return z.NEVER;
-});
-
-/** For an unknown key the message is the list of the known ones, from which config-problems.ts picks the nearest. */
-function mapping<T extends z.ZodRawShape>(shape: T): z.ZodObject<T, z.core.$strict> {
-  const keys = Object.keys(shape).join(', ');
-  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? keys : 'a mapping') });
-}
-
 const backend = mapping({
   name,
-  address: unicastIpv4,
+  address: unicast,
   weight: wholeNumber(1, 256).default(1),
   state: oneOf('active', 'draining').default('active'),
 });
@@ -167,29 +130,49 @@ const conntrack = mapping({
   capacity: wholeNumber(1, 2 ** 24).default(2 ** 20),
 });
 
+const gue = mapping({
+  port: wholeNumber(1, 65_535).default(GUE_PORT),
+  variant: z.literal([0, 1], 'one of 0, 1').default(0),
+});
+
 const service = mapping({
   name,
-  vip: unicastIpv4,
-  protocol: oneOf('tcp').default('tcp'),
-  port: wholeNumber(1, 65_535),
+  vip: unicast,
+  protocol: oneOf('tcp', 'udp').default('tcp'),
+  port: ports,
   scheduler: oneOf('maglev', 'round-robin').default('maglev'),
   hash: oneOf('source-ip', 'source-ip-port', 'five-tuple').default('source-ip-port'),
   tableSize: tableSize.default(65_537),
   conntrack: conntrack.prefault({}),
-  encap: oneOf('ipip', 'l2').default('ipip'),
+  encap: oneOf('ipip', 'l2', 'gue', 'gre').default('ipip'),
+  gue: gue.optional(),
+  varySource: z.boolean('true or false').default(false),
+  outerTtl: numberOr(1, 255, 'copy').default(64),
+  mssClamp: numberOr(MIN_MSS, MAX_MSS, 'auto', 'off').optional(),
+  tooBig: oneOf('drop', 'fragment').default('drop'),
+  ipOptions: oneOf('drop', 'accept').default('drop'),
   profile: oneOf(...PROFILE_NAMES).optional(),
   onMiss: oneOf('forward', 'reset', 'drop').optional(),
   onExpiry: oneOf('silent', 'reset').optional(),
   backends: z.array(backend, 'a list of backends').min(1, 'at least one backend'),
 });
 
-/** The service with everything decided that it may leave to its profile or to the mode. */
-function settled(written: z.output<typeof service>, mode: Mode): ServiceConfig {
-  const { profile = null, conntrack } = written;
+/** The service with everything decided that it may leave to its profile, to the mode or to its own protocol. */
+function settled({ port, ...written }: z.output<typeof service>, mode: Mode): ServiceConfig {
+  const { profile = null, conntrack, protocol, encap } = written;
   const own = { onMiss: written.onMiss, onExpiry: written.onExpiry, idleTimeoutMs: conntrack.idleTimeout };
-  const { onMiss, onExpiry, idleTimeoutMs } = behaviourOf(own, profile, mode);
+  const { onMiss, onExpiry, idleTimeoutMs } = behaviourOf(own, profile, mode, protocol);
   const { enabled, capacity } = conntrack;
-  return { ...written, profile, onMiss, onExpiry, conntrack: { enabled, idleTimeoutMs, capacity } };
+  return {
+    ...written,
+    ports: port,
+    gue: encap === 'gue' ? (written.gue ?? gue.parse({})) : null,
+    mssClamp: written.mssClamp ?? 'off',
+    profile,
+    onMiss,
+    onExpiry,
+    conntrack: { enabled, idleTimeoutMs, capacity },
+  };
 }
 
 const metrics = mapping({ listen: listen.default({ host: '127.0.0.1', port: 9108 }) });
@@ -200,9 +183,6 @@ const afXdp = mapping({
   zeroCopy: oneOf('auto', 'off', 'require').default('auto'),
   busyPoll: busyPollUs.default(null),
 }).transform(({ busyPoll, ...rest }): AfXdpConfig => ({ ...rest, busyPollUs: busyPoll }));
-
-const WORKERS = `auto or a whole number from 1 to ${MAX_WORKERS}`;
-const workers = z.union([z.literal('auto'), z.int(WORKERS).min(1, WORKERS).max(MAX_WORKERS, WORKERS)], WORKERS);
 
 /** Parsed YAML in, `Config` out. Issue messages are what was expected. */
 export const configSchema: z.ZodType<Config> = mapping({
@@ -216,8 +196,9 @@ export const configSchema: z.ZodType<Config> = mapping({
     .transform((value) => (value === false ? null : value)),
   xdpMode: oneOf('auto', 'native', 'generic').default('auto'),
   afXdp: afXdp.prefault({}),
-  workers: workers.default('auto'),
+  workers: numberOr(1, MAX_WORKERS, 'auto').default('auto'),
   cpus: z.array(wholeNumber(0, MAX_CPU), 'a list of CPUs, such as [2, 3]').min(1, 'at least one CPU').optional(),
+  echo: oneOf('answer', 'backend', 'kernel').default('answer'),
   services: z
     .array(service, 'a list of services')
     .min(1, 'at least one service')

@@ -25,6 +25,7 @@ import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
 import { openObservationPost } from './observe.ts';
 import { openPacketPath } from './packet-path.ts';
+import { socketText } from './ports.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { reload } from './reload.ts';
@@ -162,9 +163,9 @@ async function putUp(
       busyPoll: config.afXdp.busyPollUs === null ? 'off' : `${config.afXdp.busyPollUs}us`,
       mode: config.mode,
       metrics: metrics?.url ?? 'off',
-      services: config.services.map(({ name, vip, port }, i) => ({
+      services: config.services.map(({ name, vip, ports }, i) => ({
         name,
-        address: `${vip}:${port}`,
+        address: socketText(vip, ports),
         fingerprint: prepared.tables[i].fingerprint,
       })),
     },

@@ -4,7 +4,8 @@
  */
 import { PASS, RELEASE, TRANSMIT } from '../io/device.ts';
 
-export type Verdict = 'forward' | 'reset' | 'pass' | 'drop';
+/** `answer`: an ICMP message goes back to the sender. `hold`: a copy waits for the rest of its datagram. */
+export type Verdict = 'forward' | 'reset' | 'answer' | 'pass' | 'hold' | 'drop';
 
 export interface Exit {
   readonly verdict: Verdict;
@@ -13,10 +14,10 @@ export interface Exit {
   readonly ofService: boolean;
 }
 
-/** In the order of their numbers. The first nine are what wire/flow.ts returns. */
+/** In the order of their numbers. The first ten are what wire/flow.ts returns. */
 export const EXITS: readonly Exit[] = [
   { verdict: 'forward', reason: 'forwarded', ofService: true },
-  { verdict: 'pass', reason: 'not-ipv4', ofService: false },
+  { verdict: 'pass', reason: 'not-ip', ofService: false },
   { verdict: 'drop', reason: 'truncated', ofService: false },
   { verdict: 'drop', reason: 'bad-ip-header', ofService: false },
   { verdict: 'pass', reason: 'other-protocol', ofService: false },
@@ -24,6 +25,7 @@ export const EXITS: readonly Exit[] = [
   { verdict: 'drop', reason: 'ttl-expired', ofService: false },
   { verdict: 'drop', reason: 'fragment', ofService: false },
   { verdict: 'drop', reason: 'bad-tcp-header', ofService: false },
+  { verdict: 'drop', reason: 'bad-udp-header', ofService: false },
   { verdict: 'pass', reason: 'not-vip', ofService: false },
   { verdict: 'pass', reason: 'other-port', ofService: false },
   { verdict: 'drop', reason: 'no-backend', ofService: true },
@@ -33,20 +35,37 @@ export const EXITS: readonly Exit[] = [
   { verdict: 'drop', reason: 'unknown-reset', ofService: true },
   { verdict: 'drop', reason: 'unknown-connection', ofService: true },
   { verdict: 'reset', reason: 'expired-connection', ofService: true },
+  { verdict: 'answer', reason: 'too-big', ofService: true },
+  { verdict: 'answer', reason: 'echo', ofService: false },
+  { verdict: 'drop', reason: 'bad-icmp', ofService: false },
+  { verdict: 'drop', reason: 'icmp-of-no-flow', ofService: false },
 ];
 
 export const FORWARDED = 0;
-export const NOT_VIP = 9;
-export const OTHER_PORT = 10;
-export const NO_BACKEND_LEFT = 11;
-export const NO_NEIGHBOUR = 12;
-export const TOO_BIG = 13;
-export const RESET_UNKNOWN = 14;
-export const UNKNOWN_RESET = 15;
-export const UNKNOWN_DROPPED = 16;
-export const RESET_EXPIRED = 17;
+export const IP_OPTIONS = 5;
+export const FRAGMENT = 7;
+export const NOT_VIP = 10;
+export const OTHER_PORT = 11;
+export const NO_BACKEND_LEFT = 12;
+export const NO_NEIGHBOUR = 13;
+export const TOO_BIG = 14;
+export const RESET_UNKNOWN = 15;
+export const UNKNOWN_RESET = 16;
+export const UNKNOWN_DROPPED = 17;
+export const RESET_EXPIRED = 18;
+export const TOO_BIG_ANSWERED = 19;
+export const ECHO_ANSWERED = 20;
+export const BAD_ICMP = 21;
+export const ICMP_OF_NO_FLOW = 22;
 
-const ACTIONS: Record<Verdict, number> = { forward: TRANSMIT, reset: TRANSMIT, pass: PASS, drop: RELEASE };
+const ACTIONS: Record<Verdict, number> = {
+  forward: TRANSMIT,
+  reset: TRANSMIT,
+  answer: TRANSMIT,
+  pass: PASS,
+  hold: RELEASE,
+  drop: RELEASE,
+};
 
 /** What the device does with a frame that left by an exit (io/device.ts), by the exit's number. */
 export const EXIT_ACTION: Int32Array = Int32Array.from(EXITS, (exit) => ACTIONS[exit.verdict]);

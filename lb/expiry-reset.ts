@@ -19,6 +19,7 @@
 // Hot path: no allocation, no throw, no closure, no await.
 import { type Allocate, type ConnectionTable, lastSlot, slotOf, sweep } from '../conntrack/table.ts';
 import { encapsulate, largestPacket } from '../dsr/encap.ts';
+import { connectionHash } from '../hashing/flow-hash.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { SERVICE_EXPIRY_RESETS_SENT, SERVICE_RESETS_SENT } from '../metrics/counters.ts';
 import {
@@ -30,7 +31,6 @@ import {
   sourceMacHigh,
   sourceMacLow,
 } from '../wire/ethernet.ts';
-import { IPV4_HEADER_LENGTH } from '../wire/ipv4.ts';
 import { ACK, acknowledgement, destinationPortOf, FIN, RST, swapPort } from '../wire/tcp.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { ServiceState } from './forwarding-state.ts';
@@ -144,8 +144,8 @@ export function noteSegment(
   if ((flags & ACK) === 0 || state === ENDED) return;
 
   const frame = batch.offset[i];
-  const segment = frame + ETHERNET_HEADER_LENGTH + IPV4_HEADER_LENGTH;
-  const end = sequenceEnd(view, segment, flows.ipLength[i], flags);
+  const segment = flows.l4[i];
+  const end = sequenceEnd(view, segment, frame + ETHERNET_HEADER_LENGTH + flows.ipLength[i] - segment, flags);
   const acknowledged = acknowledgement(view, segment);
   // What comes again or out of order takes nothing back: a keep-alive probe's SEQ is one below what was sent.
   if (state === NOTHING || isAfter(end, rows[row + SEQUENCE_END])) rows[row + SEQUENCE_END] = end;
@@ -239,7 +239,7 @@ function writeToClient(forwarder: Forwarder, place: number, i: number): void {
   const ip = frame + ETHERNET_HEADER_LENGTH;
   const from = swapPort(destinationPortOf(ports));
   const to = swapPort(ports & 0xffff);
-  writeResetPacket(view, ip, service.vip, rows[place + SOURCE], from, to, rows[place + ACKNOWLEDGED], 0, RST);
+  writeResetPacket(view, ip, service.vip[0], rows[place + SOURCE], from, to, rows[place + ACKNOWLEDGED], 0, RST);
   countReset(forwarder, service);
 }
 
@@ -253,9 +253,12 @@ function writeToBackend(forwarder: Forwarder, place: number, i: number, backend:
   const ip = frame + ETHERNET_HEADER_LENGTH;
   const from = swapPort(ports & 0xffff);
   const to = swapPort(destinationPortOf(ports));
-  writeResetPacket(view, ip, rows[place + SOURCE], service.vip, from, to, rows[place + SEQUENCE_END], 0, RST);
+  writeResetPacket(view, ip, rows[place + SOURCE], service.vip[0], from, to, rows[place + SEQUENCE_END], 0, RST);
+  // `l2` keeps what the frame has.
+  setEtherType(view, frame, ETHERTYPE_IPV4);
   const { encap, hops } = service;
-  const grown = encapsulate(view, frame, RESET_PACKET_LENGTH, encap, hops, backend);
+  const hash = connectionHash(rows[place + SOURCE], ports, state.hashSeed);
+  const grown = encapsulate(view, frame, RESET_PACKET_LENGTH, encap, hops, backend, hash);
   batch.offset[i] -= grown;
   batch.length[i] += grown;
   countReset(forwarder, service);

@@ -9,6 +9,9 @@
  *           drop: reason    pass to kernel
  * ```
  *
+ * IPv4 without options takes the way that is written here. IPv6, tags, fragments and ICMP are looked at in lb/arrivals.ts and
+ * join it where their service is known, or leave by lb/detours.ts.
+ *
  * A worker (lb/worker.ts) calls `walk` with each batch that its device received; tests, replays and benchmarks
  * call it in the same way. A batch is walked twice: parse and hash first, then look up, so that the cache misses of the
  * connection table overlap (measured: 127 against 200 ns a packet at a million flows). Every packet leaves by one of the
@@ -22,22 +25,22 @@
 import { type ConnectionTable, find, forget, insert, MISS, markClosing, prefetch } from '../conntrack/table.ts';
 import { counterOf, encapsulate, largestPacket, NO_LONGER_THERE } from '../dsr/encap.ts';
 import { connectionHash, flowSlot } from '../hashing/flow-hash.ts';
+import { flowSlotIpv6 } from '../hashing/flow-hash-ipv6.ts';
 import { NO_BACKEND } from '../hashing/lookup-table.ts';
 import type { FrameBatch } from '../io/device.ts';
 import {
   BACKEND_BYTES,
   BACKEND_PACKETS,
-  SERVICE_EXPIRY_RESETS_SENT,
   SERVICE_HITS,
-  SERVICE_NON_SYN_MISSES,
-  SERVICE_RESETS_SENT,
+  SERVICE_MSS_CLAMPED,
   SERVICE_SYN_MISSES,
   SERVICE_UNFINISHED_CHECKSUMS,
 } from '../metrics/counters.ts';
 import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
-import { FLOW, type FlowBatch, hasUnfinishedChecksum, OTHER_PROTOCOL, parseFlow } from '../wire/flow.ts';
-import { PROTOCOL_TCP } from '../wire/ipv4.ts';
-import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
+import { FLOW, type FlowBatch, hasUnfinishedChecksum, parseFlow } from '../wire/flow.ts';
+import { ACK, destinationPortOf, FIN, RST, SYN, tcpHeaderLength } from '../wire/tcp.ts';
+import { arriveOtherwise } from './arrivals.ts';
+import { createDetours } from './detours.ts';
 import * as exits from './exits.ts';
 import {
   type ExpiryRows,
@@ -47,15 +50,23 @@ import {
   takeExpired,
   WORTH_PREFETCHING,
 } from './expiry-reset.ts';
-import { type ForwardingState, ON_MISS_DROP, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
-import { RESET_FRAME_LENGTH, writeReset } from './reset.ts';
-import { findService, findVip, NO_SERVICE, VIP_ONLY } from './service-index.ts';
+import { type ForwardingState, MSS_THAT_FITS, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
+import type { Quote } from './icmp-errors.ts';
+import { clampMss, mssThatFits } from './mss-clamp.ts';
+import type { TokenBucket } from './rate-limit.ts';
+import { createRefusals } from './refusals.ts';
+import { findService, NO_SERVICE, VIP_ONLY } from './service-index.ts';
+import { putTagsBack } from './vlan-tags.ts';
 
 /**
  * Of any place in a device's frame memory, which is less than 1 GiB. Masked with it, a place is a number of which V8 knows
  * that no sum with a header's length overflows, and the checks of every such sum fall away.
  */
 const OFFSET_MASK = 0x3fff_ffff;
+
+/** Where an IPv6 frame has its source address, and how long one is; the destination follows. */
+const SOURCE_IPV6 = ETHERNET_HEADER_LENGTH + 8;
+const ADDRESS_IPV6 = 16;
 
 /** One worker's forwarder: what it reads (frames, state), and what it alone writes (tables, counters). */
 export interface Forwarder {
@@ -68,6 +79,18 @@ export interface Forwarder {
   readonly hash: Int32Array;
   /** For each packet of the batch: the exit that it left by (lb/exits.ts). */
   readonly exit: Int32Array;
+  /** For each packet that was sent on: its backend. */
+  readonly backend: Int32Array;
+  /** For each ICMP error about a flow: where in the frame the client's address stands, of IPv6. */
+  readonly client: Int32Array;
+  /** VLAN tags of the batch, two words a packet, and their bytes; how many packets have some (lb/vlan-tags.ts). */
+  readonly tags: Int32Array;
+  readonly tagsLength: Int32Array;
+  tagged: number;
+  /** Written and read within one packet (lb/icmp-errors.ts). */
+  readonly quote: Quote;
+  /** For the ICMP errors that it sends. */
+  readonly icmpBudget: TokenBucket;
   state: ForwardingState;
   /** By service index; null where a service forwards by hash alone. */
   tables: (ConnectionTable | null)[];
@@ -85,10 +108,12 @@ export type Walk = (now: number) => void;
 
 /** The walk of one forwarder. Cold; what it returns is hot. */
 export function createWalk(forwarder: Forwarder): Walk {
-  const { view, batch, flows, counters, service, hash, exit } = forwarder;
+  const { view, batch, flows, counters, service, hash, exit, backend: backends } = forwarder;
   const { offset, length, action } = batch;
-  const { source, destination, ports, tcpFlags, ipLength } = flows;
+  const { source, destination, ports, tcpFlags, ipLength, protocol, l4 } = flows;
   const actions = exits.EXIT_ACTION;
+  const detours = createDetours(forwarder, sendTo);
+  const refusals = createRefusals(forwarder);
 
   function walk(now: number): void {
     const { state } = forwarder;
@@ -98,12 +123,17 @@ export function createWalk(forwarder: Forwarder): Walk {
     touchBuckets(count);
     if (state.resetsOnExpiry) touchRows(count);
     for (let i = 0; i < count; i++) {
-      const owner = service[i];
+      let owner = service[i];
       let left = exit[i];
       if (left === FLOW) exit[i] = left = leave(state, state.services[owner], owner, i, now);
+      else if (left < FLOW) {
+        exit[i] = left = detours.leave(state, i, left, now);
+        owner = service[i];
+      }
       action[i] = actions[left];
       counters[(owner >= 0 ? state.services[owner].exitBase : state.strayExitBase) + left]++;
     }
+    if (forwarder.tagged > 0) putTagsBack(forwarder);
   }
 
   /**
@@ -122,11 +152,8 @@ export function createWalk(forwarder: Forwarder): Walk {
   function arrive(state: ForwardingState, i: number): number {
     const parsed = parseFlow(view, offset[i] & OFFSET_MASK, length[i], flows, i);
     service[i] = NO_SERVICE;
-    if (parsed !== FLOW) {
-      const addressed = parsed >= OTHER_PROTOCOL;
-      return addressed && findVip(state.index, destination[i]) === NO_SERVICE ? exits.NOT_VIP : parsed;
-    }
-    const owner = findService(state.index, destination[i], destinationPortOf(ports[i]), PROTOCOL_TCP);
+    if (parsed !== FLOW) return arriveOtherwise(forwarder, state, i, parsed);
+    const owner = findService(state.index, destination[i], destinationPortOf(ports[i]), protocol[i]);
     if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
     service[i] = owner;
     hash[i] = connectionHash(source[i], ports[i], state.hashSeed);
@@ -174,11 +201,11 @@ export function createWalk(forwarder: Forwarder): Walk {
       if (owner.resetsOnExpiry) noteSegment(forwarder, ownerIndex, i, backend, false);
     } else {
       if (opens) noteOpening(owner, i);
-      else counters[owner.serviceBase + SERVICE_NON_SYN_MISSES]++;
+      else counters[owner.missSlot]++;
       if (!opens && owner.resetsOnExpiry && takeExpired(forwarder, ownerIndex, false)) {
-        return refuseExpired(state, owner, i, flags);
+        return refusals.refuseExpired(state, owner, i);
       }
-      if (!opens && owner.onMiss !== ON_MISS_FORWARD) return refuse(state, owner, i, flags);
+      if (!opens && owner.onMiss !== ON_MISS_FORWARD) return refusals.refuse(state, owner, i);
       backend = chooseBackend(state, owner, ownerIndex, i);
       if (backend === NO_BACKEND) return exits.NO_BACKEND_LEFT;
       // An RST ends a connection: it is forwarded, but never worth an entry.
@@ -187,6 +214,7 @@ export function createWalk(forwarder: Forwarder): Walk {
         if ((flags & FIN) !== 0) markClosing(table);
         if (owner.resetsOnExpiry) noteSegment(forwarder, ownerIndex, i, backend, true);
       }
+      if (opens && owner.mssClamp !== 0) clampSyn(owner, backend, i);
     }
     return sendTo(state, owner, ownerIndex, backend, i, now);
   }
@@ -194,14 +222,21 @@ export function createWalk(forwarder: Forwarder): Walk {
   /** The consistent choice, or round-robin's inconsistent one. */
   function chooseBackend(state: ForwardingState, owner: ServiceState, ownerIndex: number, i: number): number {
     const { rotation, lookupTable, hashKind } = owner;
+    const { hashSeed } = state;
     if (rotation.length > 0) {
       const turn = forwarder.cursors[ownerIndex];
       forwarder.cursors[ownerIndex] = turn + 1 < rotation.length ? turn + 1 : 0;
       return rotation[turn];
     }
-    return lookupTable[
-      flowSlot(lookupTable.length, hashKind, source[i], destination[i], ports[i], PROTOCOL_TCP, state.hashSeed)
-    ];
+    const slot = owner.isIpv6
+      ? slotIpv6(owner, i, hashSeed)
+      : flowSlot(lookupTable.length, hashKind, source[i], destination[i], ports[i], owner.protocol, hashSeed);
+    return lookupTable[slot];
+  }
+
+  function slotIpv6({ lookupTable, hashKind, protocol }: ServiceState, i: number, seed: number): number {
+    const from = offset[i] + SOURCE_IPV6;
+    return flowSlotIpv6(lookupTable.length, hashKind, view, from, from + ADDRESS_IPV6, ports[i], protocol, seed);
   }
 
   function sendTo(
@@ -217,11 +252,12 @@ export function createWalk(forwarder: Forwarder): Walk {
     const largest = largestPacket(hops, backend);
     if (bytes > largest) {
       if (largest === NO_LONGER_THERE) return leaveAnew(state, owner, ownerIndex, i, now);
-      return largest === 0 ? exits.NO_NEIGHBOUR : exits.TOO_BIG;
+      return largest === 0 ? exits.NO_NEIGHBOUR : detours.tooBig(state, i, largest, now);
     }
-    const grown = encapsulate(view, offset[i] & OFFSET_MASK, bytes, encap, hops, backend);
+    const grown = encapsulate(view, offset[i] & OFFSET_MASK, bytes, encap, hops, backend, hash[i]);
     offset[i] -= grown;
     length[i] = ETHERNET_HEADER_LENGTH + bytes + grown;
+    backends[i] = backend;
     const counter = counterOf(hops, backend);
     counters[counter + BACKEND_PACKETS]++;
     counters[counter + BACKEND_BYTES] += bytes;
@@ -235,28 +271,6 @@ export function createWalk(forwarder: Forwarder): Walk {
     return leave(state, owner, ownerIndex, i, now);
   }
 
-  /** `onMiss: drop` is silent. `reset`: the balancer does TCP of its own and breaks the connection; never RST for RST. */
-  function refuse(state: ForwardingState, owner: ServiceState, i: number, flags: number): number {
-    if (owner.onMiss === ON_MISS_DROP) return exits.UNKNOWN_DROPPED;
-    if ((flags & RST) !== 0) return exits.UNKNOWN_RESET;
-    answerWithReset(state, owner, i);
-    return exits.RESET_UNKNOWN;
-  }
-
-  /** `onExpiry: reset`, noticed late: the packet came after the timeout and before the sweep. The backend's RST waits. */
-  function refuseExpired(state: ForwardingState, owner: ServiceState, i: number, flags: number): number {
-    if ((flags & RST) !== 0) return exits.UNKNOWN_RESET;
-    answerWithReset(state, owner, i);
-    counters[owner.serviceBase + SERVICE_EXPIRY_RESETS_SENT]++;
-    return exits.RESET_EXPIRED;
-  }
-
-  function answerWithReset(state: ForwardingState, owner: ServiceState, i: number): void {
-    writeReset(view, offset[i], ipLength[i], state.ownMacLow, state.ownMacHigh);
-    length[i] = RESET_FRAME_LENGTH;
-    counters[owner.serviceBase + SERVICE_RESETS_SENT]++;
-  }
-
   /**
    * A new connection. Its SYN is the cheapest packet to look at closely: a sender whose checksum offload leaves the work
    * to hardware that a virtual link doesn't have is found here, before somebody wonders for an evening why nothing
@@ -264,9 +278,15 @@ export function createWalk(forwarder: Forwarder): Walk {
    */
   function noteOpening(owner: ServiceState, i: number): void {
     counters[owner.serviceBase + SERVICE_SYN_MISSES]++;
-    if (hasUnfinishedChecksum(view, offset[i], ipLength[i])) {
+    if (hasUnfinishedChecksum(view, offset[i] + ETHERNET_HEADER_LENGTH, ipLength[i], l4[i])) {
       counters[owner.serviceBase + SERVICE_UNFINISHED_CHECKSUMS]++;
     }
+  }
+
+  /** What the backend may send in a segment; what the client may, the backend's own SYN-ACK says (lb/mss-clamp.ts). */
+  function clampSyn({ hops, mssClamp, isIpv6, serviceBase }: ServiceState, backend: number, i: number): void {
+    const largest = mssClamp === MSS_THAT_FITS ? mssThatFits(largestPacket(hops, backend), isIpv6) : mssClamp;
+    if (clampMss(view, l4[i], tcpHeaderLength(view, l4[i]), largest)) counters[serviceBase + SERVICE_MSS_CLAMPED]++;
   }
 
   return walk;

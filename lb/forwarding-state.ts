@@ -4,13 +4,16 @@
  * because it travels to every worker by `postMessage`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { createNextHops, ENCAP_IPIP, ENCAP_L2, type NextHops, openRow, setNextHop } from '../dsr/encap.ts';
+import { createNextHops, ENCAP_L2, type NextHops, openRow, setNextHop } from '../dsr/encap.ts';
+import { COPY_TTL, ENCAP_GRE, ENCAP_GUE, ENCAP_IPIP, type Encapsulation } from '../dsr/tunnel.ts';
 import { FIVE_TUPLE, SOURCE_IP, SOURCE_IP_PORT } from '../hashing/flow-hash.ts';
-import { ipv4FromBytes, parseIpv4 } from '../wire/address.ts';
+import { SERVICE_DATAGRAM_MISSES, SERVICE_NON_SYN_MISSES } from '../metrics/counters.ts';
+import { addressBytes } from '../wire/address.ts';
 import { macHigh, macLow } from '../wire/ethernet.ts';
-import { addressWord, PROTOCOL_TCP } from '../wire/ipv4.ts';
-import { swapPort } from '../wire/tcp.ts';
-import type { Encap, HashInput, ServiceConfig } from './config.ts';
+import { GUE_PORT } from '../wire/gue.ts';
+import { PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { PROTOCOL_UDP } from '../wire/udp.ts';
+import type { Echo, Encap, HashInput, Protocol, ServiceConfig } from './config.ts';
 import { rowCount, type ServicePlaces } from './places.ts';
 import type { Prepared } from './prepare.ts';
 import type { OnMiss } from './profiles.ts';
@@ -21,6 +24,14 @@ import { rotationOf } from './service-table.ts';
 export const ON_MISS_FORWARD = 0;
 export const ON_MISS_RESET = 1;
 export const ON_MISS_DROP = 2;
+
+/** Who answers an echo request to a VIP. */
+export const ECHO_KERNEL = 0;
+export const ECHO_ANSWER = 1;
+export const ECHO_BACKEND = 2;
+
+/** `mssClamp: auto`: what fits the path to the backend. */
+export const MSS_THAT_FITS = -1;
 
 /** Where one backend's packets go, as the kernel's routes and neighbours say. */
 export interface Hop {
@@ -35,8 +46,16 @@ export interface ServiceState {
   /** The number of its connection table: a service with the same number in the state before has its entries. */
   readonly connections: number;
   readonly hashKind: number;
-  /** As a packet word. */
-  readonly vip: number;
+  /** As packet words: one of IPv4, four of IPv6. */
+  readonly vip: readonly number[];
+  readonly isIpv6: boolean;
+  /** TCP's or UDP's number. */
+  readonly protocol: number;
+  readonly acceptsIpOptions: boolean;
+  /** Largest MSS that a SYN may announce; MSS_THAT_FITS, or 0 where none is changed. */
+  readonly mssClamp: number;
+  /** `tooBig: fragment`. */
+  readonly fragments: boolean;
   readonly onMiss: number;
   /** `onExpiry: reset`, of a service that has a connection table. */
   readonly resetsOnExpiry: boolean;
@@ -51,6 +70,8 @@ export interface ServiceState {
   readonly hops: NextHops;
   readonly exitBase: number;
   readonly serviceBase: number;
+  /** Counts a packet that opens nothing and is not in the table: TCP has lost an entry there, of UDP nobody knows. */
+  readonly missSlot: number;
 }
 
 export interface ForwardingState {
@@ -60,6 +81,7 @@ export interface ForwardingState {
   readonly ownMacHigh: number;
   /** Counter block of packets that belong to no service. */
   readonly strayExitBase: number;
+  readonly echo: number;
   readonly index: ServiceIndex;
   readonly services: readonly ServiceState[];
   /** Of any of the services. */
@@ -77,9 +99,13 @@ export interface ForwardingInput {
   readonly generation: number;
 }
 
-const ENCAPS: Record<Encap, number> = { l2: ENCAP_L2, ipip: ENCAP_IPIP };
+const ENCAPS: Record<Encap, number> = { l2: ENCAP_L2, ipip: ENCAP_IPIP, gue: ENCAP_GUE, gre: ENCAP_GRE };
 
 const ON_MISS: Record<OnMiss, number> = { forward: ON_MISS_FORWARD, reset: ON_MISS_RESET, drop: ON_MISS_DROP };
+
+const ECHOES: Record<Echo, number> = { kernel: ECHO_KERNEL, answer: ECHO_ANSWER, backend: ECHO_BACKEND };
+
+const PROTOCOLS: Record<Protocol, number> = { tcp: PROTOCOL_TCP, udp: PROTOCOL_UDP };
 
 const HASH_KINDS: Record<HashInput, number> = {
   'source-ip': SOURCE_IP,
@@ -102,6 +128,7 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
     ownMacLow: macLow(ownMac),
     ownMacHigh: macHigh(ownMac),
     strayExitBase: layout.exitBase[config.services.length],
+    echo: ECHOES[config.echo],
     index: buildServiceIndex(config.services.map(serviceKey)),
     services,
     resetsOnExpiry: services.some(({ resetsOnExpiry }) => resetsOnExpiry),
@@ -110,11 +137,18 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
 
 function serviceState(service: ServiceConfig, i: number, input: ForwardingInput): ServiceState {
   const { layout, places, tables } = input.prepared;
+  const vip = addressWords(service.vip);
+  const serviceBase = layout.serviceBase[i];
   return {
     name: service.name,
     connections: places.services[i].connections,
     hashKind: HASH_KINDS[service.hash],
-    vip: addressWord(addressOf(service.vip)),
+    vip,
+    isIpv6: vip.length > 1,
+    protocol: PROTOCOLS[service.protocol],
+    acceptsIpOptions: service.ipOptions === 'accept',
+    mssClamp: clampOf(service),
+    fragments: service.tooBig === 'fragment',
     onMiss: ON_MISS[service.onMiss],
     resetsOnExpiry: service.onExpiry === 'reset' && service.conntrack.enabled,
     encap: ENCAPS[service.encap],
@@ -123,8 +157,15 @@ function serviceState(service: ServiceConfig, i: number, input: ForwardingInput)
     conntrack: service.conntrack.enabled ? service.conntrack : null,
     hops: nextHopsOf(service, places.services[i], layout.backendBase[i], input),
     exitBase: layout.exitBase[i],
-    serviceBase: layout.serviceBase[i],
+    serviceBase,
+    missSlot: serviceBase + (service.protocol === 'udp' ? SERVICE_DATAGRAM_MISSES : SERVICE_NON_SYN_MISSES),
   };
+}
+
+function clampOf({ mssClamp, encap }: ServiceConfig): number {
+  // L2 takes nothing from a packet's room.
+  if (mssClamp === 'auto') return encap === 'l2' ? 0 : MSS_THAT_FITS;
+  return mssClamp === 'off' ? 0 : mssClamp;
 }
 
 function isSame(a: ServiceState, b: ServiceState): boolean {
@@ -134,7 +175,12 @@ function isSame(a: ServiceState, b: ServiceState): boolean {
 }
 
 function serviceKey(service: ServiceConfig): ServiceKey {
-  return { vip: addressWord(addressOf(service.vip)), port: swapPort(service.port), protocol: PROTOCOL_TCP };
+  return {
+    vip: addressWords(service.vip),
+    firstPort: service.ports.first,
+    lastPort: service.ports.last,
+    protocol: PROTOCOLS[service.protocol],
+  };
 }
 
 function nextHopsOf(
@@ -144,20 +190,30 @@ function nextHopsOf(
   { hopOf, ownMac }: ForwardingInput,
 ): NextHops {
   const hops = createNextHops(rowCount(places));
-  const encap = ENCAPS[service.encap];
+  const encapsulation = encapsulationOf(service);
   for (const [i, { address }] of service.backends.entries()) {
     const row = places.backends[i].index;
     openRow(hops, row, counters[i]);
     const hop = hopOf(address);
     if (hop === undefined) continue;
-    const source = addressWord(ipv4FromBytes(hop.source));
-    setNextHop(hops, row, encap, { ...hop, ownMac, source, destination: addressWord(addressOf(address)) });
+    setNextHop(hops, row, encapsulation, { ...hop, ownMac, destination: addressBytes(address) });
   }
   return hops;
 }
 
-function addressOf(text: string): number {
-  const address = parseIpv4(text);
-  if (address === undefined) throw new TypeError(`not an IPv4 address: ${text}`);
-  return address;
+function encapsulationOf({ vip, encap, gue, varySource, outerTtl }: ServiceConfig): Encapsulation {
+  return {
+    encap: ENCAPS[encap],
+    family: vip.includes(':') ? 6 : 4,
+    ttl: outerTtl === 'copy' ? COPY_TTL : outerTtl,
+    varySource,
+    gue: gue ?? { port: GUE_PORT, variant: 0 },
+  };
+}
+
+/** An address as packets have it, in words loaded little-endian. */
+function addressWords(text: string): number[] {
+  const bytes = addressBytes(text);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getInt32(4 * i, true));
 }

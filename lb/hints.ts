@@ -50,7 +50,7 @@ function* hints({
   if (longPackets() > 0) {
     yield [
       '/long',
-      'packets arrive that are longer than a packet socket forwards, merged from several, and are dropped: run ethtool -K INTERFACE gro off lro off here, or gso off and tso off on the sending host if it is on the same machine',
+      'packets arrive that are longer than a packet socket forwards, and that it cannot cut into the segments that they were merged from, and are dropped: lower the MTU of the network to 1800, or run ethtool -K INTERFACE gro off lro off here',
     ];
   }
   const layout = layoutNow();

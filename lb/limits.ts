@@ -36,7 +36,7 @@ export function limitsOfSockets({ io, interface: name, workers, cpus, gro }: Soc
   ];
   if (gro) {
     lines.push(
-      `generic-receive-offload of ${name} is on: segments that it merges are too long and dropped (off: ethtool -K ${name} gro off)`,
+      `generic-receive-offload of ${name} is on: hushlb cuts again what it merges (off: ethtool -K ${name} gro off)`,
     );
   }
   if (io === 'portable') return lines;

@@ -7,7 +7,7 @@ import type { Link } from '../io/links.ts';
 import { type Neighbour, probeNeighbour, readNeighbours } from '../io/neighbours.ts';
 import { watchNetwork } from '../io/network-watch.ts';
 import { lookupRoute, type Route } from '../io/routes.ts';
-import { formatIpv4, formatMac, ipv4Bytes, ipv4FromBytes, parseIpv4 } from '../wire/address.ts';
+import { addressBytes, formatAddress, formatMac } from '../wire/address.ts';
 import type { Hop } from './forwarding-state.ts';
 
 /** A backend's way: a hop, or why there is none. `waiting` for a neighbour may end by itself, a wrong route will not. */
@@ -101,22 +101,21 @@ export function followNextHops(
 function lookUpWays(link: Link, addresses: readonly string[]): Map<string, Way> {
   const neighbours = new Map<string, Neighbour>();
   for (const neighbour of readNeighbours()) {
-    if (neighbour.interfaceIndex === link.index && neighbour.address.length === 4) {
-      neighbours.set(formatIpv4(ipv4FromBytes(neighbour.address)), neighbour);
-    }
+    if (neighbour.interfaceIndex === link.index) neighbours.set(formatAddress(neighbour.address), neighbour);
   }
   return new Map(addresses.map((address) => [address, lookUpWay(link, address, neighbours)]));
 }
 
 function lookUpWay(link: Link, address: string, neighbours: ReadonlyMap<string, Neighbour>): Way {
-  const route = lookupRoute(bytesOf(address));
+  const route = lookupRoute(addressBytes(address));
   const wrong = whatIsWrong(link, route);
   if (route === undefined || wrong !== undefined)
     return { kind: 'unreachable', why: wrong ?? 'there is no route to it' };
   const via = nextHopOf(address, route);
   const neighbour = neighbours.get(via);
   if (neighbour?.usable !== true || neighbour.mac === undefined || route.source === undefined) {
-    return { kind: 'waiting', why: `${via} does not answer ARP on ${link.name}` };
+    const question = via.includes(':') ? 'neighbour solicitations' : 'ARP';
+    return { kind: 'waiting', why: `${via} does not answer ${question} on ${link.name}` };
   }
   const hop = { mac: neighbour.mac, source: route.source, mtu: route.mtu ?? link.mtu };
   return { kind: 'hop', hop, via, fixed: neighbour.state === 'PERMANENT' };
@@ -129,14 +128,15 @@ function whatIsWrong(link: Link, route: Route | undefined): string | undefined {
   return undefined;
 }
 
+/** Of an IPv4 backend too the gateway may have an IPv6 address (RFC 5549): only its MAC counts. */
 function nextHopOf(address: string, route: Route): string {
-  return route.gateway?.length === 4 ? formatIpv4(ipv4FromBytes(route.gateway)) : address;
+  return route.gateway === undefined ? address : formatAddress(route.gateway);
 }
 
 function askFor(address: string): void {
-  const route = lookupRoute(bytesOf(address));
+  const route = lookupRoute(addressBytes(address));
   if (route !== undefined && !route.local && !route.unreachable) {
-    probeNeighbour(route.interfaceIndex, bytesOf(nextHopOf(address, route)));
+    probeNeighbour(route.interfaceIndex, addressBytes(nextHopOf(address, route)));
   }
 }
 
@@ -145,11 +145,5 @@ export function describe(way: Way | undefined): string {
   if (way === undefined) return 'unknown';
   if (way.kind !== 'hop') return way.why;
   const { mac, source, mtu } = way.hop;
-  return `via ${way.via} at ${formatMac(mac)} from ${formatIpv4(ipv4FromBytes(source))}, mtu ${mtu}`;
-}
-
-function bytesOf(address: string): Uint8Array {
-  const number = parseIpv4(address);
-  if (number === undefined) throw new TypeError(`not an IPv4 address: ${address}`);
-  return ipv4Bytes(number);
+  return `via ${way.via} at ${formatMac(mac)} from ${formatAddress(source)}, mtu ${mtu}`;
 }

@@ -6,7 +6,7 @@ import { shares } from '../hashing/table-facts.ts';
 import type { SteeringCounters } from '../io/service-map.ts';
 import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
-import type { ListenAddress } from './config.ts';
+import type { ListenAddress } from './config-values.ts';
 import type { Prepared } from './prepare.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';

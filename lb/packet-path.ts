@@ -107,7 +107,7 @@ async function openXdpPath(input: PacketPathInput, undo: Undo): Promise<Omit<Pac
   const { config, link, queueCount, logger } = input;
   const steering = createSteering({ queueCount });
   undo.push(() => steering.close());
-  steer(steering, config.services);
+  steer(steering, config);
 
   const { ringSize, batchSize, busyPollUs } = config.afXdp;
   // Generic mode runs after the driver, which would keep a zero-copy socket's frames to itself.
@@ -148,12 +148,12 @@ async function openTapPath(input: PacketPathInput, undo: Undo): Promise<Omit<Pac
   }
   const steering: Steered = {
     counters: tap.counters,
-    setServices(services) {
-      tap.setServices(services);
-      guard.setServices(services);
+    setServices(services, options) {
+      tap.setServices(services, options);
+      guard.setServices(services, options);
     },
   };
-  steer(steering, config.services);
+  steer(steering, config);
 
   const fanoutGroup = plan.length > 1 ? 1 + (process.pid % 65_535) : null;
   const fixed = { interfaceIndex: link.index, filterFd: tap.filterFd, fanoutGroup };
@@ -178,13 +178,13 @@ async function openPortablePath(input: PacketPathInput, undo: Undo): Promise<Omi
   undo.push(() => workers.stop());
   const steering: Steered = {
     counters: device.counters,
-    setServices(services) {
-      guard.setServices(services);
+    setServices(services, options) {
+      guard.setServices(services, options);
       device.setServices(services);
     },
   };
   // The device captures from here on.
-  steer(steering, config.services);
+  steer(steering, config);
   return { io: 'portable', steering, workers, xdp: null, guard: guard.kind };
 }
 
@@ -205,9 +205,9 @@ async function openPortableGuard({ link, logger }: PacketPathInput, undo: Undo):
       );
       return {
         kind: guard.kind,
-        setServices(services) {
-          tap?.setServices(services);
-          guard.setServices(services);
+        setServices(services, options) {
+          tap?.setServices(services, options);
+          guard.setServices(services, options);
         },
       };
     } catch (error) {

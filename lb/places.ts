@@ -13,6 +13,7 @@ import { NO_BACKEND } from '../hashing/lookup-table.ts';
 import type { CounterRoom } from '../metrics/counters.ts';
 import type { Config, ServiceConfig } from './config.ts';
 import { HushlbError } from './errors.ts';
+import { portText } from './ports.ts';
 
 export interface BackendPlace {
   readonly name: string;
@@ -31,7 +32,7 @@ export interface RetiredPlace extends BackendPlace {
 
 export interface ServicePlaces {
   readonly name: string;
-  /** VIP, protocol and port: with others it is another service, whose connection table starts empty. */
+  /** VIP, protocol and ports: with others it is another service, whose connection table starts empty. */
   readonly socket: string;
   /** The number of its connection table: the same one, the same entries. */
   readonly connections: number;
@@ -115,9 +116,9 @@ function keepsConnections(service: ServiceConfig, old: ServicePlaces | undefined
   return old !== undefined && old.socket === socketOf(service);
 }
 
-/** `VIP PROTOCOL PORT`: what packets know of a service. */
-export function socketOf({ vip, protocol, port }: ServiceConfig): string {
-  return `${vip} ${protocol} ${port}`;
+/** `VIP PROTOCOL PORTS`: what packets know of a service. */
+export function socketOf({ vip, protocol, ports }: ServiceConfig): string {
+  return `${vip} ${protocol} ${portText(ports)}`;
 }
 
 /** A longer idle timeout counts for entries that have not been swept yet, so for the backends that they name. */

@@ -1,7 +1,8 @@
 /**
  * Whether the backends of a configuration can be reached, at a start and at a reload (lb/daemon.ts, lb/reload.ts). A backend
- * without a route will never work: that is an error in the configuration or on the host. One that doesn't answer ARP may be
- * down for an hour: it is waited for, and then gone on without (docs/decisions/0004-unreachable-backends.md).
+ * without a route will never work: that is an error in the configuration or on the host. One that doesn't answer ARP, or
+ * IPv6's neighbour solicitations, may be down for an hour: it is waited for, and then gone on without
+ * (docs/decisions/0004-unreachable-backends.md).
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -9,7 +10,7 @@ import type { Config } from './config.ts';
 import { HushlbError } from './errors.ts';
 import { describe, type NextHopTable } from './next-hops.ts';
 
-const ARP_PATIENCE_MS = 3000;
+const PATIENCE_MS = 3000;
 const LOOK_EVERY_MS = 20;
 
 export function backendAddresses({ services }: Config): string[] {
@@ -25,13 +26,13 @@ export function withoutRoute(hops: NextHopTable, addresses: readonly string[]): 
   });
 }
 
-/** Returns when all have answered ARP, or after 3 seconds. Rejects with the signal's reason. */
+/** Returns when all have answered ARP or neighbour solicitations, or after 3 seconds. Rejects with the signal's reason. */
 export async function waitForAnswers(
   hops: NextHopTable,
   addresses: readonly string[],
   signal?: AbortSignal,
 ): Promise<void> {
-  const deadline = performance.now() + ARP_PATIENCE_MS;
+  const deadline = performance.now() + PATIENCE_MS;
   while (addresses.some((address) => hops.way(address).kind === 'waiting') && performance.now() < deadline) {
     await pause(LOOK_EVERY_MS, undefined, { signal });
   }

@@ -54,15 +54,13 @@ export async function reload(
   // Whoever counted there before is gone from every worker since the reload before this one.
   clearNewCounters(before.layout, after.layout, running.counters);
   const sockets = new Set(after.config.services.map(socketOf));
-  steer(
-    running.steering,
-    before.config.services.filter((service) => sockets.has(socketOf(service))),
-  );
+  const staying = before.config.services.filter((service) => sockets.has(socketOf(service)));
+  steer(running.steering, { ...before.config, services: staying });
   running.prepared = after;
   publishNext(running);
   const { generation } = running.state;
   await waitForWorkers(running, generation, logger, signal);
-  steer(running.steering, after.config.services);
+  steer(running.steering, after.config);
   running.hops.follow(backendAddresses(config));
 
   for (const address of added) logWay(logger, running.hops, address);

@@ -3,9 +3,10 @@
  * next hop (lb/daemon.ts) or a new configuration (lb/reload.ts) becomes the next generation here.
  */
 import type { ServiceSteering } from '../io/service-map.ts';
-import { ipv4Bytes, parseIpv4 } from '../wire/address.ts';
+import { addressBytes } from '../wire/address.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
-import type { ServiceConfig } from './config.ts';
+import { PROTOCOL_UDP } from '../wire/udp.ts';
+import type { Config } from './config.ts';
 import { buildForwardingState, type ForwardingState } from './forwarding-state.ts';
 import type { NextHopTable } from './next-hops.ts';
 import type { Prepared } from './prepare.ts';
@@ -31,8 +32,14 @@ export function publishNext(running: Running): void {
   running.workers.publish(running.state);
 }
 
-export function steer(steering: Pick<ServiceSteering, 'setServices'>, services: readonly ServiceConfig[]): void {
-  steering.setServices(
-    services.map(({ vip, port }) => ({ address: ipv4Bytes(parseIpv4(vip) ?? 0), protocol: PROTOCOL_TCP, port })),
-  );
+export function steer(
+  steering: Pick<ServiceSteering, 'setServices'>,
+  { services, echo }: Pick<Config, 'services' | 'echo'>,
+): void {
+  const steered = services.map(({ vip, protocol, ports }) => ({
+    address: addressBytes(vip),
+    protocol: protocol === 'udp' ? PROTOCOL_UDP : PROTOCOL_TCP,
+    ports,
+  }));
+  steering.setServices(steered, { echo });
 }

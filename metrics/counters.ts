@@ -33,7 +33,13 @@ export const SERVICE_RESETS_SENT = 7;
 export const SERVICE_UNFINISHED_CHECKSUMS = 8;
 /** Of those RSTs the ones for connections that idled out: one to each side. */
 export const SERVICE_EXPIRY_RESETS_SENT = 9;
-export const SERVICE_SLOTS = 10;
+/** UDP: the first of its flow, or the flow was forgotten. */
+export const SERVICE_DATAGRAM_MISSES = 10;
+/** SYNs whose MSS was lowered. */
+export const SERVICE_MSS_CLAMPED = 11;
+/** ICMP errors about a connection, sent to its backend: counted as forwarded too. */
+export const SERVICE_RELATED = 12;
+export const SERVICE_SLOTS = 13;
 
 /** Slots of a backend, from `backendBase[service][backend]`. */
 export const BACKEND_PACKETS = 0;

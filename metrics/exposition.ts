@@ -10,13 +10,16 @@ import {
   BACKEND_BYTES,
   BACKEND_PACKETS,
   type CounterLayout,
+  SERVICE_DATAGRAM_MISSES,
   SERVICE_ENTRIES,
   SERVICE_EVICTED,
   SERVICE_EXPIRED,
   SERVICE_EXPIRY_RESETS_SENT,
   SERVICE_HITS,
+  SERVICE_MSS_CLAMPED,
   SERVICE_NON_SYN_MISSES,
   SERVICE_REFUSED,
+  SERVICE_RELATED,
   SERVICE_RESETS_SENT,
   SERVICE_SYN_MISSES,
   SERVICE_UNFINISHED_CHECKSUMS,
@@ -140,11 +143,12 @@ export function createExposition(sources: ExpositionSources): Registry {
   define(
     Counter,
     'conntrack_misses_total',
-    'Packets whose connection was not in the table: syn opens one, non_syn belongs to one that was forgotten.',
+    'Packets whose connection was not in the table: syn opens one, non_syn belongs to one that was forgotten, datagram to either.',
     ['service', 'kind'],
     perService(
       { slot: SERVICE_SYN_MISSES, labels: { kind: 'syn' } },
       { slot: SERVICE_NON_SYN_MISSES, labels: { kind: 'non_syn' } },
+      { slot: SERVICE_DATAGRAM_MISSES, labels: { kind: 'datagram' } },
     ),
   );
   define(
@@ -196,6 +200,20 @@ export function createExposition(sources: ExpositionSources): Registry {
     perService({ slot: SERVICE_EXPIRY_RESETS_SENT }),
   );
 
+  define(
+    Counter,
+    'mss_clamped_total',
+    'SYNs whose MSS was lowered to what fits the path to the backend (mssClamp).',
+    ofService,
+    perService({ slot: SERVICE_MSS_CLAMPED }),
+  );
+  define(
+    Counter,
+    'icmp_errors_forwarded_total',
+    'ICMP errors about a flow of the service, sent to the backend that has it; in hushlb_packets_total they are forwarded.',
+    ofService,
+    perService({ slot: SERVICE_RELATED }),
+  );
   define(
     Counter,
     'unfinished_checksums_total',

@@ -6,11 +6,10 @@ import { type ConnectionTable, find, MISS } from '../conntrack/table.ts';
 import { connectionHash, flowSlot } from '../hashing/flow-hash.ts';
 import { NO_BACKEND } from '../hashing/lookup-table.ts';
 import type { Config, ServiceConfig } from '../lb/config.ts';
-import { EXITS, FORWARDED, NO_NEIGHBOUR, TOO_BIG } from '../lb/exits.ts';
+import { EXITS, FORWARDED, NO_NEIGHBOUR, TOO_BIG, TOO_BIG_ANSWERED } from '../lb/exits.ts';
 import type { Forwarder } from '../lb/forwarder.ts';
 import { findService } from '../lb/service-index.ts';
 import { createFlowBatch, FLOW, parseFlow } from '../wire/flow.ts';
-import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
 
 /** Of a packet for a service: in the table; a new connection; neither, because it was forgotten or was never there. */
@@ -44,7 +43,7 @@ export function lookAhead(forwarder: Forwarder, now: number): Prospect | undefin
     flows.ports[0],
     flows.tcpFlags[0],
   ];
-  const service = findService(state.index, destination, destinationPortOf(ports), PROTOCOL_TCP);
+  const service = findService(state.index, destination, destinationPortOf(ports), flows.protocol[0]);
   if (service < 0) return undefined;
 
   const { lookupTable, rotation, hashKind } = state.services[service];
@@ -55,7 +54,9 @@ export function lookAhead(forwarder: Forwarder, now: number): Prospect | undefin
 
   const tableSize = lookupTable.length;
   const isInTurn = rotation.length > 0;
-  const slot = isInTurn ? -1 : flowSlot(tableSize, hashKind, source, destination, ports, PROTOCOL_TCP, state.hashSeed);
+  const slot = isInTurn
+    ? -1
+    : flowSlot(tableSize, hashKind, source, destination, ports, flows.protocol[0], state.hashSeed);
   const chosen = isInTurn ? rotation[cursors[service]] : lookupTable[slot];
   const backend = known.backend !== MISS ? known.backend : chosen === NO_BACKEND ? -1 : chosen;
   return { service, finding: known.finding, slot, tableSize, backend, ends: (flags & (FIN | RST)) !== 0 };
@@ -81,7 +82,9 @@ export function decisionText(config: Config, exit: number, prospect: Prospect | 
   if (prospect === undefined || service === undefined) return `${verdict}: ${reason}`;
   const found = `${service.name}: ${findingText(prospect, service)}`;
   if (exit === FORWARDED) return `${found} → ${choiceText(prospect, service)}; ${wayText(prospect, service)}`;
-  if (exit === TOO_BIG || exit === NO_NEIGHBOUR) return `${found} → ${choiceText(prospect, service)}; drop: ${reason}`;
+  if (exit === TOO_BIG || exit === TOO_BIG_ANSWERED || exit === NO_NEIGHBOUR) {
+    return `${found} → ${choiceText(prospect, service)}; ${verdict}: ${reason}`;
+  }
   return `${found}; ${verdict}: ${reason}`;
 }
 

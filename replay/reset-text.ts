@@ -3,6 +3,7 @@
  * capture is behind it, so its own headers are asked. replay/replay.ts comments such frames with it.
  */
 import type { Config, ServiceConfig } from '../lb/config.ts';
+import { hasPort } from '../lb/ports.ts';
 import { formatIpv4 } from '../wire/address.ts';
 import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
 import { IPV4_HEADER_LENGTH, PROTOCOL_IPIP, protocol } from '../wire/ipv4.ts';
@@ -18,7 +19,7 @@ export function expiryResetText({ services }: Config, frame: Uint8Array): string
   const ip = ETHERNET_HEADER_LENGTH + (isTunnelled ? IPV4_HEADER_LENGTH : 0);
   const tcp = ip + IPV4_HEADER_LENGTH;
   const has = (address: number, port: number) => (service: ServiceConfig) =>
-    service.vip === formatIpv4(view.getUint32(ip + address)) && service.port === port;
+    service.vip === formatIpv4(view.getUint32(ip + address)) && hasPort(service.ports, port);
 
   const toBackend = services.find(has(DESTINATION_ADDRESS, destinationPort(view, tcp)));
   const toClient = services.find(has(SOURCE_ADDRESS, sourcePort(view, tcp)));

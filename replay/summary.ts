@@ -4,6 +4,7 @@
  */
 import type { Config } from '../lb/config.ts';
 import { EXITS, type Verdict } from '../lb/exits.ts';
+import { portPhrase } from '../lb/ports.ts';
 import * as slots from '../metrics/counters.ts';
 
 /** Counted while the packets come. */
@@ -62,7 +63,7 @@ export function factsOf(config: Config, layout: slots.CounterLayout, counters: F
         : [],
     ),
   );
-  const verdicts = { forward: 0, reset: 0, pass: 0, drop: 0 };
+  const verdicts = { forward: 0, reset: 0, answer: 0, pass: 0, hold: 0, drop: 0 };
   for (const { verdict, packets } of exits) verdicts[verdict] += packets;
   return {
     packets: tally.packets,
@@ -79,6 +80,7 @@ export function factsOf(config: Config, layout: slots.CounterLayout, counters: F
         hits: of(slots.SERVICE_HITS),
         synMisses: of(slots.SERVICE_SYN_MISSES),
         nonSynMisses: of(slots.SERVICE_NON_SYN_MISSES),
+        datagramMisses: of(slots.SERVICE_DATAGRAM_MISSES),
         expired: of(slots.SERVICE_EXPIRED),
         evicted: of(slots.SERVICE_EVICTED),
         resetsSent: of(slots.SERVICE_RESETS_SENT),
@@ -97,7 +99,7 @@ export function factsOf(config: Config, layout: slots.CounterLayout, counters: F
 /** Lines of the exits that packets left by, of the services that had any, and of what one should know. */
 export function summaryText(facts: Facts, { services }: Config): string {
   const left = facts.exits.filter(({ packets }) => packets > 0);
-  const rows = (['forward', 'reset', 'pass', 'drop'] as const).flatMap((verdict) => [
+  const rows = (['forward', 'reset', 'answer', 'pass', 'hold', 'drop'] as const).flatMap((verdict) => [
     ['', verdict, '', String(facts.verdicts[verdict])],
     ...left
       .filter((exit) => exit.verdict === verdict)
@@ -166,7 +168,7 @@ function notes(
   if (packets > 0 && verdicts.forward + verdicts.reset === 0) {
     const [first] = services;
     lines.push(
-      `nothing was for a service: the first is ${first.name}, ${first.vip} ${first.protocol} port ${first.port}`,
+      `nothing was for a service: the first is ${first.name}, ${first.vip} ${first.protocol} ${portPhrase(first.ports)}`,
     );
   }
   return lines;

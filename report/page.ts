@@ -208,12 +208,18 @@ function sequenceView({ id, topology, result }: RunPart, ladder: Ladder): object
         ? { className: 'table-row', label: '', wide: `${seconds(row.timeMs)}: ${tableText(row)}`, at: [] }
         : {
             className: row.reset ? 'reset' : '',
-            label: `${row.label}${row.hops.some(({ tunnel }) => tunnel !== null) ? ' (IPIP)' : ''}`,
+            label: `${row.label}${tunnelOf(row)}`,
             wide: null,
             at: ladder.columns.map((host) => timeAt(host, row)),
           },
     ),
   };
+}
+
+/** Of a packet that was in one on any of its legs. */
+function tunnelOf({ hops }: PacketRow): string {
+  const tunnel = hops.find((hop) => hop.tunnel !== null)?.tunnel ?? null;
+  return tunnel === null ? '' : ` (${tunnel})`;
 }
 
 /** When the packet left a host, or reached it. */

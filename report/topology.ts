@@ -2,8 +2,10 @@
  * Draws a network of the lab (lab/topology.ts) with its addresses: hosts in columns by their distance from the client, or
  * below each other for phones. Only what the description says is drawn; nothing here knows a host by its address.
  */
+
+import { addressesOf as addressesIn } from '../lab/addresses.ts';
 import { hostLabel } from '../lab/draw.ts';
-import { type HostDescription, type Topology, VIP } from '../lab/topology.ts';
+import type { HostDescription, Topology } from '../lab/topology.ts';
 import { drawing, element, join, type Markup } from './markup.ts';
 
 interface Box {
@@ -79,9 +81,10 @@ function neighboursOf(name: string, { cables }: Topology): string[] {
 
 function columns(topology: Topology): Box[] {
   const walked = walk(topology);
+  const { vip } = addressesIn(topology.family ?? 4);
   const heights = new Map<number, number>();
   const boxes = walked.map(({ host, distance }) => {
-    const lines = linesOf(host);
+    const lines = linesOf(host, vip);
     const height = heightOf(lines);
     const y = heights.get(distance) ?? MARGIN;
     heights.set(distance, y + height + WIDE.rowGap);
@@ -93,9 +96,10 @@ function columns(topology: Topology): Box[] {
 }
 
 function stack(topology: Topology): Box[] {
+  const { vip } = addressesIn(topology.family ?? 4);
   let y = MARGIN;
   return walk(topology).map(({ host, distance }) => {
-    const lines = linesOf(host);
+    const lines = linesOf(host, vip);
     const height = heightOf(lines);
     const box = { host, lines, height, y, x: MARGIN + distance * NARROW.indent };
     y += height + NARROW.rowGap;
@@ -107,11 +111,11 @@ function heightOf(lines: readonly Line[]): number {
   return HEAD + lines.length * LINE + FOOT;
 }
 
-function linesOf({ addresses, routes = [], bridges = {} }: HostDescription): Line[] {
+function linesOf({ addresses, routes = [], bridges = {} }: HostDescription, vip: string): Line[] {
   const lines: Line[] = Object.entries(addresses).flatMap(([name, list]) =>
     list.map((address) => ({
       text: `${name.padEnd(6)} ${address}`,
-      className: address.startsWith(`${VIP}/`) ? 'address vip' : 'address',
+      className: address.startsWith(`${vip}/`) ? 'address vip' : 'address',
     })),
   );
   const ports = Object.entries(bridges).map(([name, list]) => ({
@@ -121,7 +125,7 @@ function linesOf({ addresses, routes = [], bridges = {} }: HostDescription): Lin
   const hops = routes.flatMap(({ to, via }) =>
     [via]
       .flat()
-      .map((hop) => ({ text: `${to} → ${hop}`, className: to.startsWith(`${VIP}/`) ? 'route vip' : 'route' })),
+      .map((hop) => ({ text: `${to} → ${hop}`, className: to.startsWith(`${vip}/`) ? 'route vip' : 'route' })),
   );
   if (lines.length === 0) lines.push({ text: 'no address: delays packets', className: 'route' });
   return [...lines, ...ports, ...hops];

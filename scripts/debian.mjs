@@ -28,6 +28,11 @@ export const haproxy = {
   services: ['haproxy'],
   without: 'the scenario l7-idle cannot run',
 };
+export const dnsmasq = {
+  name: 'dnsmasq-base',
+  command: 'dnsmasq',
+  without: 'the scenario dns cannot run',
+};
 export const requests = {
   name: 'python3-requests',
   command: 'python3-requests',
@@ -64,6 +69,12 @@ export const nginxStream = {
 export const chromium = { name: 'chromium', command: 'chromium' };
 /** Reads the report's captures in tests. */
 export const tshark = { name: 'tshark', command: 'tshark' };
+/** Reads what the forwarder makes of packets in tests. */
+export const scapy = {
+  name: 'python3-scapy',
+  command: 'python3-scapy',
+  file: '/usr/lib/python3/dist-packages/scapy/__init__.py',
+};
 
 const POLICY = '/usr/sbin/policy-rc.d';
 const FORBIDDEN = 101;

@@ -8,13 +8,37 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { chromium, haproxy, nftables, nginx, nginxStream, portableTools, requests, tshark, wrk } from './debian.mjs';
+import {
+  chromium,
+  dnsmasq,
+  haproxy,
+  nftables,
+  nginx,
+  nginxStream,
+  portableTools,
+  requests,
+  scapy,
+  tshark,
+  wrk,
+} from './debian.mjs';
 import { markRun, removeLeaks } from './leaks.mjs';
 import { filesBelow, setUp } from './setup.mjs';
 import { Failure, handOver, main, note } from './steps.mjs';
 
 /** Debian packages that the tests use, as in debian.mjs. */
-const PACKAGES = [nginx, haproxy, requests, nftables, chromium, tshark, wrk, nginxStream, ...portableTools];
+const PACKAGES = [
+  nginx,
+  haproxy,
+  dnsmasq,
+  requests,
+  nftables,
+  chromium,
+  tshark,
+  scapy,
+  wrk,
+  nginxStream,
+  ...portableTools,
+];
 
 /** A test file that takes longer hangs. */
 const FILE_TIMEOUT_MS = 300_000;

@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { haproxy, installPackages, iproute2, nftables, nginx, portableTools, requests } from './debian.mjs';
+import { dnsmasq, haproxy, installPackages, iproute2, nftables, nginx, portableTools, requests } from './debian.mjs';
 import { buildPortable } from './portable.mjs';
 import { Failure, JOINED, main, root, step } from './steps.mjs';
 
@@ -95,4 +95,4 @@ function readJson(path) {
 }
 
 if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
-  await main(() => setUp([nginx, haproxy, requests, nftables, ...portableTools]));
+  await main(() => setUp([nginx, haproxy, dnsmasq, requests, nftables, ...portableTools]));

@@ -6,6 +6,7 @@
 
 export const ETHERNET_HEADER_LENGTH = 14;
 export const ETHERTYPE_IPV4 = 0x0800;
+export const ETHERTYPE_IPV6 = 0x86dd;
 
 const DESTINATION = 0;
 const SOURCE = 6;
@@ -45,7 +46,14 @@ export function setEtherType(view: DataView, offset: number, type: number): void
   view.setUint16(offset + TYPE, type);
 }
 
-/** A whole header: `macs0` to `macs2` are destination and source, twelve bytes, as three words loaded little-endian. */
+/** Destination and source; the type stays. `macs0` to `macs2` are twelve bytes as three words loaded little-endian. */
+export function writeMacs(view: DataView, offset: number, macs0: number, macs1: number, macs2: number): void {
+  view.setInt32(offset + DESTINATION, macs0, true);
+  view.setInt32(offset + DESTINATION + 4, macs1, true);
+  view.setInt32(offset + DESTINATION + 8, macs2, true);
+}
+
+/** A whole header; `macs0` to `macs2` as `writeMacs` takes them. */
 export function writeHeader(
   view: DataView,
   offset: number,
@@ -54,9 +62,7 @@ export function writeHeader(
   macs2: number,
   type: number,
 ): void {
-  view.setInt32(offset + DESTINATION, macs0, true);
-  view.setInt32(offset + DESTINATION + 4, macs1, true);
-  view.setInt32(offset + DESTINATION + 8, macs2, true);
+  writeMacs(view, offset, macs0, macs1, macs2);
   view.setUint16(offset + TYPE, type);
 }
 

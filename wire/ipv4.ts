@@ -4,7 +4,7 @@
  * and hashed; numbers (lengths, identification) are in host order.
  */
 // Hot path: no allocation, no throw, no closure, no await.
-import { fold, sumWords } from './checksum.ts';
+import { fold, sumWords, updateChecksum } from './checksum.ts';
 
 export const IPV4_HEADER_LENGTH = 20;
 export const PROTOCOL_IPIP = 4;
@@ -20,6 +20,7 @@ const IDENTIFICATION = 4;
 const FRAGMENT = 6;
 const TTL = 8;
 const PROTOCOL = 9;
+const CHECKSUM = 10;
 const SOURCE = 12;
 const DESTINATION = 16;
 
@@ -44,6 +45,11 @@ export function totalLength(view: DataView, offset: number): number {
 /** True for every piece of a fragmented datagram, the first too. */
 export function isFragment(view: DataView, offset: number): boolean {
   return (view.getUint16(offset + FRAGMENT) & 0x3fff) !== 0;
+}
+
+/** Whoever is on the way must not fragment it. */
+export function hasDf(view: DataView, offset: number): boolean {
+  return (view.getUint8(offset + FRAGMENT) & 0x40) !== 0;
 }
 
 export function ttl(view: DataView, offset: number): number {
@@ -116,4 +122,49 @@ export function writeHeader(
   view.setInt32(offset + TTL, DEFAULT_TTL | (protocolNumber << 8) | (check << 16), true);
   view.setInt32(offset + SOURCE, sourceWord, true);
   view.setInt32(offset + DESTINATION, destinationWord, true);
+}
+
+export function identification(view: DataView, offset: number): number {
+  return view.getUint16(offset + IDENTIFICATION);
+}
+
+export function hasMoreFragments(view: DataView, offset: number): boolean {
+  return (view.getUint16(offset + FRAGMENT) & 0x2000) !== 0;
+}
+
+/** Bytes of the datagram in front of this piece of it: 0 for a whole datagram and for a first fragment. */
+export function fragmentOffset(view: DataView, offset: number): number {
+  return (view.getUint16(offset + FRAGMENT) & 0x1fff) << 3;
+}
+
+/** A sum does not mind the order of what it adds up: no checksum changes with it. */
+export function swapAddresses(view: DataView, offset: number): void {
+  const sourceWord = source(view, offset);
+  view.setInt32(offset + SOURCE, destination(view, offset), true);
+  view.setInt32(offset + DESTINATION, sourceWord, true);
+}
+
+/** And brings the header's checksum after it. */
+export function setTtl(view: DataView, offset: number, hops: number): void {
+  const before = view.getUint16(offset + TTL);
+  const after = (hops << 8) | (before & 0xff);
+  view.setUint16(offset + TTL, after);
+  view.setUint16(offset + CHECKSUM, updateChecksum(view.getUint16(offset + CHECKSUM), before, after));
+}
+
+/** The same with any TTL, and without a sum made beforehand. */
+export function writeHeaderWithTtl(
+  view: DataView,
+  offset: number,
+  tosByte: number,
+  length: number,
+  identificationWord: number,
+  ttlByte: number,
+  protocolNumber: number,
+  sourceWord: number,
+  destinationWord: number,
+): void {
+  const sum = constantSum(protocolNumber, sourceWord, destinationWord) + ttlByte + (0xffff - DEFAULT_TTL);
+  writeHeader(view, offset, tosByte, length, identificationWord, protocolNumber, sourceWord, destinationWord, sum);
+  view.setUint8(offset + TTL, ttlByte);
 }

@@ -20,7 +20,7 @@ export function writeStateFile(path: string, { hashSeed, index, services }: Forw
     service.encap,
     service.lookupTable.length,
     service.rotation.length,
-    service.hops.length / 8,
+    service.hops.length / 16,
     service.conntrack?.capacity ?? 0,
     service.conntrack?.idleTimeoutMs ?? 0,
     index.rows.length,

@@ -8,7 +8,7 @@ import { ipv4Bytes, parseIpv4 } from '../../wire/address.ts';
 import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import { PORT, VIP } from '../balancer.ts';
 
-const SERVICE = { address: ipv4Bytes(parseIpv4(VIP) ?? 0), protocol: PROTOCOL_TCP, port: PORT };
+const SERVICE = { address: ipv4Bytes(parseIpv4(VIP) ?? 0), protocol: PROTOCOL_TCP, ports: { first: PORT, last: PORT } };
 
 export interface SteeredService {
   readonly link: Link;

@@ -103,7 +103,7 @@ export async function openStage(keys: readonly SubjectKey[], setup: Setup, capac
           namespace,
           port: PORT,
           idleTimeoutMs: SERVER_IDLE_MS,
-          tunnelled: false,
+          encap: null,
           directory,
           onUnexpectedEnd: (error) => failure.abort(error),
           started: (server) => servers.push(server),

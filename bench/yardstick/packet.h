@@ -31,7 +31,7 @@
 #define SOURCE_IP_PORT 1
 #define ENCAP_IPIP 1
 
-#define HOP_WORDS 8
+#define HOP_WORDS 16
 
 struct flow {
   int32_t source, destination, ports;
@@ -162,12 +162,12 @@ static inline uint32_t encapsulate(uint8_t *frame, uint32_t ip_length, int encap
     uint32_t length = ip_length + IPV4;
     uint32_t first = 0x45u | (uint32_t)inner[1] << 8 | (uint32_t)swap16((uint16_t)length) << 16;
     uint32_t identification = load32(inner + 4) & 0x0040ffffu;
-    uint32_t check = ~fold((uint32_t)hop[6] + halves(first) + halves(identification));
+    uint32_t check = ~fold((uint32_t)hop[5] + halves(first) + halves(identification));
     store32(outer, first);
     store32(outer + 4, identification);
     store32(outer + 8, 64u | PROTOCOL_IPIP << 8 | check << 16);
-    store32(outer + 12, (uint32_t)hop[4]);
-    store32(outer + 16, (uint32_t)hop[5]);
+    store32(outer + 12, (uint32_t)hop[6]);
+    store32(outer + 16, (uint32_t)hop[7]);
   }
   uint8_t *ethernet = frame - grown;
   store32(ethernet, (uint32_t)hop[0]);

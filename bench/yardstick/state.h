@@ -3,7 +3,7 @@
  * the TypeScript forwarder reads), and memory like a worker's, on huge pages where the kernel grants them. For decision.c.
  *
  *   header: the 16 words of struct header
- *   rows of the service index (int32) | next hops, 8 words a backend (int32) | lookup table (uint16) | rotation (uint16)
+ *   rows of the service index (int32) | next hops, 16 words a backend (int32) | lookup table (uint16) | rotation (uint16)
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -47,7 +47,7 @@ static struct state read_state(const char *path) {
   if (file == NULL) die(path);
   read_or_die(&s.h, sizeof s.h, 1, file);
   s.index_rows = read_array(4, s.h.index_words, file);
-  s.hops = read_array(4, s.h.backend_count * 8, file);
+  s.hops = read_array(4, s.h.backend_count * 16, file);
   s.lookup_table = read_array(2, s.h.table_size, file);
   s.rotation = read_array(2, s.h.rotation_length, file);
   fclose(file);

@@ -40,6 +40,28 @@ test('workers and AF_XDP are summed up where they are not as they are by themsel
   );
 });
 
+test('what is carried, and how, is summed up where it is not as it is by itself', async () => {
+  const line = async (settings: string) => {
+    const service = `{ name: a, vip: "2001:DB8::0:1", backends: [{ name: b, address: 198.18.0.1 }], ${settings} }`;
+    const { stdout } = await hushlb([
+      'check',
+      '-c',
+      folder.write('a.yaml', `interface: e\necho: kernel\nservices: [${service}]`),
+    ]);
+    return stdout.split('\n').slice(1, 3);
+  };
+  const head = 'e, stateless, metrics on port 9108, echo requests go to the kernel';
+  const way = 'maglev by source-ip-port to 1 backend by';
+  assert.deepEqual(await line('port: 8000-8999, encap: gue, gue: { variant: 1 }, mssClamp: 1220'), [
+    head,
+    `a: 2001:db8::1 tcp ports 8000-8999, ${way} gue to UDP port 6080 variant 1, MSS at most 1220`,
+  ]);
+  assert.deepEqual(await line('port: all, protocol: udp, varySource: true, outerTtl: copy'), [
+    head,
+    `a: 2001:db8::1 udp all ports, ${way} ipip with varied sources with the inner TTL`,
+  ]);
+});
+
 test('what is done to idle connections is summed up where it is not what a stateless balancer does', async () => {
   const like = (setting: string) =>
     folder.write('like.yaml', CONFIGURATION.replace('name: web', `name: web\n    ${setting}`));

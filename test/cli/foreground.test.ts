@@ -8,7 +8,10 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { after, before, type TestContext, test } from 'node:test';
+import { openPacketSocket } from '../io/packet-socket.ts';
 import { until } from '../io/two-hosts.ts';
+import { CLIENT_MAC, ethernetFrame, tcpPacket } from '../packets.ts';
+import { tunnelPacket } from '../tunnels.ts';
 import { CONFIGURATION, MAIN, start, temporaryFolder } from './command.ts';
 
 const NAMESPACE = `hushlb-test-${process.pid}-cli`;
@@ -85,6 +88,29 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     assert.equal(JSON.parse(lines.at(-1) ?? '').msg, 'stopped');
   });
 }
+
+test('decap strips GUE from the port that it was told', options, async () => {
+  const child = hushlb('decap', '--interface', 'eth0', '--encap', 'gue', '--port', '4789');
+  const { line, end } = follow(child);
+  assert.equal(JSON.parse(await line(/"ready"/)).encap, 'gue');
+  const [{ address: mac }] = JSON.parse(ip('-j', 'link', 'show', 'eth0'));
+  const peer = openPacketSocket(NAMESPACE, 'peer0');
+  // Sees what XDP has let through.
+  const tap = openPacketSocket(NAMESPACE, 'eth0');
+  const syn = tcpPacket({ flags: 'S' });
+  const frames = [6080, 4789].map((port) =>
+    ethernetFrame(mac, CLIENT_MAC, 0x0800, tunnelPacket(syn, { encap: 'gue', destination: '198.18.99.1', port })),
+  );
+  for (const frame of frames) peer.send(frame);
+  assert.deepEqual(tap.receive(10_000), Buffer.from(frames[0]));
+  assert.deepEqual(tap.receive(10_000), Buffer.from(ethernetFrame(mac, CLIENT_MAC, 0x0800, syn)));
+  tap.close();
+  peer.close();
+  child.kill('SIGTERM');
+  const { lines } = await end;
+  const stopping = lines.map((text) => JSON.parse(text)).find(({ msg }) => msg === 'stopping');
+  assert.deepEqual([stopping.stripped, stopping.dropped], [1, 0]);
+});
 
 /** One service with one backend, which the kernel knows how to reach (or not). */
 const RUNNABLE = `

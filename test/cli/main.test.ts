@@ -107,8 +107,16 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
     [['run'], 'missing option: config; see hushlb run --help'],
     [['decap'], 'missing option: interface; see hushlb decap --help'],
     [
-      ['decap', '-i', 'lo', '--encap', 'gre'],
-      'wrong value of option encap: got "gre", expected one of "ipip"; see hushlb decap --help',
+      ['decap', '-i', 'lo', '--encap', 'l2'],
+      'wrong value of option encap: got "l2", expected one of "ipip", "gue", "gre"; see hushlb decap --help',
+    ],
+    [
+      ['decap', '-i', 'lo', '--encap', 'gre', '--port', '6080'],
+      '--port: it goes with --encap gue, not with gre; see hushlb decap --help',
+    ],
+    [
+      ['decap', '-i', 'lo', '--encap', 'gue', '--port', '65536'],
+      '--port: expected a whole number from 1 to 65535, got 65536; see hushlb decap --help',
     ],
     [
       ['run', '-c', 'x', '--log-level', 'loud'],

@@ -101,6 +101,16 @@ test('the terminal table counts each slot once', async () => {
   assert.match(stdout, new RegExp(`^251 slots {2}imbalance 1\\.0000 {2}fingerprint ${API.fingerprint}$`, 'm'));
 });
 
+test('a service is named with its VIP, protocol and ports', async () => {
+  const of = async (settings: string) => {
+    const service = `{ name: a, tableSize: 7, backends: [{ name: b, address: 198.18.0.1 }], ${settings} }`;
+    return (await hushlb(['table', '-c', folder.write('a.yaml', `interface: e\nservices: [${service}]`)])).stdout;
+  };
+  assert.match(await of('vip: 2001:db8::0:1, protocol: udp, port: 53'), /^a {2}2001:db8::1 udp port 53\n/);
+  assert.match(await of('vip: 198.18.10.1, port: 1-99'), /^a {2}198\.18\.10\.1 tcp ports 1-99\n/);
+  assert.match(await of('vip: 198.18.10.1, port: all'), /^a {2}198\.18\.10\.1 tcp all ports\n/);
+});
+
 test('it keeps to 80 and 40 columns, whatever the names and numbers', async () => {
   const long = 'x'.repeat(63);
   const wide = folder.write(

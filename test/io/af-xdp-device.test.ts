@@ -18,6 +18,7 @@ import { bytesOfMac, ethernetFrame, ipv4Packet, tcpFrame } from '../packets.ts';
 import { echoBatch } from './echo.ts';
 import type { EchoWorkerData } from './echo-worker.ts';
 import { openPacketSocket, type PacketSocket } from './packet-socket.ts';
+import { afterPoll, arrived, receiveAll } from './receive-all.ts';
 import { addressBytes, ip, ipJson, makeTwoHosts, needsRoot, openDescriptors, until } from './two-hosts.ts';
 
 interface Bench {
@@ -35,7 +36,7 @@ function withDevice(mode: XdpMode, options: Partial<AfXdpOptions>, work: (bench:
   const peer = openPacketSocket(hosts.right, 'right');
   const steering = createSteering({ queueCount: 1 });
   const { programFd, socketMapFd } = steering;
-  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, ports: { first: 80, last: 80 } }]);
   const [device, attachment, interfaceIndex] = inNamespace(hosts.left, () => {
     const { index } = requireLink('left');
     const opened = createAfXdpDevice({ interfaceIndex: index, queues: [0], socketMapFd, ...options });
@@ -57,28 +58,12 @@ const frameNumber = (n: number) => tcpFrame({ sequence: n, payload: 'x'.repeat(n
 /** What the echo makes of it. */
 const echoOf = (frame: Uint8Array) => Buffer.concat([frame.subarray(6, 12), frame.subarray(0, 6), frame.subarray(12)]);
 
-/** Receives `count` frames, batch by batch, handing each batch to `work`, which must send it. */
-function receiveAll(device: AfXdpDevice, count: number, work: () => void): void {
-  for (let received = 0; received < count; ) {
-    const got = device.receive(5000);
-    assert.notEqual(got, 0, `${received} of ${count} frames came`);
-    received += got;
-    work();
-  }
-}
-
-/** The kernel hands packets over on its own thread where the machine is busy: waits until it has. */
-function arrived(what: string, condition: () => boolean): void {
-  for (let waited = 0; !condition(); waited++) {
-    assert.ok(waited < 5000, `waited in vain: ${what}`);
-    Atomics.wait(NOTHING, 0, 0, 1);
-  }
-}
-const NOTHING = new Int32Array(new SharedArrayBuffer(4));
-
 /** Takes the completions in. */
 function settle(device: AfXdpDevice): FramePlaces {
-  for (let i = 0; i < 5000 && device.queues[0].checkFrames().sending > 0; i++) assert.equal(device.receive(1), 0);
+  arrived('what was sent to go out', () => {
+    assert.equal(device.receive(1), 0);
+    return device.queues[0].checkFrames().sending === 0;
+  });
   return device.queues[0].checkFrames();
 }
 
@@ -271,6 +256,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       };
       for (let i = 0; i < 32; i++) peer.send(frameNumber(i));
       arrived('the first 32', () => counters().toSocket === 32);
+      afterPoll();
       assert.equal(device.receive(1000), 32);
       set('down');
       echoBatch(device);
@@ -283,6 +269,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       set('up');
       for (let i = 32; i < 64; i++) peer.send(frameNumber(i));
       arrived('the next 32', () => counters().toSocket === 64);
+      afterPoll();
       set('down');
       assert.equal(device.receive(0), 32);
       echoBatch(device);
@@ -382,7 +369,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
     const peer = openPacketSocket(hosts.right, 'right');
     const steering = createSteering({ queueCount: 1 });
     const { programFd, socketMapFd } = steering;
-    steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+    steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, ports: { first: 80, last: 80 } }]);
     const interfaceIndex = inNamespace(hosts.left, () => requireLink('left').index);
     const state = new SharedArrayBuffer(4);
     const flag = new Int32Array(state);

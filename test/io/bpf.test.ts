@@ -1,8 +1,20 @@
 /** Maps, programs and their errors, against the running kernel. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { after, suite, test } from 'node:test';
-import { createMap, deleteFromMap, loadProgram, lookupMapInto, testRun, updateMap, XDP_PASS } from '../../io/bpf.ts';
+import {
+  createMap,
+  deleteFromMap,
+  loadProgram,
+  lookupMapInto,
+  runOnLiveFrames,
+  testRun,
+  updateMap,
+  XDP_DROP,
+  XDP_PASS,
+} from '../../io/bpf.ts';
 import { alu, assemble, exit, jumpIf, label, load, store } from '../../io/bpf-assembler.ts';
 import { createBpfCounters } from '../../io/bpf-counters.ts';
 import { closeDescriptor, type SystemCallError } from '../../io/ffi.ts';
@@ -71,6 +83,42 @@ suite('bpf', { skip: needsRoot }, () => {
     assert.deepEqual(counters.read(), { one: 3, two: 6, never: 0 });
     closeDescriptor(fd);
     counters.close();
+  });
+
+  const blockedSignals = () => /^SigBlk:.*/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[0];
+
+  test('a run on live frames goes through a rain of signals, and gets them afterwards', async () => {
+    const counters = createBpfCounters('test_live', ['frames']);
+    const code = [counters.increment('frames'), alu('r0', '=', XDP_DROP), exit()];
+    const fd = loadProgram('test_live', assemble(code));
+    const before = blockedSignals();
+    let signals = 0;
+    const count = () => (signals += 1);
+    process.on('SIGUSR2', count);
+    const child = spawn('sh', ['-c', `while kill -USR2 ${process.pid}; do sleep 0.001; done`], { stdio: 'ignore' });
+    try {
+      await once(process, 'SIGUSR2');
+      const frame = Buffer.alloc(60);
+      for (let run = 1; run <= 3; run++) {
+        const signalsBefore = signals;
+        runOnLiveFrames(fd, frame, 500_000);
+        assert.deepEqual(counters.read(), { frames: run * 500_000 });
+        while (signals === signalsBefore) await once(process, 'SIGUSR2');
+      }
+      assert.equal(blockedSignals(), before);
+    } finally {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      process.off('SIGUSR2', count);
+      closeDescriptor(fd);
+      counters.close();
+    }
+  });
+
+  test('a run that fails leaves the signals as they were', () => {
+    const before = blockedSignals();
+    assert.throws(() => runOnLiveFrames(-1, Buffer.alloc(60), 1), { code: 'EBADF' });
+    assert.equal(blockedSignals(), before);
   });
 
   test('without the privilege the error says what to do', () => {

@@ -68,7 +68,9 @@ describe('neighbours', { skip: needsRoot }, () => {
   });
 
   test('probing an unknown neighbour that is there makes it reachable, with its MAC', async () => {
-    for (const address of ['198.18.0.2', '2001:db8::2']) {
+    const addresses = ipJson(hosts.right, '-6', 'address', 'show', 'right').flatMap(({ addr_info = [] }) => addr_info);
+    const linkLocal = addresses.find(({ scope }) => scope === 'link');
+    for (const address of ['198.18.0.2', '2001:db8::2', linkLocal.local]) {
       assert.equal(find(address), undefined);
       probe(address);
       await until(`${address} is resolved`, () => find(address)?.state === 'REACHABLE');
@@ -84,43 +86,50 @@ describe('neighbours', { skip: needsRoot }, () => {
 
   describe('with shorter delays than the kernel has by default', () => {
     before(() => {
-      sysctl(hosts.left, 'ipv4/neigh/left/mcast_solicit', 1);
-      sysctl(hosts.left, 'ipv4/neigh/left/retrans_time_ms', 20);
-      sysctl(hosts.left, 'ipv4/neigh/left/delay_first_probe_time', 1);
-    });
-
-    test('probing one that is not there fails, and again does no harm', async () => {
-      for (let i = 0; i < 2; i++) {
-        probe('198.18.0.66');
-        assert.equal(find('198.18.0.66')?.usable, false);
-        await until('the kernel gives up', () => find('198.18.0.66')?.state === 'FAILED');
-        assert.deepEqual([find('198.18.0.66')?.mac, find('198.18.0.66')?.usable], [undefined, false]);
+      for (const family of ['ipv4', 'ipv6']) {
+        sysctl(hosts.left, `${family}/neigh/left/mcast_solicit`, 1);
+        sysctl(hosts.left, `${family}/neigh/left/retrans_time_ms`, 20);
+        sysctl(hosts.left, `${family}/neigh/left/delay_first_probe_time`, 1);
       }
     });
 
-    test('probing a stale one has it confirmed', async () => {
-      const mac = ipJson(hosts.right, 'link', 'show', 'right')[0].address;
-      change('replace', '198.18.0.2', 'lladdr', mac, 'nud', 'stale');
-      probe('198.18.0.2');
-      assert.equal(find('198.18.0.2')?.state, 'DELAY');
-      await until('it is confirmed', () => find('198.18.0.2')?.state === 'REACHABLE');
-    });
+    for (const [family, present, absent, silent] of [
+      ['ARP', '198.18.0.2', '198.18.0.66', '198.18.0.67'],
+      ['NDP', '2001:db8::2', '2001:db8::66', '2001:db8::67'],
+    ] as const) {
+      test(`${family}: probing one that is not there fails, and again does no harm`, async () => {
+        for (let i = 0; i < 2; i++) {
+          probe(absent);
+          assert.equal(find(absent)?.usable, false);
+          await until('the kernel gives up', () => find(absent)?.state === 'FAILED');
+          assert.deepEqual([find(absent)?.mac, find(absent)?.usable], [undefined, false]);
+        }
+      });
 
-    test('one that moved silently fails first, then the next probe finds it', async () => {
-      change('replace', '198.18.0.2', 'lladdr', '02:00:00:00:00:99', 'nud', 'stale');
-      probe('198.18.0.2');
-      await until('nobody answers at the old MAC', () => find('198.18.0.2')?.state === 'FAILED');
-      probe('198.18.0.2');
-      await until('it is found', () => find('198.18.0.2')?.state === 'REACHABLE');
-      assert.deepEqual(find('198.18.0.2')?.mac, rightMac());
-    });
+      test(`${family}: probing a stale one has it confirmed`, async () => {
+        const mac = ipJson(hosts.right, 'link', 'show', 'right')[0].address;
+        change('replace', present, 'lladdr', mac, 'nud', 'stale');
+        probe(present);
+        assert.equal(find(present)?.state, 'DELAY');
+        await until('it is confirmed', () => find(present)?.state === 'REACHABLE');
+      });
 
-    test('a neighbour that does not confirm its MAC loses it', async () => {
-      change('replace', '198.18.0.67', 'lladdr', '02:00:00:00:00:67', 'nud', 'stale');
-      probe('198.18.0.67');
-      await until('the kernel gives up', () => find('198.18.0.67')?.state === 'FAILED');
-      assert.deepEqual([find('198.18.0.67')?.mac, find('198.18.0.67')?.usable], [undefined, false]);
-    });
+      test(`${family}: one that moved silently fails first, then the next probe finds it`, async () => {
+        change('replace', present, 'lladdr', '02:00:00:00:00:99', 'nud', 'stale');
+        probe(present);
+        await until('nobody answers at the old MAC', () => find(present)?.state === 'FAILED');
+        probe(present);
+        await until('it is found', () => find(present)?.state === 'REACHABLE');
+        assert.deepEqual(find(present)?.mac, rightMac());
+      });
+
+      test(`${family}: a neighbour that does not confirm its MAC loses it`, async () => {
+        change('replace', silent, 'lladdr', '02:00:00:00:00:67', 'nud', 'stale');
+        probe(silent);
+        await until('the kernel gives up', () => find(silent)?.state === 'FAILED');
+        assert.deepEqual([find(silent)?.mac, find(silent)?.usable], [undefined, false]);
+      });
+    }
   });
 
   test('a table of several datagrams is read whole', () => {

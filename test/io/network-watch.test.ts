@@ -51,7 +51,7 @@ describe('watchNetwork', { skip: needsRoot }, () => {
   const quiet = async () => {
     for (let count = -1; count !== seen.length; ) {
       count = seen.length;
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      await new Promise((resolve) => setTimeout(resolve, 300));
     }
   };
 
@@ -93,7 +93,11 @@ describe('watchNetwork', { skip: needsRoot }, () => {
     seen = [];
     ip('-n', hosts.right, 'link', 'set', 'right', 'down');
     await report('link');
+    seen = [];
     ip('-n', hosts.right, 'link', 'set', 'right', 'up');
+    // Up to a second later: both ends have the same index, by which the kernel takes the news for no urgent one.
+    await report('link');
+    await quiet();
   });
 
   test("a peer's new MAC: the change is reported, and the table has it by then", async () => {
@@ -110,6 +114,8 @@ describe('watchNetwork', { skip: needsRoot }, () => {
 
   test('a burst is reported once for each kind', async () => {
     const lines = Array.from({ length: 50 }, (_, i) => `route add 198.18.10.${i}/32 dev left\n`);
+    await quiet();
+    seen = [];
     ipBatch(hosts.left, lines); // this thread waits for it, so all of it is there when the event loop looks
     await report('route');
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -12,13 +12,14 @@ import { attachXdp, requireLink } from '../../io/xdp.ts';
 import { createSteering } from '../../io/xdp-steering.ts';
 import { internetChecksum, tcpFrame } from '../packets.ts';
 import { echoBatch } from './echo.ts';
+import { receiveAll } from './receive-all.ts';
 import { addressBytes, makeTwoHosts, needsRoot, openDescriptors, until } from './two-hosts.ts';
 
 suite('packet-generator', { skip: needsRoot }, () => {
   const descriptorsBefore = openDescriptors();
   const hosts = makeTwoHosts();
   const steering = createSteering({ queueCount: 1 });
-  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, port: 80 }]);
+  steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, ports: { first: 80, last: 80 } }]);
   const [device, attachment] = inNamespace(hosts.left, () => {
     const interfaceIndex = requireLink('left').index;
     const { programFd, socketMapFd } = steering;
@@ -38,16 +39,18 @@ suite('packet-generator', { skip: needsRoot }, () => {
     assert.equal(openDescriptors(), descriptorsBefore, 'descriptors leaked');
   });
 
-  /** All frames that have arrived; they go back with swapped addresses, so that pages are used again after a change. */
-  function arrived(): Buffer[] {
+  /** `count` frames, and what has come beside them; they go back with swapped addresses, so that pages are used again after a change. */
+  function arrived(count: number): Buffer[] {
     const frames: Buffer[] = [];
-    while (device.receive(200) > 0) {
+    const take = () => {
       const { batch, view } = device;
       for (let i = 0; i < batch.count; i++) {
         frames.push(Buffer.copyBytesFrom(new Uint8Array(view.buffer, batch.offset[i], batch.length[i])));
       }
       echoBatch(device);
-    }
+    };
+    receiveAll(device, count, take);
+    while (device.receive(20) > 0) take();
     return frames;
   }
 
@@ -68,7 +71,7 @@ suite('packet-generator', { skip: needsRoot }, () => {
     const seen: Buffer[] = [];
     for (const count of [1, 63, 64, 65, 300, 150, 200]) {
       inNamespace(hosts.right, () => generator.run(count));
-      seen.push(...arrived());
+      seen.push(...arrived(count));
     }
     generator.close();
     assert.equal(seen.length, 843);
@@ -82,7 +85,7 @@ suite('packet-generator', { skip: needsRoot }, () => {
       const generator = generatorOf(2 ** 24, tcpFrame({ source: '198.18.7.77', payload, flags: 'S' }), true);
       inNamespace(hosts.right, () => generator.run(900));
       generator.close();
-      const seen = arrived();
+      const seen = arrived(900);
       assert.equal(seen.length, 900);
       for (const [n, frame] of seen.entries()) {
         const segment = [...frame.subarray(34, 14 + frame.readUInt16BE(16))];
@@ -99,7 +102,7 @@ suite('packet-generator', { skip: needsRoot }, () => {
     const generator = generatorOf(1, template);
     inNamespace(hosts.right, () => generator.run(100));
     generator.close();
-    const seen = arrived();
+    const seen = arrived(100);
     assert.equal(seen.length, 100);
     for (const frame of seen) assert.deepEqual(frame, expectedFrame(0));
   });

@@ -29,12 +29,12 @@ const POLLIN = 1;
 
 export interface PacketSocket {
   send(frame: Uint8Array): void;
-  /** The next IPv4 frame that arrives within `timeoutMs`. */
+  /** The next frame of the EtherType that arrives within `timeoutMs`. */
   receive(timeoutMs?: number): Buffer | undefined;
   close(): void;
 }
 
-export function openPacketSocket(namespace: string, interfaceName: string): PacketSocket {
+export function openPacketSocket(namespace: string, interfaceName: string, etherType = ETH_P_IP): PacketSocket {
   const fd = inNamespace(namespace, () => {
     const socket = openSocket(AF_PACKET, SOCK_RAW_CLOEXEC, 0);
     setSocketOption(socket, SOL_PACKET, PACKET_IGNORE_OUTGOING, Buffer.from([1, 0, 0, 0]));
@@ -42,7 +42,7 @@ export function openPacketSocket(namespace: string, interfaceName: string): Pack
     // struct sockaddr_ll {u16 family; be16 protocol; s32 ifindex; …}
     const address = Buffer.alloc(20);
     address.writeUInt16LE(AF_PACKET, 0);
-    address.writeUInt16BE(ETH_P_IP, 2);
+    address.writeUInt16BE(etherType, 2);
     address.writeInt32LE(requireLink(interfaceName).index, 4);
     bindSocket(socket, address);
     return socket;
@@ -55,7 +55,7 @@ export function openPacketSocket(namespace: string, interfaceName: string): Pack
     send(frame) {
       if (sendto(fd, frame, frame.byteLength, 0, null, 0) < 0) throw new SystemCallError('sendto', lastErrno());
     },
-    receive(timeoutMs = 5000) {
+    receive(timeoutMs = 10_000) {
       if (poll(pollFd.address, 1, timeoutMs) <= 0) return undefined;
       const length = recv(fd, bytes, bytes.byteLength, MSG_DONTWAIT);
       return length < 0 ? undefined : Buffer.copyBytesFrom(bytes, 0, length);

@@ -17,6 +17,11 @@ describe('lookupRoute', { skip: needsRoot }, () => {
     route('2001:db8:1::/64', 'via', '2001:db8::2', 'mtu', '1300');
     ip('-n', hosts.left, 'nexthop', 'add', 'id', '7', 'via', '198.18.0.77', 'dev', 'left');
     route('198.18.4.0/24', 'nhid', '7');
+    route('2001:db8:2::/64', 'via', 'fe80::77', 'dev', 'left', 'src', '2001:db8::1');
+    ip('-n', hosts.left, 'nexthop', 'add', 'id', '8', 'via', '2001:db8::77', 'dev', 'left');
+    route('2001:db8:3::/64', 'nhid', '8');
+    const hop = (gateway: string) => ['nexthop', 'via', gateway, 'dev', 'left'];
+    route('2001:db8:4::/64', ...hop('fe80::78'), ...hop('fe80::79'));
     for (const [type, octet] of [
       ['blackhole', 11],
       ['unreachable', 12],
@@ -42,6 +47,9 @@ describe('lookupRoute', { skip: needsRoot }, () => {
     ['IPv6 on the link', '2001:db8::2'],
     ['IPv6 through a gateway', '2001:db8:1::5'],
     ['IPv6, this host', '2001:db8::1'],
+    ['IPv6 through a link-local gateway', '2001:db8:2::5'],
+    ['IPv6 through a next-hop object', '2001:db8:3::5'],
+    ['IPv6 through several next hops', '2001:db8:4::5'],
   ] as const;
   for (const [what, destination] of reachable) {
     test(`${what}: as \`ip route get\` says`, () => {
@@ -65,6 +73,10 @@ describe('lookupRoute', { skip: needsRoot }, () => {
     assert.equal(lookup('198.18.0.2')?.gateway, undefined);
     assert.equal(lookup('198.18.2.5')?.mtu, 1400);
     assert.equal(lookup('2001:db8:1::5')?.mtu, 1300);
+    assert.deepEqual(lookup('2001:db8:1::5')?.source, addressBytes('2001:db8::1'));
+    assert.deepEqual(lookup('2001:db8:2::5')?.gateway, addressBytes('fe80::77'));
+    assert.deepEqual(lookup('2001:db8:3::5')?.gateway, addressBytes('2001:db8::77'));
+    assert.match(String(lookup('2001:db8:4::5')?.gateway), /^254,128,.*,12[01]$/);
     assert.deepEqual(lookup('198.18.3.5')?.gateway, addressBytes('2001:db8::2'));
     assert.deepEqual(lookup('198.18.4.5')?.gateway, addressBytes('198.18.0.77'));
     assert.deepEqual([lookup('198.18.0.1')?.local, lookup('2001:db8::1')?.local], [true, true]);

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless } from '../../lab/adjust.ts';
+import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless, findUnfit } from '../../lab/adjust.ts';
 import { type Scenario, titleOf } from '../../lab/scenario.ts';
 import { SCENARIOS } from '../../lab/scenarios.ts';
 import { clientPatienceMs } from '../../lab/stage.ts';
@@ -39,6 +39,14 @@ describe('adjustScenario', () => {
     }
   });
 
+  it('gives the balancer another encapsulation, and every network another family', () => {
+    for (const each of SCENARIOS) {
+      const { balancer, family } = adjustScenario(each, { encap: 'gue', family: 6 });
+      assert.deepEqual(balancer, each.balancer && { ...each.balancer, encap: 'gue' }, titleOf(each));
+      assert.equal(family, 6, titleOf(each));
+    }
+  });
+
   it('scales the pace of sessions with the timeouts that they race with', () => {
     for (const each of SCENARIOS.filter(({ plot }) => plot.kind === 'sessions')) {
       const { plot, timeouts } = adjustScenario(each, { scale: 0.4 });
@@ -46,6 +54,17 @@ describe('adjustScenario', () => {
       assert.equal(plot.pace.aroundMs(timeouts), 400, titleOf(each));
     }
   });
+});
+
+it('leaves an upload out that no tunnel makes too long', () => {
+  const [upload] = SCENARIOS.filter(({ name }) => name === 'upload');
+  assert.equal(findUnfit(upload), undefined);
+  assert.match(findUnfit(adjustScenario(upload, { encap: 'l2' })) ?? '', /^upload: pointless, with --encap l2 /);
+  assert.match(findPointless(adjustScenario(upload, { encap: 'l2' })) ?? '', /--encap l2/);
+  for (const encap of ['gue', 'gre', 'l2'] as const) {
+    const others = SCENARIOS.filter(({ name }) => name !== 'upload');
+    for (const each of others) assert.equal(findUnfit(adjustScenario(each, { encap })), undefined, titleOf(each));
+  }
 });
 
 describe('the client’s patience', () => {

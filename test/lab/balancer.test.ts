@@ -62,8 +62,8 @@ describe('balancerConfiguration', () => {
     const behaviour = { mode: 'stateful', scheduler: 'round-robin', onMiss: 'drop' } as const;
     const { services } = parseConfig(servicesConfiguration(behaviour, cells, [{ name: 'b1' }]), 'lb.yaml').config;
     assert.deepEqual(
-      services.map(({ name, port, scheduler, onMiss, conntrack: { idleTimeoutMs, capacity } }) => [
-        { name, port, idleTimeoutMs, capacity },
+      services.map(({ name, ports, scheduler, onMiss, conntrack: { idleTimeoutMs, capacity } }) => [
+        { name, port: ports.first, idleTimeoutMs, capacity },
         [scheduler, onMiss],
       ]),
       cells.map((cell) => [cell, ['round-robin', 'drop']]),
@@ -85,7 +85,7 @@ describe('reloadBalancer', () => {
       onUnexpectedEnd: (error) => assert.fail(error.message),
     });
     processes.push(started);
-    await started.waitForLine((line) => line === 'up', 5000, never);
+    await started.waitForLine((line) => line === 'up', 15_000, never);
     return started;
   }
 

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -20,8 +20,14 @@ function pidsIn(namespace: string): number[] {
   return execFileSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' }).split('\n').filter(Boolean).map(Number);
 }
 
+/** Its name is there a moment before it is. */
+function isThere(namespace: string): boolean {
+  const found = statSync(`/run/netns/${namespace}`, { throwIfNoEntry: false });
+  return found !== undefined && found.dev !== statSync('/run/netns').dev;
+}
+
 function established(namespace: string): number {
-  if (!existsSync(`/run/netns/${namespace}`)) return 0;
+  if (!isThere(namespace)) return 0;
   const table = inNamespace(namespace, () => readFileSync('/proc/net/tcp', 'latin1'));
   return table.split('\n').filter((line) => /^ *\d+: \S+ \S+:0050 01 /.test(line)).length;
 }
@@ -29,7 +35,7 @@ function established(namespace: string): number {
 /** Until a run is in the middle of it: its client runs. (The lab itself looks in only while it builds.) */
 function inTheMiddle(pid: number): Promise<void> {
   const client = `hushlb-${pid}-client`;
-  return until('the client', () => existsSync(`/run/netns/${client}`) && pidsIn(client).some((each) => each !== pid));
+  return until('the client', () => isThere(client) && pidsIn(client).some((each) => each !== pid));
 }
 
 interface Results {

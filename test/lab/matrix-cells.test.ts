@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { IPV4 } from '../../lab/addresses.ts';
 import type { Paint } from '../../lab/draw.ts';
 import type { ExchangeReport } from '../../lab/keepalive-client.ts';
 import { type CellOutcome, type MatrixResult, type MatrixRowResult, ORDERINGS } from '../../lab/matrix.ts';
@@ -137,6 +138,7 @@ function judged(
     framesLost: 0,
     roles: ROLES,
     backends: ['b1', 'b2', 'b3'],
+    addresses: IPV4,
   });
 }
 
@@ -197,9 +199,17 @@ describe('a row', () => {
     const backend = backendAddress('b3');
     const request = { ...packet, source: BALANCER_ADDRESS, destination: backend };
     const answer = { ...packet, source: backend, destination: BALANCER_ADDRESS };
-    assert.deepEqual(beforeNat(request, ['b3']), { ...packet, source: CLIENT_ADDRESS, destination: VIP });
-    assert.deepEqual(beforeNat(answer, ['b3']), { ...packet, source: VIP, destination: CLIENT_ADDRESS });
-    assert.deepEqual(beforeNat(packet, ['b3']), packet);
+    assert.deepEqual(beforeNat(request, { backends: ['b3'], addresses: IPV4 }), {
+      ...packet,
+      source: CLIENT_ADDRESS,
+      destination: VIP,
+    });
+    assert.deepEqual(beforeNat(answer, { backends: ['b3'], addresses: IPV4 }), {
+      ...packet,
+      source: VIP,
+      destination: CLIENT_ADDRESS,
+    });
+    assert.deepEqual(beforeNat(packet, { backends: ['b3'], addresses: IPV4 }), packet);
   });
 });
 

@@ -1,5 +1,6 @@
 /**
- * From frames to packets: frames laid out byte by byte from RFC 791, RFC 9293 and RFC 2003, and frames of any bytes.
+ * From frames to packets: frames laid out byte by byte from RFC 791, RFC 8200, RFC 9293, RFC 2003, RFC 2784, RFC 2890 and
+ * the draft of GUE, and frames of any bytes.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -13,6 +14,14 @@ const TCP = '9c41 0050 01020304 0a0b0c0d 50 18 0200 0000 0000';
 
 function ip(protocol: string, payloadLength: number, addresses: string): string {
   return `45 00 ${(20 + payloadLength).toString(16).padStart(4, '0')} 0000 4000 40 ${protocol} 0000 ${addresses}`;
+}
+
+const ETHERNET6 = '02000000000a 02000000000b 86dd';
+
+/** From 2001:db8::2 to 2001:db8:10::1. */
+function ip6(next: string, payloadLength: number): string {
+  const addresses = '20010db8000000000000000000000002 20010db8001000000000000000000001';
+  return `60000000 ${payloadLength.toString(16).padStart(4, '0')} ${next} 40 ${addresses}`;
 }
 
 function bytes(...hex: string[]): Uint8Array {
@@ -50,6 +59,86 @@ describe('parsePacket', () => {
     });
   });
 
+  it('reads IPv6, also behind extension headers', () => {
+    const six = { ...expected, source: '2001:db8::2', destination: '2001:db8:10::1' };
+    const tcpLength = 20 + requestLength;
+    assert.deepEqual(parsePacket({ ...seen, bytes: bytes(ETHERNET6, ip6('06', tcpLength), TCP, request) }), six);
+    // Hop-by-hop options of 8 bytes, a routing header of 24, a first fragment's header, destination options of 16.
+    const options = '2b 00 0104 00000000';
+    const routing = `2c 02 00 00 ${'00'.repeat(20)}`;
+    const fragment = '3c 00 0001 00000007';
+    const destination = `06 01 ${'00'.repeat(14)}`;
+    const headers = [options, routing, fragment, destination];
+    assert.deepEqual(
+      parsePacket({ ...seen, bytes: bytes(ETHERNET6, ip6('00', 56 + tcpLength), ...headers, TCP, request) }),
+      six,
+    );
+    const later = headers.with(2, '3c 00 00f9 00000007');
+    assert.equal(
+      parsePacket({ ...seen, bytes: bytes(ETHERNET6, ip6('00', 56 + tcpLength), ...later, TCP) }),
+      undefined,
+    );
+  });
+
+  it('reads what every tunnel carries, of either family in either', () => {
+    const six = [ip6('06', 20 + requestLength), TCP, request];
+    const addresses6 = { source: '2001:db8::2', destination: '2001:db8:10::1' };
+    const outer4 = { source: '198.18.2.10', destination: '198.18.2.2' };
+    const between4 = (protocol: string, length: number) => ip(protocol, length, 'c612020a c6120202');
+    const length4 = 40 + requestLength;
+    const length6 = 60 + requestLength;
+    const udp = 'c123 17c0 0000 0000';
+    const rows: [kind: string, frame: string[], inner: object, outer: object][] = [
+      ['IPIP', [ETHERNET6, ip6('29', length6), ...six], addresses6, addresses6],
+      ['IPIP', [ETHERNET6, ip6('04', length4), ...inner], {}, addresses6],
+      ['IPIP', [ETHERNET, between4('29', length6), ...six], addresses6, outer4],
+      ['GRE', [ETHERNET, between4('2f', 4 + length4), '0000 0800', ...inner], {}, outer4],
+      ['GRE', [ETHERNET6, ip6('2f', 4 + length6), '0000 86dd', ...six], addresses6, addresses6],
+      ['GRE', [ETHERNET, between4('2f', 16 + length4), 'b000 0800', '00'.repeat(12), ...inner], {}, outer4],
+      ['GUE', [ETHERNET, between4('11', 12 + length4), udp, '00 04 0000', ...inner], {}, outer4],
+      ['GUE', [ETHERNET, between4('11', 16 + length6), udp, '01 29 0000 00000000', ...six], addresses6, outer4],
+      ['GUE', [ETHERNET6, ip6('11', 8 + length4), udp, ...inner], {}, addresses6],
+      ['GUE', [ETHERNET6, ip6('11', 8 + length6), udp, ...six], addresses6, addresses6],
+    ];
+    for (const [kind, frame, innerAddresses, outer] of rows) {
+      const packet = parsePacket({ ...seen, bytes: bytes(...frame) });
+      assert.deepEqual(packet, { ...expected, ...innerAddresses, tunnel: { kind, ...outer } }, frame.join(' '));
+    }
+    // UDP to another port, GUE's control messages, GRE of another version (PPTP).
+    const no = [
+      [ETHERNET, between4('11', 12 + length4), udp.replace('17c0', '17c1'), '00 04 0000', ...inner],
+      [ETHERNET, between4('11', 12 + length4), udp, '20 04 0000', ...inner],
+      [ETHERNET, between4('2f', 4 + length4), '0001 0800', ...inner],
+    ];
+    for (const frame of no) assert.equal(parsePacket({ ...seen, bytes: bytes(...frame) }), undefined, frame.join(' '));
+  });
+
+  it('reads DNS over UDP, also in a tunnel, and numbers it by its id', () => {
+    const dns = {
+      ...seen,
+      source: '198.18.0.2',
+      sourcePort: 40001,
+      destination: '198.18.10.1',
+      destinationPort: 53,
+      flags: 0,
+      sequence: 4711,
+      acknowledgement: 0,
+      payloadLength: 12,
+      dnsLine: 'query 4711',
+    };
+    const message = '1267 0100 0001 0000 0000 0000';
+    const query = [ip('11', 20, 'c6120002 c6120a01'), '9c41 0035 0014 0000', message];
+    assert.deepEqual(parsePacket({ ...seen, bytes: bytes(ETHERNET, ...query) }), dns);
+    assert.deepEqual(parsePacket({ ...seen, bytes: bytes(ETHERNET, ip('04', 40, 'c612020a c6120202'), ...query) }), {
+      ...dns,
+      tunnel: { kind: 'IPIP', source: '198.18.2.10', destination: '198.18.2.2' },
+    });
+    const answer = [ip6('11', 20), '0035 9c41 0014 0000', message.replace('0100', '8580')];
+    assert.equal(parsePacket({ ...seen, bytes: bytes(ETHERNET6, ...answer) })?.dnsLine, 'answer 4711');
+    const other = [ip('11', 20, 'c6120002 c6120a01'), '9c41 0036 0014 0000', message];
+    assert.equal(parsePacket({ ...seen, bytes: bytes(ETHERNET, ...other) }), undefined);
+  });
+
   it('takes the payload’s length from the packet, not from what was captured or padded', () => {
     const cut = bytes(ETHERNET, ...inner).subarray(0, 14 + 40 + 3);
     assert.equal(parsePacket({ ...seen, bytes: cut })?.payloadLength, requestLength);
@@ -80,10 +169,18 @@ describe('parsePacket', () => {
   it('never throws', () => {
     const frame = fc.uint8Array({ maxLength: 120 });
     const likely = fc
-      .tuple(fc.uint8Array({ maxLength: 90 }), fc.constantFrom('06', '04'), fc.nat(0xff))
-      .map(([rest, protocol, first]) =>
-        Uint8Array.of(...bytes(ETHERNET, ip(protocol, 80, 'c6120002c6120a01')), first, ...rest),
-      );
+      .tuple(
+        fc.uint8Array({ maxLength: 90 }),
+        fc.constantFrom('06', '04', '29', '2f', '11', '00', '2c'),
+        fc.nat(0xff),
+        fc.boolean(),
+      )
+      .map(([rest, protocol, first, isIpv6]) => {
+        const headers = isIpv6
+          ? bytes(ETHERNET6, ip6(protocol, 80))
+          : bytes(ETHERNET, ip(protocol, 80, 'c6120002c6120a01'));
+        return Uint8Array.of(...headers, first, ...rest);
+      });
     fc.assert(fc.property(fc.oneof(frame, likely), (each) => void parsePacket({ ...seen, bytes: each })));
   });
 });

@@ -58,7 +58,7 @@ const OK = 'HTTP/1.1 200 OK\r\nX-Backend: b7\r\nContent-Length: 3\r\n\r\nb7\n';
 async function converse(
   port: number,
   onSecond: (socket: Socket) => void,
-  { connections = 1, patience = 5000 } = {},
+  { connections = 1, patience = 15_000 } = {},
 ): Promise<ExchangeReport[]> {
   const server = createServer((socket) => {
     let requests = 0;
@@ -74,9 +74,9 @@ async function converse(
   const args = { host: '127.0.0.1', port, connections, seed: 7, patience };
   const options = Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const client = start('keepalive-client', options, (line) => reports.push(JSON.parse(line) as ClientReport));
-  await client.waitForLine((line) => line.includes('"idle"'), 5000, never);
+  await client.waitForLine((line) => line.includes('"idle"'), 15_000, never);
   client.write('again');
-  await client.waitForLine((line) => line.includes('"done"'), 5000, never);
+  await client.waitForLine((line) => line.includes('"done"'), 15_000, never);
   await client.stop();
   return reports.filter((report): report is ExchangeReport => report.event === 'exchange');
 }
@@ -113,9 +113,9 @@ describe('keepalive-client', () => {
     const reports: ClientReport[] = [];
     const options = ['--host', '127.0.0.1', '--port', '8010', '--connections', '3', '--new', '4'];
     const client = start('keepalive-client', options, (line) => reports.push(JSON.parse(line) as ClientReport));
-    await client.waitForLine((line) => line.includes('"idle"'), 5000, never);
+    await client.waitForLine((line) => line.includes('"idle"'), 15_000, never);
     client.write('again');
-    await client.waitForLine((line) => line.includes('"done"'), 5000, never);
+    await client.waitForLine((line) => line.includes('"done"'), 15_000, never);
     await client.stop();
     const exchanges = reports.filter((report): report is ExchangeReport => report.event === 'exchange');
     assert.deepEqual(
@@ -135,7 +135,7 @@ describe('keepalive-client', () => {
     const reports: string[] = [];
     const options = ['--host', '127.0.0.1', '--port', '8999', '--connections', '1'];
     const client = start('keepalive-client', options, (line) => reports.push(line));
-    await client.waitForLine((line) => line.includes('"idle"'), 5000, never);
+    await client.waitForLine((line) => line.includes('"idle"'), 15_000, never);
     await client.stop();
     assert.equal((JSON.parse(reports[0]) as ExchangeReport).error, 'ECONNREFUSED');
   });
@@ -182,7 +182,7 @@ describe('table-probe', () => {
       9108,
     );
     const probe = start('table-probe', ['--url', 'http://127.0.0.1:9108/metrics', '--interval', '50']);
-    const line = await probe.waitForLine((each) => each.startsWith('{'), 5000, never);
+    const line = await probe.waitForLine((each) => each.startsWith('{'), 15_000, never);
     const { timeMs, ...sample } = JSON.parse(line) as TableSample;
     assert.ok(Math.abs(Date.now() - timeMs) < 5000);
     assert.deepEqual(sample, { entries: 42, hits: 7, synMisses: 60, nonSynMisses: 18, expired: 5, resetsSent: 1 });
@@ -197,9 +197,9 @@ describe('http-server', () => {
     await waitForListener(NAMESPACE, 8080, 'the server', never);
     const options = ['--host', '127.0.0.1', '--port', '8080', '--connections', '3'];
     const client = start('keepalive-client', options, (line) => reports.push(JSON.parse(line) as ClientReport));
-    await client.waitForLine((line) => line.includes('"idle"'), 5000, never);
+    await client.waitForLine((line) => line.includes('"idle"'), 15_000, never);
     client.write('again');
-    await client.waitForLine((line) => line.includes('"done"'), 5000, never);
+    await client.waitForLine((line) => line.includes('"done"'), 15_000, never);
     await client.stop();
     await server.stop();
     const answers = reports.flatMap((report) => (report.event === 'exchange' ? [[report.status, report.backend]] : []));
@@ -268,7 +268,7 @@ describe('startProcess', () => {
       command: ['sh', '-c', 'trap "" TERM; echo up; while :; do sleep 0.1; done'],
       onUnexpectedEnd: (error) => assert.fail(error.message),
     });
-    await stubborn.waitForLine((line) => line === 'up', 5000, never);
+    await stubborn.waitForLine((line) => line === 'up', 15_000, never);
     await stubborn.stop();
     assert.equal(await stubborn.ended, 'SIGKILL');
   });
@@ -281,9 +281,9 @@ describe('startProcess', () => {
       onUnexpectedEnd: (error) => assert.fail(error.message),
     });
     processes.push(daemon);
-    await daemon.waitForLine((line) => line === 'up', 5000, never);
+    await daemon.waitForLine((line) => line === 'up', 15_000, never);
     daemon.hangUp();
-    await daemon.waitForLine((line) => line === 'again', 5000, never);
+    await daemon.waitForLine((line) => line === 'again', 15_000, never);
   });
 
   it('gives up waiting for a line when time is over or the run is', async () => {

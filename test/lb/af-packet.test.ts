@@ -21,13 +21,15 @@ import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/pr
 import { openRun, removeRun } from '../../lab/runs.ts';
 import { backendAddress, backendNames, sharedLan, VIP } from '../../lab/topology.ts';
 import { openPacketSocket } from '../io/packet-socket.ts';
-import { needsRoot } from '../io/two-hosts.ts';
+import { needsRoot, until } from '../io/two-hosts.ts';
 import { bytesOfMac, tcpFrame } from '../packets.ts';
 
 const never = new AbortController().signal;
 const BACKENDS = backendNames(2);
 const PATIENCE_MS = 10_000;
 const RST = 4;
+const STEERED = 'hushlb_device_events_total{queue="all",event="steered_to_socket"}';
+const FORWARDED = 'hushlb_packets_total{service="web80",verdict="forward",reason="forwarded"}';
 
 describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
   let runId: string;
@@ -99,7 +101,7 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
   /** The answers of `count` connections to the URL, one after the other, or why there was none. */
   function get(host: string, url: string, count = 1): string[] {
     const script = `
-      const get = () => fetch(process.argv[1], { signal: AbortSignal.timeout(2000), headers: { connection: 'close' } })
+      const get = () => fetch(process.argv[1], { signal: AbortSignal.timeout(${PATIENCE_MS}), headers: { connection: 'close' } })
         .then((response) => response.text()).catch((error) => 'failed: ' + (error.cause?.code ?? error.name));
       const answers = [];
       for (let i = 0; i < ${count}; i++) answers.push((await get()).trim());
@@ -115,7 +117,10 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
       script,
       url,
     ];
-    return execFileSync('ip', command, { timeout: PATIENCE_MS }).toString().trim().split('\n');
+    return execFileSync('ip', command, { timeout: 6 * PATIENCE_MS })
+      .toString()
+      .trim()
+      .split('\n');
   }
 
   const metric = (name: string): number => {
@@ -149,9 +154,8 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
     assert.deepEqual([io, guard, xdp, workers], ['af-packet', 'tcx', 'off', 1]);
     balanced(40);
     assert.equal(resets(), 0);
-    const steered = metric('hushlb_device_events_total{queue="all",event="steered_to_socket"}');
-    assert.ok(steered >= 40 * 5, `${steered} packets`);
-    assert.equal(metric('hushlb_packets_total{service="web80",verdict="forward",reason="forwarded"}'), steered);
+    assert.ok(metric(STEERED) >= 40 * 5, `${metric(STEERED)} packets`);
+    await until('all of them are forwarded', () => metric(FORWARDED) === metric(STEERED));
 
     // What is not for a service stays with the kernel.
     assert.match(get('client', `http://${VIP}:9108/healthz`)[0]!, /^ok$/);
@@ -170,8 +174,7 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
     const { workers } = await ready(start('io: af-packet\nworkers: 2'));
     assert.equal(workers, 2);
     balanced(40);
-    const forwarded = metric('hushlb_packets_total{service="web80",verdict="forward",reason="forwarded"}');
-    assert.equal(forwarded, metric('hushlb_device_events_total{queue="all",event="steered_to_socket"}'));
+    await until('all are forwarded', () => metric(FORWARDED) === metric(STEERED));
     assert.equal(resets(), 0);
   });
 
@@ -199,28 +202,33 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
     resets();
     // Direct return: the backend has nothing on that port, and its own kernel says so.
     assert.deepEqual(get('client', url), ['failed: ECONNREFUSED']);
-    assert.equal(metric('hushlb_packets_total{service="web8080",verdict="forward",reason="forwarded"}'), 1);
+    // Once, or the client was impatient.
+    assert.ok(metric('hushlb_packets_total{service="web8080",verdict="forward",reason="forwarded"}') >= 1);
     configure('io: auto');
     balancer.hangUp();
     assert.match(await said(balancer, 'reload refused'), /io: af-packet runs, the file says auto: restart/);
     balanced();
   });
 
-  test('a sender with unfinished checksums, and segments that were never cut, are found out in words', async () => {
+  test('a sender that leaves checksums and cutting to its card is served all the same', async () => {
     const offload = (on: boolean): void => {
       inNamespace(network.namespace('client'), () => setOffloads('eth0', { txChecksum: on, tso: on, gso: on }));
       inNamespace(network.namespace('router'), () => setOffloads('lb', { txChecksum: on, tso: on, gso: on }));
     };
-    const balancer = start('io: af-packet');
+    const balancer = start('io: af-packet\nmetrics: { listen: 0.0.0.0:9108 }');
     await ready(balancer);
     offload(true);
     try {
-      get('client', `http://${VIP}/`, 4);
-      assert.match(await said(balancer, 'packets arrive with unfinished TCP checksums'), /ethtool -K/);
+      balanced();
+      assert.equal(metric('hushlb_device_events_total{queue="0",event="rx_dropped"}'), 0);
     } finally {
       offload(false);
     }
-    // Such a segment, as GRO and GSO make them: longer than any that the wire carries.
+  });
+
+  test('frames that are longer than a slot, and nobody merged, are found out in words', async () => {
+    const balancer = start('io: af-packet\nmetrics: { listen: 0.0.0.0:9108 }');
+    await ready(balancer);
     const sender = openPacketSocket(network.namespace('router'), 'lb');
     for (const [host, side] of [
       ['router', 'lb'],
@@ -234,7 +242,7 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
       frame.set(bytesOfMac(mac));
       sender.send(frame);
       assert.match(await said(balancer, 'packets arrive that are longer'), /gro off/);
-      assert.equal(metric('hushlb_device_events_total{queue="0",event="rx_dropped"}'), 1);
+      await until('it is counted', () => metric('hushlb_device_events_total{queue="0",event="rx_dropped"}') === 1);
     } finally {
       sender.close();
       ipOf('router', 'link', 'set', 'lb', 'mtu', '1500');

@@ -67,7 +67,7 @@ test('a JSON file is YAML too', () => {
       '"backends":[{"name":"b1","address":"198.18.2.1"}]}]}',
     'FILE',
   );
-  assert.equal(config.services[0].port, 80);
+  assert.equal(config.services[0].ports.first, 80);
 });
 
 test('one problem is one line; its place is counted from 1', () => {
@@ -77,7 +77,7 @@ test('one problem is one line; its place is counted from 1', () => {
   );
   assert.equal(
     parsed(GOOD.replace('    vip: 198.18.10.1\n', '')),
-    'FILE: services[0].vip: expected a unicast IPv4 address, such as 198.18.10.1, got nothing (line 6, column 5)',
+    'FILE: services[0].vip: expected a unicast address, such as 198.18.10.1 or 2001:db8::1, got nothing (line 6, column 5)',
   );
   assert.equal(
     parsed(GOOD.replace('eth0', '')),
@@ -91,7 +91,7 @@ test('several problems stand one a line, in the order of the file', () => {
     [
       'FILE: 3 problems',
       '  interface: expected the name of a network interface, such as eth0, got "eth 0" (line 1, column 1)',
-      '  services[0].port: expected a whole number from 1 to 65535, got "http" (line 9, column 5)',
+      '  services[0].port: expected a port from 1 to 65535, a range such as 8000-8999, or all, got "http" (line 9, column 5)',
       '  services[0].backends[1].name: expected a name that no other backend of the service has, got "b1" (line 17, column 11)',
     ].join('\n'),
   );
@@ -118,7 +118,7 @@ test('a key that comes twice is found beside other problems, and in every mappin
     parsed(text),
     [
       'FILE: 3 problems',
-      '  services[0].port: expected a whole number from 1 to 65535, got 0 (line 9, column 5)',
+      '  services[0].port: expected a port from 1 to 65535, a range such as 8000-8999, or all, got 0 (line 9, column 5)',
       '  services[0].port: expected each key once, got it again (line 10, column 5)',
       '  services[0].backends[0].weight: expected each key once, got it again (line 17, column 53)',
     ].join('\n'),

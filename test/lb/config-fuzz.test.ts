@@ -23,9 +23,23 @@ function refused(act: () => { config: Config }): string[] {
 }
 
 const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$/);
-const address = fc
+/** As the configuration keeps them: one text an address. */
+const ipv4 = fc
   .tuple(fc.integer({ min: 1, max: 126 }), fc.nat(255), fc.nat(255), fc.nat(255))
   .map((parts) => parts.join('.'));
+const ipv6 = fc.integer({ min: 1, max: 0xffff }).map((group) => `2001:db8:ffff::${group.toString(16)}`);
+const address = fc.oneof(ipv4, ipv6);
+const vip = fc.constantFrom('198.18.10.1', '2001:db8::a:0:0:1');
+const protocol = fc.constantFrom('tcp', 'udp');
+const ports = fc.oneof(
+  fc.integer({ min: 1, max: 65_535 }).map((port) => ({ port, meant: { first: port, last: port } })),
+  // Whole thousands: two that differ do not overlap.
+  fc.nat(64).map((n) => ({
+    port: `${n * 1000 + 1}-${n * 1000 + 1000}`,
+    meant: { first: n * 1000 + 1, last: n * 1000 + 1000 },
+  })),
+  fc.constant({ port: 'all', meant: { first: 1, last: 65_535 } }),
+);
 
 /** Settings, and the configuration that they must become; `undefined` leaves a setting out. */
 const backends = fc
@@ -49,29 +63,39 @@ const duration = fc
     return { text: exact ? `${s * UNITS[unit]}${unit}` : `${s}s`, ms: s * 1000 };
   });
 
+const socket = fc
+  .record({ vip, protocol, ports })
+  .map(({ vip, protocol, ports }) => ({ vip, protocol, port: ports.port, ports: ports.meant }));
+
 const file = fc
   .record({
-    services: fc.uniqueArray(fc.tuple(name, fc.integer({ min: 1, max: 65535 }), backends, duration), {
+    services: fc.uniqueArray(fc.tuple(name, socket, backends, duration), {
       minLength: 1,
       maxLength: 4,
       selector: ([serviceName]) => serviceName,
     }),
     seed: fc.nat(2 ** 32 - 1),
   })
-  .filter(({ services }) => new Set(services.map(([, port]) => port)).size === services.length)
+  .filter(({ services }) => new Set(services.map(([, { port }]) => port)).size === services.length)
   .map(({ services, seed }) => ({
     written: {
       interface: 'eth0',
       hashSeed: seed,
-      services: services.map(([serviceName, port, { written }, { text }]) => ({
+      services: services.map(([serviceName, { vip, protocol, port }, { written }, { text }]) => ({
         name: serviceName,
-        vip: '198.18.10.1',
+        vip,
+        protocol,
         port,
         conntrack: { idleTimeout: text },
         backends: written,
       })),
     },
-    meant: services.map(([serviceName, port, { meant }, { ms }]) => ({ serviceName, port, meant, ms })),
+    meant: services.map(([serviceName, { port: _port, ...socket }, { meant }, { ms }]) => ({
+      serviceName,
+      ...socket,
+      meant,
+      ms,
+    })),
     seed,
   }));
 
@@ -83,7 +107,9 @@ test('a right file is accepted and says what it says', () => {
       assert.deepEqual(
         config.services.map((service) => ({
           serviceName: service.name,
-          port: service.port,
+          vip: service.vip,
+          protocol: service.protocol,
+          ports: service.ports,
           meant: service.backends,
           ms: service.conntrack.idleTimeoutMs,
         })),
@@ -96,6 +122,7 @@ test('a right file is accepted and says what it says', () => {
 const garbage = fc.oneof(
   fc.anything({ withBigInt: false, withNullPrototype: true, withSparseArray: false }),
   fc.constantFrom('__proto__', '', '\u0000', -0, Number.NaN, 1e308, '99999999999d', '1e3s', 'af-packet'),
+  fc.constantFrom('all', '1-2', '2-1', 'copy', 'off', '::', 'fe80::1', '::ffff:1.2.3.4', 'udp'),
 );
 
 test('a right file with one value replaced is accepted, or the problem is at that value', () => {
@@ -134,6 +161,7 @@ function leavesOf(node: unknown, owner: readonly (string | number)[] = [], path 
 
 const keys = fc.oneof(
   fc.constantFrom('interface', 'io', 'mode', 'metrics', 'listen', 'services', 'name', 'vip', 'port', 'conntrack'),
+  fc.constantFrom('protocol', 'encap', 'gue', 'varySource', 'outerTtl', 'mssClamp', 'tooBig', 'ipOptions', 'echo'),
   fc.constantFrom('backends', 'address', 'weight', 'state', 'tableSize', 'idleTimeout', '__proto__', 'constructor'),
   fc.string(),
 );

@@ -42,6 +42,83 @@ test('services differ in name, and in VIP or port', () => {
   ]);
 });
 
+test('of a VIP and protocol a port, a range and all ports may overlap, two of a kind may not', () => {
+  const one = service('one');
+  const range = service('range', { port: '1-1000' });
+  const all = service('all', { port: 'all' });
+  assert.deepEqual(problemsOf([one, range, all]), []);
+  assert.deepEqual(problemsOf([all, range, one, service('next', { port: '1001-2000' })]), []);
+  assert.deepEqual(problemsOf([range, service('udp', { port: '1000-2000', protocol: 'udp' })]), []);
+  assert.deepEqual(problemsOf([range, service('elsewhere', { port: '1000-2000', vip: '198.18.10.2' })]), []);
+  assert.deepEqual(problemsOf([one, range, service('b', { port: '1000-2000' })]), [
+    'services[2]: expected ports that no other range of the VIP and protocol has, ' +
+      'got 198.18.10.1 tcp ports 1000-2000, as services[1], which has ports 1-1000',
+  ]);
+  assert.deepEqual(problemsOf([all, service('b', { port: '1-65535' })]), [
+    'services[1]: expected a VIP, protocol and port that no other service has, ' +
+      'got 198.18.10.1 tcp all ports, as services[0]',
+  ]);
+  assert.deepEqual(problemsOf([service('a', { port: '80-80' }), one]), [
+    'services[1]: expected a VIP, protocol and port that no other service has, ' +
+      'got 198.18.10.1 tcp port 80, as services[0]',
+  ]);
+});
+
+test('an address is the same however it is written', () => {
+  const six = (name: string, vip: string, more: Settings = {}) => service(name, { vip, ...more });
+  assert.deepEqual(problemsOf([six('a', '2001:db8::10'), six('b', '2001:DB8:0::0010')]), [
+    'services[1]: expected a VIP, protocol and port that no other service has, ' +
+      'got 2001:db8::10 tcp port 80, as services[0]',
+  ]);
+  const twice = ['2001:db8::1', '2001:db8:0:0::1'].map((address, i) => ({ name: `b${i}`, address }));
+  assert.deepEqual(problemsOf([six('a', '2001:db8:0::1', { backends: twice })]), [
+    'services[0].backends[1].address: expected an address that no other backend of the service has, ' +
+      'got "2001:db8:0:0::1"',
+    'services[0].backends[0].address: expected the backend\'s own address, not the VIP, got "2001:db8::1"',
+    'services[0].backends[1].address: expected the backend\'s own address, not the VIP, got "2001:db8:0:0::1"',
+  ]);
+});
+
+test('keys that mean nothing beside others are refused, with their path', () => {
+  const udp = { protocol: 'udp' };
+  const six = { vip: '2001:db8::10' };
+  const accepted: Settings[] = [
+    { ...udp, onMiss: 'forward', onExpiry: 'silent', mssClamp: 'off', tooBig: 'fragment' },
+    { varySource: true, outerTtl: 'copy', mssClamp: 536 },
+    { encap: 'gre', outerTtl: 1, varySource: false },
+    { encap: 'gue', gue: {}, outerTtl: 255 },
+    { ...six, tooBig: 'drop', ipOptions: 'drop', encap: 'l2' },
+  ];
+  for (const settings of accepted) assert.deepEqual(problemsOf([service('a', settings)]), []);
+
+  const refused: [settings: Settings, problem: string][] = [
+    [{ ...udp, onMiss: 'reset' }, 'onMiss: expected forward, because any datagram may open a flow of udp, got "reset"'],
+    [{ ...udp, onMiss: 'drop' }, 'onMiss: expected forward, because any datagram may open a flow of udp, got "drop"'],
+    [{ ...udp, onExpiry: 'reset' }, 'onExpiry: expected silent, because udp has no RST, got "reset"'],
+    [
+      { ...udp, profile: 'katran' },
+      'profile: expected not to be set: profiles say what becomes of idle TCP connections, got "katran"',
+    ],
+    [{ ...udp, mssClamp: 'auto' }, 'mssClamp: expected off, because udp has no MSS, got "auto"'],
+    [{ ...udp, mssClamp: 1400 }, 'mssClamp: expected off, because udp has no MSS, got 1400'],
+    [{ gue: { port: 6080 } }, 'gue: expected not to be set, because encap is ipip, got a mapping'],
+    [{ encap: 'gre', gue: {} }, 'gue: expected not to be set, because encap is gre, got a mapping'],
+    [{ encap: 'gue', varySource: true }, 'varySource: expected false, because encap is gue, got true'],
+    [{ encap: 'l2', outerTtl: 64 }, 'outerTtl: expected not to be set, because encap l2 has no outer header, got 64'],
+    [
+      { ...six, tooBig: 'fragment' },
+      'tooBig: expected drop, because nobody on the way fragments IPv6 packets, got "fragment"',
+    ],
+    [
+      { ...six, ipOptions: 'accept' },
+      'ipOptions: expected drop, because IPv6 packets have no IP options, got "accept"',
+    ],
+  ];
+  for (const [settings, problem] of refused) {
+    assert.deepEqual(problemsOf([service('z', { port: 81 }), service('a', settings)]), [`services[1].${problem}`]);
+  }
+});
+
 test('backends of a service differ in name and address; two services may share them', () => {
   assert.deepEqual(problemsOf([service('a'), service('b', { port: 81 })]), []);
   const [first, second] = backends(2);
@@ -113,6 +190,10 @@ test('whatever resets or drops says so, where it was set', () => {
 
   assert.match(warningsOf([service('a', { profile: 'f5-fastl4' })]).join(), /f5-fastl4 breaks .*RST; .*both sides$/);
   assert.match(warningsOf([service('a', { onMiss: 'drop' })]).join(), /drop is broken on purpose: .*hang/);
+});
+
+test('sources that are varied ask something of the hosts on the way', () => {
+  assert.match(warningsOf([service('a', { varySource: true })]).join(), /^services\[0\]\.varySource: .*reverse-path/);
 });
 
 test('settings that do nothing, or too much, without conntrack', () => {

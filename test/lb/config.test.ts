@@ -48,17 +48,24 @@ test('three lines are enough: everything else has a default', () => {
     afXdp: { ringSize: 2048, batchSize: 64, zeroCopy: 'auto', busyPollUs: null },
     workers: 'auto',
     cpus: null,
+    echo: 'answer',
     services: [
       {
         name: 'web',
         vip: '198.18.10.1',
         protocol: 'tcp',
-        port: 80,
+        ports: { first: 80, last: 80 },
         scheduler: 'maglev',
         hash: 'source-ip-port',
         tableSize: 65537,
         conntrack: { enabled: true, idleTimeoutMs: 60_000, capacity: 1_048_576 },
         encap: 'ipip',
+        gue: null,
+        varySource: false,
+        outerTtl: 64,
+        mssClamp: 'off',
+        tooBig: 'drop',
+        ipOptions: 'drop',
         profile: null,
         onMiss: 'forward',
         onExpiry: 'silent',
@@ -89,6 +96,7 @@ test('every setting can be given another value', () => {
       afXdp: { ringSize: 8192, batchSize: 1024, zeroCopy: 'off', busyPoll: '10000us' },
       workers: 2,
       cpus: [7, 0],
+      echo: 'kernel',
       services: [
         service({
           protocol: 'tcp',
@@ -96,7 +104,12 @@ test('every setting can be given another value', () => {
           hash: 'five-tuple',
           tableSize: 5_000_011,
           conntrack: { enabled: false, idleTimeout: '250ms', capacity: 1 },
-          encap: 'l2',
+          encap: 'gue',
+          gue: { port: 6635, variant: 1 },
+          outerTtl: 'copy',
+          mssClamp: 1360,
+          tooBig: 'fragment',
+          ipOptions: 'accept',
           profile: 'aws-nlb',
           onMiss: 'drop',
           onExpiry: 'reset',
@@ -118,6 +131,7 @@ test('every setting can be given another value', () => {
       afXdp: { ringSize: 8192, batchSize: 1024, zeroCopy: 'off', busyPollUs: 10_000 },
       workers: 2,
       cpus: [7, 0],
+      echo: 'kernel',
       services: undefined,
     },
   );
@@ -125,17 +139,67 @@ test('every setting can be given another value', () => {
     name: 'web',
     vip: '198.18.10.1',
     protocol: 'tcp',
-    port: 80,
+    ports: { first: 80, last: 80 },
     scheduler: 'round-robin',
     hash: 'five-tuple',
     tableSize: 5_000_011,
     conntrack: { enabled: false, idleTimeoutMs: 250, capacity: 1 },
-    encap: 'l2',
+    encap: 'gue',
+    gue: { port: 6635, variant: 1 },
+    varySource: false,
+    outerTtl: 'copy',
+    mssClamp: 1360,
+    tooBig: 'fragment',
+    ipOptions: 'accept',
     profile: 'aws-nlb',
     onMiss: 'drop',
     onExpiry: 'reset',
     backends: [{ name: 'b1', address: '198.18.2.1', weight: 256, state: 'draining' }],
   });
+});
+
+const first = (more: Settings) =>
+  validateConfig(configuration({ services: [service(more)] }), 'FILE').config.services[0];
+
+test('one port, a range of them, or all', () => {
+  const ports: [written: unknown, first: number, last: number][] = [
+    [1, 1, 1],
+    [65_535, 65_535, 65_535],
+    ['8000-8999', 8000, 8999],
+    ['443-443', 443, 443],
+    ['1-65535', 1, 65_535],
+    ['all', 1, 65_535],
+  ];
+  for (const [port, from, to] of ports)
+    assert.deepEqual(first({ port }).ports, { first: from, last: to }, String(port));
+});
+
+test('a service of UDP has defaults of its own, whatever the mode', () => {
+  for (const mode of ['stateless', 'stateful']) {
+    const { config } = validateConfig(configuration({ mode, services: [service({ protocol: 'udp' })] }), 'FILE');
+    const [{ onMiss, onExpiry, mssClamp, conntrack }] = config.services;
+    assert.deepEqual(
+      { onMiss, onExpiry, mssClamp, idleTimeoutMs: conntrack.idleTimeoutMs },
+      { onMiss: 'forward', onExpiry: 'silent', mssClamp: 'off', idleTimeoutMs: 30_000 },
+    );
+  }
+  assert.equal(first({ protocol: 'udp', conntrack: { idleTimeout: '5s' } }).conntrack.idleTimeoutMs, 5000);
+});
+
+test('GUE has a port and a variant, the other encapsulations have neither', () => {
+  assert.deepEqual(first({ encap: 'gue' }).gue, { port: 6080, variant: 0 });
+  assert.deepEqual(first({ encap: 'gue', gue: { variant: 1 } }).gue, { port: 6080, variant: 1 });
+  for (const encap of ['l2', 'ipip', 'gre']) assert.equal(first({ encap }).gue, null);
+  assert.deepEqual(problemsOf(configuration({ services: [service({ encap: 'gue', gue: { port: 0, variant: 2 } })] })), [
+    'services[0].gue.port: expected a whole number from 1 to 65535, got 0',
+    'services[0].gue.variant: expected one of 0, 1, got 2',
+  ]);
+});
+
+test('addresses are kept in the one way to write them', () => {
+  const written = first({ vip: '2001:0DB8:0:0:0:0:0:0A', backends: [backend(1, { address: '2001:db8:0:1:1:1:1:1' })] });
+  assert.equal(written.vip, '2001:db8::a');
+  assert.equal(written.backends[0].address, '2001:db8:0:1:1:1:1:1');
 });
 
 test('metrics: false switches them off, a mapping may leave the address out', () => {
@@ -165,7 +229,9 @@ test('durations carry their unit', () => {
 });
 
 const NAME = "a name: 1 to 63 letters, digits, '.', '_', ':' or '-', the first a letter or digit";
-const IPV4 = 'a unicast IPv4 address, such as 198.18.10.1';
+const ADDRESS = 'a unicast address, such as 198.18.10.1 or 2001:db8::1';
+const PORT = 'a port from 1 to 65535, a range such as 8000-8999, or all';
+const NOT = 'a unicast address, not';
 const TIME = 'a time from 1ms to 30d, such as 60s';
 const WHOLE = ': a whole number with its unit (ms, s, m, h or d)';
 const LISTEN = 'HOST:PORT, such as 127.0.0.1:9108';
@@ -192,6 +258,8 @@ const TOP: [key: string, value: unknown, text: string][] = [
   ['cpus', [], 'expected at least one CPU, got an empty list'],
   ['cpus[1]', [1, -1], 'expected a whole number from 0 to 8191, got -1'],
   ['cpus[2]', [1, 2, 1], 'expected a CPU that no other worker has, got 1'],
+  ['echo', 'drop', 'expected one of answer, backend, kernel, got "drop"'],
+  ['echo', true, 'expected one of answer, backend, kernel, got true'],
   ['afXdp', false, 'expected a mapping, got false'],
   ['services', undefined, 'expected a list of services, got nothing'],
   ['services', {}, 'expected a list of services, got a mapping'],
@@ -238,22 +306,39 @@ const SERVICE: [key: string, value: unknown, text: string][] = [
   ['name', '-web', `expected ${NAME}, got "-web"`],
   ['name', 'two words', `expected ${NAME}, got "two words"`],
   ['name', 80, `expected ${NAME}, got 80`],
-  ['vip', undefined, `expected ${IPV4}, got nothing`],
-  ['vip', '198.18.10', `expected ${IPV4}, got "198.18.10"`],
-  ['vip', '198.18.10.1/32', `expected ${IPV4}, got "198.18.10.1/32"`],
-  ['vip', '198.18.010.1', `expected ${IPV4}, got "198.18.010.1"`],
-  ['vip', '2001:db8::1', `expected ${IPV4}, got "2001:db8::1"`],
-  ['vip', '0.0.0.0', `expected ${IPV4}, got "0.0.0.0"`],
-  ['vip', '127.0.0.1', `expected ${IPV4}, got "127.0.0.1"`],
-  ['vip', '224.0.0.1', `expected ${IPV4}, got "224.0.0.1"`],
-  ['vip', '255.255.255.255', `expected ${IPV4}, got "255.255.255.255"`],
-  ['protocol', 'udp', 'expected tcp, the only one so far, got "udp"'],
-  ['port', undefined, 'expected a whole number from 1 to 65535, got nothing'],
-  ['port', 0, 'expected a whole number from 1 to 65535, got 0'],
-  ['port', 65536, 'expected a whole number from 1 to 65535, got 65536'],
-  ['port', -0.5, 'expected a whole number from 1 to 65535, got -0.5'],
-  ['port', Number.NaN, 'expected a whole number from 1 to 65535, got NaN'],
-  ['port', Number.POSITIVE_INFINITY, 'expected a whole number from 1 to 65535, got Infinity'],
+  ['vip', undefined, `expected ${ADDRESS}, got nothing`],
+  ['vip', '198.18.10', `expected ${ADDRESS}, got "198.18.10"`],
+  ['vip', '198.18.10.1/32', `expected ${ADDRESS}, got "198.18.10.1/32"`],
+  ['vip', '198.18.010.1', `expected ${ADDRESS}, got "198.18.010.1"`],
+  ['vip', '2001:db8::g', `expected ${ADDRESS}, got "2001:db8::g"`],
+  ['vip', '2001:db8::1/128', `expected ${ADDRESS}, got "2001:db8::1/128"`],
+  ['vip', '::', `expected ${NOT} an unspecified one, got "::"`],
+  ['vip', '0:0::1', `expected ${NOT} a loopback one, got "0:0::1"`],
+  ['vip', 'ff02::1', `expected ${NOT} a multicast one, got "ff02::1"`],
+  [
+    'vip',
+    'fe80::1',
+    'expected an address that is not link-local, because that names nobody without its interface, got "fe80::1"',
+  ],
+  ['vip', 'fe80::1%eth0', `expected ${ADDRESS}, got "fe80::1%eth0"`],
+  ['vip', '::ffff:c612:a01', 'expected the IPv4 address itself, 198.18.10.1, got "::ffff:c612:a01"'],
+  ['vip', '0.0.0.0', `expected ${NOT} an unspecified one, got "0.0.0.0"`],
+  ['vip', '127.0.0.1', `expected ${NOT} a loopback one, got "127.0.0.1"`],
+  ['vip', '224.0.0.1', `expected ${NOT} a multicast one, got "224.0.0.1"`],
+  ['vip', '255.255.255.255', `expected ${NOT} a reserved one, got "255.255.255.255"`],
+  ['protocol', 'sctp', 'expected one of tcp, udp, got "sctp"'],
+  ['port', undefined, `expected ${PORT}, got nothing`],
+  ['port', 0, `expected ${PORT}, got 0`],
+  ['port', 65536, `expected ${PORT}, got 65536`],
+  ['port', -0.5, `expected ${PORT}, got -0.5`],
+  ['port', Number.NaN, `expected ${PORT}, got NaN`],
+  ['port', Number.POSITIVE_INFINITY, `expected ${PORT}, got Infinity`],
+  ['port', '80', `expected ${PORT}, got "80"`],
+  ['port', '8999-8000', `expected ${PORT}, got "8999-8000"`],
+  ['port', '0-80', `expected ${PORT}, got "0-80"`],
+  ['port', '80-65536', `expected ${PORT}, got "80-65536"`],
+  ['port', '80 - 90', `expected ${PORT}, got "80 - 90"`],
+  ['port', [80], `expected ${PORT}, got a list`],
   ['scheduler', 'least-connections', 'expected one of maglev, round-robin, got "least-connections"'],
   ['hash', 'ip', 'expected one of source-ip, source-ip-port, five-tuple, got "ip"'],
   ['tableSize', 65536, 'expected a prime number (the next one is 65537), got 65536'],
@@ -262,7 +347,15 @@ const SERVICE: [key: string, value: unknown, text: string][] = [
   ['tableSize', 5_000_081, 'expected a whole number from 7 to 5000011, got 5000081'],
   ['tableSize', 7.5, 'expected a whole number from 7 to 5000011, got 7.5'],
   ['tableSize', 1e300, 'expected a whole number from 7 to 5000011, got 1e+300'],
-  ['encap', 'gue', 'expected one of ipip, l2, got "gue"'],
+  ['encap', 'vxlan', 'expected one of ipip, l2, gue, gre, got "vxlan"'],
+  ['varySource', 'yes', 'expected true or false, got "yes"'],
+  ['outerTtl', 0, 'expected copy or a whole number from 1 to 255, got 0'],
+  ['outerTtl', 256, 'expected copy or a whole number from 1 to 255, got 256'],
+  ['outerTtl', 'inherit', 'expected copy or a whole number from 1 to 255, got "inherit"'],
+  ['mssClamp', 535, 'expected auto, off or a whole number from 536 to 65495, got 535'],
+  ['mssClamp', true, 'expected auto, off or a whole number from 536 to 65495, got true'],
+  ['tooBig', 'icmp', 'expected one of drop, fragment, got "icmp"'],
+  ['ipOptions', 'keep', 'expected one of drop, accept, got "keep"'],
   ['profile', 'f5', `expected one of ${PROFILE_NAMES.join(', ')}, got "f5"`],
   ['profile', 'toString', `expected one of ${PROFILE_NAMES.join(', ')}, got "toString"`],
   ['profile', null, `expected one of ${PROFILE_NAMES.join(', ')}, got nothing`],
@@ -280,8 +373,8 @@ const BACKEND: [key: string, value: unknown, text: string][] = [
   ['name', undefined, `expected ${NAME}, got nothing`],
   ['name', 'x'.repeat(64), `expected ${NAME}, got "${'x'.repeat(60)}…"`],
   ['name', 'a\u001b[31m\u009b1m\u202e', `expected ${NAME}, got "a\\u001b[31m\\u{9b}1m\\u{202e}"`],
-  ['address', undefined, `expected ${IPV4}, got nothing`],
-  ['address', 'b1.example', `expected ${IPV4}, got "b1.example"`],
+  ['address', undefined, `expected ${ADDRESS}, got nothing`],
+  ['address', 'b1.example', `expected ${ADDRESS}, got "b1.example"`],
   ['weight', 0, 'expected a whole number from 1 to 256, got 0'],
   ['weight', 257, 'expected a whole number from 1 to 256, got 257'],
   ['weight', 1.5, 'expected a whole number from 1 to 256, got 1.5'],
@@ -338,7 +431,8 @@ test('an unknown key is named, with the nearest known one if there is one', () =
     assert.deepEqual(unknown({ [key]: 1 }), [text]);
   }
   const known =
-    'name, vip, protocol, port, scheduler, hash, tableSize, conntrack, encap, profile, onMiss, onExpiry, backends';
+    'name, vip, protocol, port, scheduler, hash, tableSize, conntrack, encap, gue, varySource, outerTtl, mssClamp, ' +
+    'tooBig, ipOptions, profile, onMiss, onExpiry, backends';
   for (const key of ['healthCheck', 'x', 'toString', 'constructor']) {
     const text = `services[0].${key}: expected one of the keys ${known}, got the key "${key}"`;
     assert.deepEqual(unknown({ [key]: 1 }), [text]);

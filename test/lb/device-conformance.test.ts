@@ -22,28 +22,33 @@ import { createTapSteering } from '../../io/tap-steering.ts';
 import { attachXdp, requireLink } from '../../io/xdp.ts';
 import { createSteering } from '../../io/xdp-steering.ts';
 import { createWalk } from '../../lb/forwarder.ts';
+import { steer } from '../../lb/running.ts';
 import { openPacketSocket } from '../io/packet-socket.ts';
 import { needsPortable } from '../io/portable-packages.ts';
-import { web } from '../io/steering-rows.ts';
 import { ip, makeTwoHosts, needsRoot } from '../io/two-hosts.ts';
 import { CLIENT_MAC, OWN_MAC, tcpFrame } from '../packets.ts';
-import { type PacketRow, ROWS } from './packet-rows.ts';
-import { BACKENDS, balancerOn } from './rig.ts';
+import { BACKENDS, balancerOn, parsedConfig } from './rig.ts';
+import { NOT_FORWARDED_ROWS } from './rows/not-forwarded.ts';
+import { configOf, type PacketRow } from './rows/row.ts';
+import { STATEFUL_ROWS } from './rows/stateful.ts';
+import { TCP_ROWS } from './rows/tcp.ts';
 
 /** Behind each row's packets: where it comes out, all that was to come has come. */
 const LAST = Buffer.from(tcpFrame({ source: '192.0.2.99', sourcePort: 999, flags: 'S', sequence: 0xcafe_cafe }));
 
-/** What no wire carries: frames shorter than their own header. */
-const rows = ROWS.filter(({ before = [], in: frame }) => [...before, frame].every(({ length }) => length >= 14));
+/** The rows of a TCP service of IPv4; what no wire carries is left out: frames shorter than their own header. */
+const rows = [...TCP_ROWS, ...STATEFUL_ROWS, ...NOT_FORWARDED_ROWS].filter(({ before = [], in: frame }) =>
+  [...before, frame].every(({ length }) => length >= 14),
+);
 
 const framesOf = ({ before = [], in: frame }: PacketRow): Uint8Array[] => [...before, frame, LAST];
 
 /** Walks and sends a batch at each call; true once it had `LAST`. */
-function createTurn(device: PacketDevice, { top = '', service = '' }: PacketRow): () => boolean {
-  const { forwarder } = balancerOn(device, { top, service });
+function createTurn(device: PacketDevice, row: PacketRow): () => boolean {
+  const { forwarder } = balancerOn(device, configOf(row));
   const walk = createWalk(forwarder);
   return () => {
-    const count = device.receive(1000);
+    const count = device.receive(10_000);
     assert.notEqual(count, 0, 'the last packet came');
     const { view, batch } = device;
     const end = batch.offset[count - 1]! + batch.length[count - 1]!;
@@ -109,7 +114,6 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
 
   test('af-xdp', () => {
     const steering = createSteering({ queueCount: 1 });
-    steering.setServices([web]);
     const { programFd, socketMapFd } = steering;
     const [device, attachment] = inNamespace(hosts.left, () => [
       createAfXdpDevice({ interfaceIndex, queues: [0], socketMapFd }),
@@ -118,6 +122,7 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     try {
       for (const row of rows) {
         const expected = throughMemory(row);
+        steer(steering, parsedConfig(configOf(row)));
         assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
       }
     } finally {
@@ -129,12 +134,12 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
 
   test('af-packet', () => {
     const steering = createTapSteering();
-    steering.setServices([web]);
     const { filterFd } = steering;
     const device = inNamespace(hosts.left, () => createAfPacketDevice({ interfaceIndex, filterFd }));
     try {
       for (const row of rows) {
         const expected = throughMemory(row);
+        steer(steering, parsedConfig(configOf(row)));
         assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
       }
     } finally {
@@ -154,12 +159,12 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     let onFrames = () => {};
     const device = inNamespace(hosts.left, () => {
       const opened = createPortableDevice({ interfaceIndex, onFrames: () => onFrames() });
-      opened.setServices([web]);
       return opened;
     });
     try {
       for (const row of rows) {
         const expected = throughMemory(row);
+        inNamespace(hosts.left, () => steer(device, parsedConfig(configOf(row))));
         const turn = createTurn(device, row);
         const walked = new Promise<void>((resolve) => {
           onFrames = () => {

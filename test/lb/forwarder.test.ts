@@ -17,6 +17,7 @@ import * as flow from '../../wire/flow.ts';
 import { internetChecksum, tcpFrame } from '../packets.ts';
 import { ROWS } from './packet-rows.ts';
 import { BACKENDS, createRig } from './rig.ts';
+import { rigOf } from './rows/row.ts';
 
 const FLOWS = 600;
 
@@ -27,14 +28,24 @@ function clientFrame(port: number, flags: string): Uint8Array {
 describe('packet rows', () => {
   for (const row of ROWS) {
     test(row.name, () => {
-      const rig = createRig({ top: row.top ?? '', service: row.service ?? '' });
+      const rig = rigOf(row);
       for (const frame of row.before ?? []) rig.walk(frame);
       const outcome = rig.walk(row.in);
       assert.equal(outcome.exit, row.exit);
-      const expected = row.out?.(rig.backendOf(outcome) ?? 'b1');
-      assert.equal(hex(outcome.frame), hex(expected));
+      const { frame } = outcome;
+      assert.equal(frame === undefined, row.out === undefined, 'a frame leaves');
+      if (frame === undefined || row.out === undefined) return;
+      const backend = rig.backendOf(outcome) ?? 'none';
+      assert.equal(hex(frame), hex(row.out(backend, frame)));
+      if (row.backendOf === undefined) return;
+      const stranger = rigOf(row);
+      assert.equal(backend, stranger.backendOf(stranger.walk(row.backendOf)));
     });
   }
+
+  test('no two rows have a name in common', () => {
+    assert.equal(new Set(ROWS.map(({ name }) => name)).size, ROWS.length);
+  });
 
   test('each exit of the walk has a row', () => {
     const seen = new Set(ROWS.map((row) => row.exit));
@@ -45,7 +56,7 @@ describe('packet rows', () => {
   });
 
   test('the first exits are what parsing a flow returns', () => {
-    assert.equal(EXITS[flow.NOT_IPV4].reason, 'not-ipv4');
+    assert.equal(EXITS[flow.NOT_IP].reason, 'not-ip');
     assert.equal(EXITS[flow.TRUNCATED].reason, 'truncated');
     assert.equal(EXITS[flow.BAD_IP_HEADER].reason, 'bad-ip-header');
     assert.equal(EXITS[flow.OTHER_PROTOCOL].reason, 'other-protocol');
@@ -53,6 +64,7 @@ describe('packet rows', () => {
     assert.equal(EXITS[flow.TTL_EXPIRED].reason, 'ttl-expired');
     assert.equal(EXITS[flow.FRAGMENT].reason, 'fragment');
     assert.equal(EXITS[flow.BAD_TCP_HEADER].reason, 'bad-tcp-header');
+    assert.equal(EXITS[flow.BAD_UDP_HEADER].reason, 'bad-udp-header');
   });
 });
 
@@ -193,7 +205,7 @@ describe('what the field learnt the hard way', () => {
   test('a link with a smaller MTU counts what does not fit', () => {
     const rig = createRig({ hopOf: () => ({ mtu: 100 }) });
     assert.equal(rig.walk(tcpFrame({ payload: 'x'.repeat(40) })).exit, 'forward');
-    assert.equal(rig.walk(tcpFrame({ payload: 'x'.repeat(41) })).exit, 'drop: too-big');
+    assert.equal(rig.walk(tcpFrame({ payload: 'x'.repeat(41) })).exit, 'answer: too-big');
   });
 
   test('a checksum that the sender left to its network card is noticed on the SYN', () => {
@@ -227,10 +239,8 @@ describe('services without a backend', () => {
   });
 });
 
-function hex(frame: Uint8Array | undefined): string {
-  return frame === undefined
-    ? 'nothing'
-    : Buffer.from(frame)
-        .toString('hex')
-        .replace(/(.{32})/g, '$1\n');
+function hex(frame: Uint8Array): string {
+  return Buffer.from(frame)
+    .toString('hex')
+    .replace(/(.{32})/g, '$1\n');
 }

@@ -15,6 +15,7 @@ import { openRun, removeRun } from '../../lab/runs.ts';
 import { backendAddress, sharedLan, VIP } from '../../lab/topology.ts';
 
 export const PATIENCE_MS = 10_000;
+const COMMAND_TIMEOUT_MS = 60_000;
 export const never = new AbortController().signal;
 
 export interface Lan {
@@ -78,7 +79,7 @@ export function useLan(backends: readonly string[]): Lan {
   function inHost(host: string, ...command: string[]): string {
     return execFileSync('ip', ['netns', 'exec', network.namespace(host), ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: PATIENCE_MS,
+      timeout: COMMAND_TIMEOUT_MS,
     }).toString();
   }
 
@@ -91,7 +92,7 @@ export function useLan(backends: readonly string[]): Lan {
       return start('lb', [process.execPath, HUSHLB, 'run', '-c', file(), '--log-format', 'json'], onLine);
     },
     inHost,
-    get(host, url, count = 1, patienceMs = 2000) {
+    get(host, url, count = 1, patienceMs = PATIENCE_MS) {
       const script = `
         const get = () => fetch(process.argv[1], { signal: AbortSignal.timeout(${patienceMs}), headers: { connection: 'close' } })
           .then((response) => response.text()).catch((error) => 'failed: ' + (error.cause?.code ?? error.name));

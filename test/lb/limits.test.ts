@@ -44,9 +44,7 @@ const SOCKET_ROWS: readonly (readonly [Partial<SocketGround>, readonly string[]]
   [{ workers: 3 }, ['3 workers on 2 CPUs wait for each other (as many as CPUs: workers: 2)']],
   [
     { gro: true },
-    [
-      'generic-receive-offload of eth0 is on: segments that it merges are too long and dropped (off: ethtool -K eth0 gro off)',
-    ],
+    ['generic-receive-offload of eth0 is on: hushlb cuts again what it merges (off: ethtool -K eth0 gro off)'],
   ],
 ];
 

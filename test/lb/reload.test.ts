@@ -88,7 +88,8 @@ describe('reload', { skip: needsRoot }, () => {
 
     write([yaml('b3'), yaml('b1', ', state: draining')], { service: 'conntrack: { capacity: 4096 }' });
     assert.deepEqual((await reloaded(pid)).changed, ['web']);
-    assert.ok(log.some(({ msg }) => /^service web: conntrack.capacity changes at the next start/.test(msg)));
+    const isHint = ({ msg }: LogLine) => /^service web: conntrack.capacity changes at the next start/.test(msg);
+    await until(() => log.some(isHint), 'the file says more than is in force');
   });
 
   test('services come and go, and the steering with them', async () => {
@@ -107,7 +108,7 @@ describe('reload', { skip: needsRoot }, () => {
 
     lan.write(`interface: eth0\nservices:\n${other(8080)}`);
     await reloaded(pid);
-    assert.match(get('client', `http://${VIP}/`)[0], /^failed: /, "a VIP and port of nobody are the kernel's");
+    assert.match(get('client', `http://${VIP}/`, 1, 1000)[0], /^failed: /, "a VIP and port of nobody are the kernel's");
   });
 
   test("a removed service's connection table takes no memory any more", async () => {
@@ -211,8 +212,9 @@ describe('reload', { skip: needsRoot }, () => {
     write([yaml('b1'), '{ name: silent, address: 198.18.2.77 }']);
     const { msg, added } = await reloaded(pid);
     assert.deepEqual([msg, added], ['reloaded', ['web/silent']]);
-    assert.ok(log.some((line) => line.backend === '198.18.2.77' && /unreachable/.test(line.msg)));
-    const answers = get('client', `http://${VIP}/`, 1);
+    const isSilent = (line: LogLine) => line.backend === '198.18.2.77' && /unreachable/.test(line.msg);
+    await until(() => log.some(isSilent), 'the silent backend is named');
+    const answers = get('client', `http://${VIP}/`, 1, 2000);
     assert.ok(
       answers.every((answer) => answer === 'b1' || answer.startsWith('failed')),
       answers.join(),

@@ -12,7 +12,8 @@ import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer, type OfflineBalancer } from '../../lb/offline.ts';
 import type { CounterLayout } from '../../metrics/counters.ts';
-import { bytesOfIp, bytesOfMac, OWN_MAC } from '../packets.ts';
+import { bytesOfMac, OWN_MAC } from '../packets.ts';
+import { bytesOfAddress } from '../packets6.ts';
 
 export const BACKENDS: Record<string, { address: string; mac: string }> = {
   b1: { address: '198.18.2.1', mac: '02:00:00:00:02:01' },
@@ -26,6 +27,13 @@ const MORE_BACKENDS: typeof BACKENDS = {
 };
 const ALL_BACKENDS = { ...BACKENDS, ...MORE_BACKENDS };
 export const BALANCER_ADDRESS = '198.18.2.10';
+/** The same hosts by their other address. */
+export const BACKENDS_IPV6: typeof BACKENDS = {
+  b1: { address: '2001:db8:2::1', mac: BACKENDS.b1.mac },
+  b2: { address: '2001:db8:2::2', mac: BACKENDS.b2.mac },
+  b3: { address: '2001:db8:2::3', mac: BACKENDS.b3.mac },
+};
+export const BALANCER_ADDRESS_IPV6 = '2001:db8:2::10';
 
 export interface Outcome {
   /** 'forward', 'drop: fragment' … */
@@ -71,16 +79,18 @@ type HopConfig = RigConfig & { hopOf?: (address: string) => Partial<Hop> | null 
 /** The same balancer on any device. */
 export function balancerOn(device: Pick<PacketDevice, 'view' | 'batch'>, options: HopConfig): OfflineBalancer {
   return createOfflineBalancer({
-    config: configOf(options),
+    config: parsedConfig(options),
     room: { services: 8, backends: 64 },
     device,
     ownMac: Uint8Array.from(bytesOfMac(OWN_MAC)),
     hopOf(address) {
       const overridden = options.hopOf?.(address);
       if (overridden === null) return undefined;
-      const backend = Object.values(ALL_BACKENDS).find((candidate) => candidate.address === address);
+      const candidates = [...Object.values(ALL_BACKENDS), ...Object.values(BACKENDS_IPV6)];
+      const backend = candidates.find((candidate) => candidate.address === address);
       const mac = Uint8Array.from(bytesOfMac(backend?.mac ?? '02:00:00:00:ff:ff'));
-      return { mac, source: Uint8Array.from(bytesOfIp(BALANCER_ADDRESS)), mtu: 1500, ...overridden };
+      const source = Uint8Array.from(bytesOfAddress(address.includes(':') ? BALANCER_ADDRESS_IPV6 : BALANCER_ADDRESS));
+      return { mac, source, mtu: 1500, ...overridden };
     },
   });
 }
@@ -102,7 +112,7 @@ export function createRig(
   const walkBatch = createWalk(forwarder);
   return {
     forwarder,
-    takeOver: (next, nowMs = 0) => takeOver(configOf(next), nowMs),
+    takeOver: (next, nowMs = 0) => takeOver(parsedConfig(next), nowMs),
     layout,
     walk(frame, now = 0) {
       device.inject(frame);
@@ -131,7 +141,13 @@ export function createRig(
   };
 }
 
-function configOf({ top = '', service = '', vip = '198.18.10.1', backends, others = [] }: RigConfig): Config {
+export function parsedConfig({
+  top = '',
+  service = '',
+  vip = '198.18.10.1',
+  backends,
+  others = [],
+}: RigConfig): Config {
   const listed = backends ?? Object.keys(BACKENDS).map((name) => backendYaml(name));
   const text = `
 interface: eth0

@@ -53,7 +53,7 @@ describe('what is sent, and why', () => {
     );
     const { packets: count, seconds, sent, verdicts } = facts;
     assert.deepEqual({ count, seconds, sent }, { count: 4, seconds: 70.001, sent: 4 });
-    assert.deepEqual(verdicts, { forward: 4, reset: 0, pass: 0, drop: 0 });
+    assert.deepEqual(verdicts, { forward: 4, reset: 0, answer: 0, pass: 0, hold: 0, drop: 0 });
     const [{ hits, synMisses, nonSynMisses, expired }] = facts.services;
     assert.deepEqual(
       { hits, synMisses, nonSynMisses, expired },
@@ -84,7 +84,8 @@ describe('what is sent, and why', () => {
   });
 
   test('what is not forwarded says its exit', () => {
-    const long = tcpFrame({ payload: 'x'.repeat(1441) }); // 1481 and 20 are more than 1500
+    // 1481 and 20 bytes are more than 1500, and nothing forbids to fragment them.
+    const long = tcpFrame({ payload: 'x'.repeat(1441), ip: { fragment: 0 } });
     const packets = [
       packetAt(0, tcpFrame({ destinationPort: 22 })),
       packetAt(0, tcpFrame({ destination: '203.0.113.1' })),
@@ -178,7 +179,7 @@ describe('any packets at any times', () => {
       }
       const counted = facts.exits.reduce((sum, exit) => sum + exit.packets, 0);
       assert.equal(counted, packets.length);
-      assert.equal(facts.sent, facts.verdicts.forward + facts.verdicts.reset);
+      assert.equal(facts.sent, facts.verdicts.forward + facts.verdicts.reset + facts.verdicts.answer);
       assert.equal(facts.services[0].hits, rig.count(SERVICE_HITS));
     });
     fc.assert(property, { numRuns: 150 });

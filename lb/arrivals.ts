@@ -1,0 +1,192 @@
+/**
+ * The first pass for whatever is no plain IPv4 segment: IPv6, VLAN tags, IP options, fragments, ICMP. lb/forwarder.ts calls
+ * `arriveOtherwise`, which fills the same columns as its own fast path and answers with FLOW, with one of the detours below,
+ * or with the exit that the packet leaves by.
+ *
+ * ```
+ *   802.1Q, QinQ ─► the tags aside, then as without them          (put back on the way out)
+ *   IPv6         ─► extension headers ─► service ─► FLOW
+ *   IP options   ─► service ─► FLOW, where it accepts them
+ *   ICMP error   ─► the packet that it quotes ─► service ─► RELATED
+ *   echo request ─► answered here, or ECHO for a backend
+ * ```
+ *
+ * An IPv6 address doesn't fit a column. `source` has 32 bits that stand for it, and the connection's hash is over 32 others
+ * (hashing/flow-hash-ipv6.ts).
+ */
+// Hot path: no allocation, no throw, no closure, no await.
+import { connectionHash } from '../hashing/flow-hash.ts';
+import { addressDigest, addressWord } from '../hashing/flow-hash-ipv6.ts';
+import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
+import { FLOW, IP_OPTIONS, NOT_IP, OTHER_PROTOCOL, parseFlow, parseIpv6, parseLayer4 } from '../wire/flow.ts';
+import * as icmp from '../wire/icmp.ts';
+import * as ipv4 from '../wire/ipv4.ts';
+import * as ipv6 from '../wire/ipv6.ts';
+import { destinationPortOf, ports as portsAt } from '../wire/tcp.ts';
+import { answerEcho } from './echo.ts';
+import * as exits from './exits.ts';
+import type { Forwarder } from './forwarder.ts';
+import { ECHO_ANSWER, ECHO_BACKEND, type ForwardingState } from './forwarding-state.ts';
+import { findQuote, QUOTE_OF_FLOW, QUOTED_IP, QUOTED_L4, QUOTED_PROTOCOL } from './icmp-errors.ts';
+import { findService, findService6, firstService, NO_SERVICE, VIP_ONLY, vipRow, vipRow6 } from './service-index.ts';
+import { takeTagsOff } from './vlan-tags.ts';
+
+/** Ways through the second pass (lb/detours.ts) beside FLOW's; no exit is negative. */
+export const RELATED = -1;
+export const ECHO = -2;
+
+/** `parsed` is what `parseFlow` said of packet `i`, and not FLOW. */
+export function arriveOtherwise(forwarder: Forwarder, state: ForwardingState, i: number, parsed: number): number {
+  if (parsed >= OTHER_PROTOCOL) return arriveIpv4(forwarder, state, i, parsed);
+  if (parsed !== NOT_IP) return parsed;
+  const { view, batch } = forwarder;
+  const type = etherType(view, batch.offset[i]);
+  if (type === ETHERTYPE_IPV6) return arriveIpv6(forwarder, state, i);
+  return takeTagsOff(forwarder, i) ? arriveUntagged(forwarder, state, i) : NOT_IP;
+}
+
+/** A frame whose tags were taken off: as the fast path would, which has the same lines for speed. */
+function arriveUntagged(forwarder: Forwarder, state: ForwardingState, i: number): number {
+  const { view, batch, flows } = forwarder;
+  const parsed = parseFlow(view, batch.offset[i], batch.length[i], flows, i);
+  if (parsed === FLOW) return enterIpv4(forwarder, state, i);
+  if (parsed >= OTHER_PROTOCOL) return arriveIpv4(forwarder, state, i, parsed);
+  if (parsed !== NOT_IP || etherType(view, batch.offset[i]) !== ETHERTYPE_IPV6) return parsed;
+  return arriveIpv6(forwarder, state, i);
+}
+
+function arriveIpv4(forwarder: Forwarder, state: ForwardingState, i: number, parsed: number): number {
+  const { view, batch, flows } = forwarder;
+  if (vipRow(state.index, flows.destination[i]) === NO_SERVICE) return exits.NOT_VIP;
+  if (parsed === IP_OPTIONS) return arriveWithOptions(forwarder, state, i);
+  if (parsed !== OTHER_PROTOCOL || flows.protocol[i] !== icmp.PROTOCOL_ICMP) return parsed;
+  if (ipv4.isFragment(view, batch.offset[i] + ETHERNET_HEADER_LENGTH)) return exits.FRAGMENT;
+  return arriveIcmp(forwarder, state, i);
+}
+
+/** Accepted by the service, options stay where they are: the backend gets the packet as it came. */
+function arriveWithOptions(forwarder: Forwarder, state: ForwardingState, i: number): number {
+  const { view, batch, flows } = forwarder;
+  const l4 = flows.l4[i];
+  const end = batch.offset[i] + ETHERNET_HEADER_LENGTH + flows.ipLength[i];
+  const parsed = parseLayer4(view, l4, end - l4, flows.protocol[i], flows, i);
+  if (parsed !== FLOW) return parsed;
+  const entered = enterIpv4(forwarder, state, i);
+  return entered !== FLOW || state.services[forwarder.service[i]].acceptsIpOptions ? entered : IP_OPTIONS;
+}
+
+function arriveIpv6(forwarder: Forwarder, state: ForwardingState, i: number): number {
+  const { view, batch, flows } = forwarder;
+  const parsed = parseIpv6(view, batch.offset[i], batch.length[i], flows, i);
+  if (parsed === FLOW) return enterIpv6(forwarder, state, i);
+  if (parsed < OTHER_PROTOCOL) return parsed;
+  if (vipRowOf(forwarder, state, i) === NO_SERVICE) return exits.NOT_VIP;
+  if (parsed !== OTHER_PROTOCOL || flows.protocol[i] !== ipv6.PROTOCOL_ICMPV6) return parsed;
+  return arriveIcmp(forwarder, state, i);
+}
+
+/** From ports and protocol to the service: FLOW, or the exit of a packet for none. */
+function enterIpv4({ flows, service, hash }: Forwarder, state: ForwardingState, i: number): number {
+  const { source, destination, ports, protocol } = flows;
+  const owner = findService(state.index, destination[i], destinationPortOf(ports[i]), protocol[i]);
+  if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
+  service[i] = owner;
+  hash[i] = connectionHash(source[i], ports[i], state.hashSeed);
+  return FLOW;
+}
+
+function enterIpv6(forwarder: Forwarder, state: ForwardingState, i: number): number {
+  const { view, batch, flows } = forwarder;
+  const ip = batch.offset[i] + ETHERNET_HEADER_LENGTH;
+  const owner = findServiceAt(view, ip + DESTINATION, state, destinationPortOf(flows.ports[i]), flows.protocol[i]);
+  if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
+  forwarder.service[i] = owner;
+  noteClient(forwarder, state, i, ip + SOURCE);
+  return FLOW;
+}
+
+/** Of the IPv6 header. */
+const SOURCE = 8;
+const DESTINATION = 24;
+
+/** What stands for the client, whose IPv6 address is at `at`, and its connection's hash; the ports are known. */
+function noteClient({ view, flows, hash }: Forwarder, { hashSeed }: ForwardingState, i: number, at: number): void {
+  flows.source[i] = addressWord(view, at, hashSeed);
+  hash[i] = connectionHash(addressDigest(view, at, hashSeed), flows.ports[i], hashSeed);
+}
+
+function findServiceAt(view: DataView, at: number, state: ForwardingState, port: number, protocol: number): number {
+  return findService6(
+    state.index,
+    view.getInt32(at, true),
+    view.getInt32(at + 4, true),
+    view.getInt32(at + 8, true),
+    view.getInt32(at + 12, true),
+    port,
+    protocol,
+  );
+}
+
+/** The row of the VIP that packet `i` is for, of either family, or NO_SERVICE. */
+export function vipRowOf({ view, batch }: Forwarder, { index }: ForwardingState, i: number): number {
+  const ip = batch.offset[i] + ETHERNET_HEADER_LENGTH;
+  if (ipv4.version(view, ip) === 4) return vipRow(index, ipv4.destination(view, ip));
+  const at = ip + DESTINATION;
+  return vipRow6(
+    index,
+    view.getInt32(at, true),
+    view.getInt32(at + 4, true),
+    view.getInt32(at + 8, true),
+    view.getInt32(at + 12, true),
+  );
+}
+
+/** ICMP and ICMPv6 to a VIP. */
+function arriveIcmp(forwarder: Forwarder, state: ForwardingState, i: number): number {
+  const { view, batch, flows } = forwarder;
+  const l4 = flows.l4[i];
+  const ip = batch.offset[i] + ETHERNET_HEADER_LENGTH;
+  if (l4 + icmp.ICMP_HEADER_LENGTH > ip + flows.ipLength[i]) return exits.BAD_ICMP;
+  const type = icmp.type(view, l4);
+  const isV6 = flows.protocol[i] === ipv6.PROTOCOL_ICMPV6;
+  if (type === (isV6 ? icmp.V6_ECHO_REQUEST : icmp.ECHO_REQUEST)) return arriveEcho(forwarder, state, i, isV6);
+  return (isV6 ? icmp.isV6Error(type) : icmp.isError(type)) ? arriveRelated(forwarder, state, i, isV6) : OTHER_PROTOCOL;
+}
+
+function arriveEcho(forwarder: Forwarder, state: ForwardingState, i: number, isV6: boolean): number {
+  const { view, batch, flows, service } = forwarder;
+  if (state.echo === ECHO_ANSWER) {
+    if (!answerEcho(view, batch.offset[i], flows.ipLength[i])) return exits.BAD_ICMP;
+    batch.length[i] = ETHERNET_HEADER_LENGTH + flows.ipLength[i];
+    return exits.ECHO_ANSWERED;
+  }
+  if (state.echo !== ECHO_BACKEND) return OTHER_PROTOCOL;
+  service[i] = firstService(state.index, vipRowOf(forwarder, state, i));
+  flows.ports[i] = 0;
+  if (isV6) noteClient(forwarder, state, i, batch.offset[i] + ETHERNET_HEADER_LENGTH + SOURCE);
+  else forwarder.hash[i] = connectionHash(flows.source[i], 0, state.hashSeed);
+  return ECHO;
+}
+
+/** An error about a packet that a backend sent: its flow is the quoted one the other way round. */
+function arriveRelated(forwarder: Forwarder, state: ForwardingState, i: number, isV6: boolean): number {
+  const { view, batch, flows, quote } = forwarder;
+  const found = findQuote(view, batch.offset[i], flows.ipLength[i], flows.l4[i], quote);
+  if (found !== QUOTE_OF_FLOW) return exits.ICMP_OF_NO_FLOW;
+  const quoted = quote[QUOTED_IP];
+  const ports = portsAt(view, quote[QUOTED_L4]);
+  const protocol = quote[QUOTED_PROTOCOL];
+  const owner = isV6
+    ? findServiceAt(view, quoted + SOURCE, state, ports & 0xffff, protocol)
+    : findService(state.index, flows.destination[i], ports & 0xffff, protocol);
+  if (owner < 0) return exits.ICMP_OF_NO_FLOW;
+  forwarder.service[i] = owner;
+  flows.ports[i] = (ports >>> 16) | (ports << 16);
+  if (isV6) noteClient(forwarder, state, i, quoted + DESTINATION);
+  else {
+    flows.source[i] = ipv4.destination(view, quoted);
+    forwarder.hash[i] = connectionHash(flows.source[i], flows.ports[i], state.hashSeed);
+  }
+  forwarder.client[i] = quoted + (isV6 ? DESTINATION : 0);
+  return RELATED;
+}

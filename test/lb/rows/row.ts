@@ -1,0 +1,122 @@
+/**
+ * What a packet row is: description, configuration, packet in, exit, packet out; and what the files of rows have in common.
+ * test/lb/forwarder.test.ts runs each through the real forwarder; other tests take the rows' packets as material.
+ *
+ * Expected bytes come from the builders in test/packets*.ts alone. What hushlb may choose (the source port of GUE, the flow
+ * label of an outer IPv6 header) is taken from the frame at hand, once it lies where it must.
+ */
+import assert from 'node:assert/strict';
+import { CLIENT_MAC, ETHERTYPE_IPV4, ethernetFrame, type Ipv4Fields, ipv4Packet, OWN_MAC } from '../../packets.ts';
+import { protocolOf } from '../../packets-tunnel.ts';
+import { ETHERTYPE_IPV6, type Ipv6Fields, ipv6Packet } from '../../packets6.ts';
+import {
+  BACKENDS,
+  BACKENDS_IPV6,
+  BALANCER_ADDRESS,
+  BALANCER_ADDRESS_IPV6,
+  createRig,
+  type Rig,
+  type RigConfig,
+} from '../rig.ts';
+
+export interface PacketRow {
+  name: string;
+  /** YAML lines, as in rig.ts. */
+  top?: string;
+  service?: string;
+  vip?: string;
+  backends?: readonly string[];
+  others?: readonly string[];
+  /** Packets that go before, at the same time; what becomes of them is not looked at. */
+  before?: Uint8Array[];
+  in: Uint8Array;
+  exit: string;
+  /** The frame that leaves, when `backend` is the one that was chosen; undefined: nothing may leave. */
+  out?: Out;
+  /** The backend must be the one that a balancer chooses for this packet which has never seen the flow. */
+  backendOf?: Uint8Array;
+}
+
+/** `actual` is what has left: for the fields that are hushlb's to choose. */
+export type Out = (backend: string, actual: Uint8Array) => Uint8Array;
+
+export const VIP = '198.18.10.1';
+export const CLIENT = '192.0.2.7';
+export const VIP_IPV6 = '2001:db8:10::1';
+export const CLIENT_IPV6 = '2001:db8::7';
+
+/** For rows with a VIP of IPv6; and backends of the other family for one of IPv4. */
+export const ON_IPV6_BACKENDS = {
+  backends: Object.entries(BACKENDS_IPV6).map(([name, { address }]) => `{ name: ${name}, address: "${address}" }`),
+};
+export const ON_IPV6 = { vip: `"${VIP_IPV6}"`, ...ON_IPV6_BACKENDS };
+
+/** The configuration of a row: where it says nothing of them, tables are small, because each row has its own. */
+export function configOf({ service = '', ...row }: PacketRow): RigConfig {
+  const tables = { tableSize: 'tableSize: 251', conntrack: 'conntrack: { capacity: 64 }' };
+  const missing = Object.entries(tables).flatMap(([key, line]) => (service.includes(key) ? [] : [line]));
+  return { ...row, service: [...missing, service].join('\n    ') };
+}
+
+export function rigOf(row: PacketRow): Rig {
+  return createRig(configOf(row));
+}
+
+const typeOf = (packet: readonly number[]): number => (packet[0] >> 4 === 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+
+/** As the router hands it to the balancer; of either family unless the type is given. */
+export function frameOf(packet: readonly number[], type = typeOf(packet)): Uint8Array {
+  return ethernetFrame(OWN_MAC, CLIENT_MAC, type, packet);
+}
+
+/** As the balancer answers the router. */
+export function answer(packet: readonly number[]): Out {
+  return () => ethernetFrame(CLIENT_MAC, OWN_MAC, typeOf(packet), packet);
+}
+
+export function l2(packet: readonly number[]): Out {
+  return (backend) => ethernetFrame(BACKENDS[backend].mac, OWN_MAC, typeOf(packet), packet);
+}
+
+/** An outer IPv4 header as field practice expects it: TTL 64; TOS, identification and DF of the packet inside are the caller's. */
+export function outer(protocol: number, payload: readonly number[], fields: Ipv4Fields = {}): Out {
+  return (backend) => {
+    const { address, mac } = BACKENDS[backend];
+    const packet = ipv4Packet(BALANCER_ADDRESS, address, payload, { ttl: 64, protocol, ...fields });
+    return ethernetFrame(mac, OWN_MAC, ETHERTYPE_IPV4, packet);
+  };
+}
+
+/** The same of IPv6, with any flow label. */
+export function outer6(protocol: number, payload: readonly number[], fields: Ipv6Fields = {}): Out {
+  return (backend, actual) => {
+    const { address, mac } = BACKENDS_IPV6[backend];
+    const flowLabel = ((actual[15] & 15) << 16) | (actual[16] << 8) | actual[17];
+    const settings = { hopLimit: 64, protocol, flowLabel, ...fields };
+    return ethernetFrame(mac, OWN_MAC, ETHERTYPE_IPV6, ipv6Packet(BALANCER_ADDRESS_IPV6, address, payload, settings));
+  };
+}
+
+/** IPIP of either family in IPv4 and in IPv6. */
+export const ipip = (packet: readonly number[], fields?: Ipv4Fields): Out => outer(protocolOf(packet), packet, fields);
+export const ipip6 = (packet: readonly number[], fields?: Ipv6Fields): Out =>
+  outer6(protocolOf(packet), packet, fields);
+
+/** The source port at `at` of a frame that has left: one of those that nobody listens on (RFC 6335, section 6). */
+export function ephemeralPort(actual: Uint8Array, at: number): number {
+  const port = (actual[at] << 8) | actual[at + 1];
+  assert.ok(port >= 0xc000, `source port ${port}`);
+  return port;
+}
+
+export function padded(frame: Uint8Array, length: number): Uint8Array {
+  const out = new Uint8Array(length).fill(0x5a);
+  out.set(frame);
+  return out;
+}
+
+export function withByte(frame: Uint8Array, index: number, value: number): Uint8Array {
+  const copy = frame.slice();
+  copy[index] = value;
+  return copy;
+}
