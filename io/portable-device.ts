@@ -94,6 +94,7 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
   let vips = new Set<string>();
 
   let closed = false;
+  let failure: unknown;
 
   let taken = 0;
   let passed = 0;
@@ -107,15 +108,14 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     if (turnBegan === undefined) {
       turnBegan = performance.now();
       setImmediate(endTurn);
+    } else if (performance.now() - turnBegan > LONGEST_TURN_MS) {
+      reopenCapture();
     }
     if (truncated) {
       rxTooLong++;
       return;
     }
-    if (batch.count === batchSize) {
-      onFrames();
-      if (performance.now() - turnBegan > LONGEST_TURN_MS) openCapture();
-    }
+    if (batch.count === batchSize) onFrames();
     taken++;
     const row = appendRow(packetLength, RELEASE);
     arrival.copy(memory, offset[row], 0, packetLength);
@@ -155,6 +155,16 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     capture = next;
   }
 
+  /** On behalf of nobody who could be told: the next `receive` throws what goes wrong. */
+  function reopenCapture(): void {
+    try {
+      openCapture();
+    } catch (error) {
+      failure = error;
+      closeCapture();
+    }
+  }
+
   function closeCapture(): void {
     if (capture === undefined) return;
     capture.close();
@@ -192,6 +202,7 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     headroom: HEADROOM,
     receive() {
       sentinel.check();
+      if (failure !== undefined) throw failure;
       return batch.count;
     },
     send() {

@@ -1,9 +1,11 @@
 /** The portable device on a veth pair: frames go in at the right host, out of the device, and back. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, suite, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -229,6 +231,50 @@ suite('portable-device', { skip: needsRoot || needsPortable }, () => {
       });
     });
   }
+
+  test('under more than it can forward, others get their turn', async () => {
+    const hosts = makeTwoHosts();
+    ip('-n', hosts.left, 'link', 'set', 'left', 'address', OWN_MAC);
+    const peer = openPacketSocket(hosts.right, 'right');
+    const modules = ['portable-device', 'xdp'].map((name) => new URL(`../../io/${name}.js`, import.meta.url).href);
+    // No batch is done before the next one waits.
+    const script = `
+      const [{ createPortableDevice }, { requireLink }] = await Promise.all(${JSON.stringify(modules)}.map((name) => import(name)));
+      const device = createPortableDevice({
+        interfaceIndex: requireLink('left').index,
+        onFrames() {
+          const end = performance.now() + 20;
+          while (performance.now() < end);
+          device.receive(0);
+          device.send();
+        },
+      });
+      device.setServices([{ address: Uint8Array.from(${JSON.stringify([...addressBytes(VIP)])}) }]);
+      setInterval(() => console.log(device.counters().toSocket), 100);`;
+    const command = ['netns', 'exec', hosts.left, process.execPath, '--input-type=module', '-e', script];
+    const child = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ended = once(child, 'exit');
+    const counts: number[] = [];
+    createInterface(child.stdout).on('line', (line) => counts.push(Number(line)));
+    try {
+      await until('it has started', () => counts.length > 0);
+      const frame = Buffer.from(tcpFrame({ destination: VIP }));
+      // Each count is of another turn of its event loop.
+      await until(
+        'others get a third turn after packets came',
+        () => {
+          for (let i = 0; i < 200; i++) peer.send(frame);
+          return new Set(counts.filter((count) => count > 0)).size >= 3;
+        },
+        20_000,
+      );
+    } finally {
+      child.kill();
+      await ended;
+      peer.close();
+      hosts.remove();
+    }
+  });
 
   test('without the right to capture: one line', async () => {
     const script = `
