@@ -10,6 +10,7 @@ import { sendResets } from '../../lb/expiry-reset.ts';
 import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer, type OfflineBalancer } from '../../lb/offline.ts';
+import { expireWaiting, isAnythingDue, walkWaiting } from '../../lb/waiting.ts';
 import type { CounterLayout } from '../../metrics/counters.ts';
 import { bytesOfMac, OWN_MAC } from '../packets.ts';
 import { bytesOfAddress } from '../packets6.ts';
@@ -48,6 +49,10 @@ export interface Rig {
   layout(): CounterLayout;
   /** Walks one frame at time `now` (ms). */
   walk(frame: Uint8Array, now?: number): Outcome;
+  /** Walks frames as one batch, then what waits, as a worker does; returns all frames that leave, in their order. */
+  walkAll(frames: readonly Uint8Array[], now?: number): Uint8Array[];
+  /** Packets that left by an exit, 'hold: early-fragment' and the like, of all services and none. */
+  exits(exit: string): number;
   sweep(now: number, elapsedMs: number): void;
   /** Sends the resets that wait and returns their frames. */
   resets(): Uint8Array[];
@@ -122,7 +127,23 @@ export function createRig(
       device.send();
       return { exit: verdict === 'forward' ? verdict : `${verdict}: ${reason}`, frame: device.sent[before] };
     },
-    sweep: (now, elapsedMs) => sweepTables(forwarder, now, elapsedMs),
+    walkAll(frames, now = 0) {
+      const before = device.sent.length;
+      for (const frame of frames) device.inject(frame);
+      device.receive(0);
+      walkBatch(now);
+      device.send();
+      if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walkBatch, now);
+      return device.sent.slice(before);
+    },
+    exits(wanted) {
+      const exit = EXITS.findIndex(({ verdict, reason }) => wanted === verdict || wanted === `${verdict}: ${reason}`);
+      return layout().exitBase.reduce((sum, base) => sum + forwarder.counters[base + exit], 0);
+    },
+    sweep(now, elapsedMs) {
+      sweepTables(forwarder, now, elapsedMs);
+      expireWaiting(forwarder, now);
+    },
     resets() {
       const before = device.sent.length;
       sendResets(forwarder, device);
