@@ -1,9 +1,8 @@
 /**
  * The real forwarder on the in-memory device, for tests: frames in, exits and frames out, the clock in the caller's hand.
  */
-import type { PacketDevice } from '../../io/device.ts';
 import { createMemoryDevice } from '../../io/memory-device.ts';
-import { sweepTables } from '../../lb/adopt.ts';
+import { type ForwarderDevice, sweepTables } from '../../lb/adopt.ts';
 import type { Config } from '../../lb/config.ts';
 import { parseConfig } from '../../lb/config-file.ts';
 import { EXITS } from '../../lb/exits.ts';
@@ -77,7 +76,7 @@ export function backendYaml(name: string, settings = ''): string {
 type HopConfig = RigConfig & { hopOf?: (address: string) => Partial<Hop> | null };
 
 /** The same balancer on any device. */
-export function balancerOn(device: Pick<PacketDevice, 'view' | 'batch'>, options: HopConfig): OfflineBalancer {
+export function balancerOn(device: ForwarderDevice, options: HopConfig): OfflineBalancer {
   return createOfflineBalancer({
     config: parsedConfig(options),
     room: { services: 8, backends: 64 },
