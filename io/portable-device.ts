@@ -140,14 +140,19 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     next.on('packet', (packetLength, truncated) => {
       if (next === capture) takePacket(packetLength, truncated);
     });
-    const hosts = [...vips].map((vip) => `${vip.includes(':') ? 'ip6' : 'ip'} dst host ${vip}`);
+    const hosts = [...vips].map((vip) => `${vip.includes(':') ? 'ip6' : 'ip'} dst host ${vip}`).join(' or ');
     const ownMac = Buffer.from(link.mac ?? [])
       .toString('hex')
       .replace(/..(?=.)/g, '$&:');
     try {
       // It is promiscuous, and would see what is for other hosts too. `inbound` would lose the first packet: libpcap itself
       // looks at that one, behind the kernel, where nobody knows any more which way it went.
-      next.open(link.name, `ether dst ${ownMac} and (${hosts.join(' or ')})`, CAPTURE_BUFFER, arrival);
+      next.open(
+        link.name,
+        `ether dst ${ownMac} and (${hosts} or (vlan and (${hosts} or (vlan and (${hosts})))))`,
+        CAPTURE_BUFFER,
+        arrival,
+      );
     } catch (error) {
       throw new PortableError('CAPTURE_FAILED', `capture on ${link.name}: ${(error as Error).message}`);
     }
