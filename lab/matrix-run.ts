@@ -12,6 +12,7 @@ import { backendsOf, capturePointsOf, type RowStage, rolesOf, startParts, topolo
 import { type Planned, planRow } from './matrix-plan.ts';
 import type { MatrixRow } from './matrix-rows.ts';
 import { judgeRow } from './matrix-verdict.ts';
+import { meetGateway } from './neighbours.ts';
 import { buildNetwork } from './network.ts';
 import { parsePackets } from './packets.ts';
 import { type HostProcess, labProgram, pause, startProcess } from './processes.ts';
@@ -115,6 +116,7 @@ async function perform(stage: RowStage, plan: readonly Planned[]): Promise<Matri
   const captures = startCaptures(capturePointsOf(stage));
   try {
     await startParts(stage);
+    await meetGateway(stage.network.namespace('client'), stage.addresses.clientGateway, signal);
     const reports = await converse(stage, plan);
     await pause(AFTERMATH_MS, signal);
     const framesLost = captures.stop();
