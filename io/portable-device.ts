@@ -94,6 +94,7 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
   let vips = new Set<string>();
 
   let closed = false;
+  let failure: unknown;
 
   let taken = 0;
   let passed = 0;
@@ -107,15 +108,14 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     if (turnBegan === undefined) {
       turnBegan = performance.now();
       setImmediate(endTurn);
+    } else if (performance.now() - turnBegan > LONGEST_TURN_MS) {
+      reopenCapture();
     }
     if (truncated) {
       rxTooLong++;
       return;
     }
-    if (batch.count === batchSize) {
-      onFrames();
-      if (performance.now() - turnBegan > LONGEST_TURN_MS) openCapture();
-    }
+    if (batch.count === batchSize) onFrames();
     taken++;
     const row = appendRow(packetLength, RELEASE);
     arrival.copy(memory, offset[row], 0, packetLength);
@@ -140,19 +140,34 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     next.on('packet', (packetLength, truncated) => {
       if (next === capture) takePacket(packetLength, truncated);
     });
-    const hosts = [...vips].map((vip) => `${vip.includes(':') ? 'ip6' : 'ip'} dst host ${vip}`);
+    const hosts = [...vips].map((vip) => `${vip.includes(':') ? 'ip6' : 'ip'} dst host ${vip}`).join(' or ');
     const ownMac = Buffer.from(link.mac ?? [])
       .toString('hex')
       .replace(/..(?=.)/g, '$&:');
     try {
       // It is promiscuous, and would see what is for other hosts too. `inbound` would lose the first packet: libpcap itself
       // looks at that one, behind the kernel, where nobody knows any more which way it went.
-      next.open(link.name, `ether dst ${ownMac} and (${hosts.join(' or ')})`, CAPTURE_BUFFER, arrival);
+      next.open(
+        link.name,
+        `ether dst ${ownMac} and (${hosts} or (vlan and (${hosts} or (vlan and (${hosts})))))`,
+        CAPTURE_BUFFER,
+        arrival,
+      );
     } catch (error) {
       throw new PortableError('CAPTURE_FAILED', `capture on ${link.name}: ${(error as Error).message}`);
     }
     closeCapture();
     capture = next;
+  }
+
+  /** On behalf of nobody who could be told: the next `receive` throws what goes wrong. */
+  function reopenCapture(): void {
+    try {
+      openCapture();
+    } catch (error) {
+      failure = error;
+      closeCapture();
+    }
   }
 
   function closeCapture(): void {
@@ -192,6 +207,7 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     headroom: HEADROOM,
     receive() {
       sentinel.check();
+      if (failure !== undefined) throw failure;
       return batch.count;
     },
     send() {

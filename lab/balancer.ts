@@ -25,7 +25,7 @@ export interface BalancerSettings {
   /** Unless IPIP. */
   readonly encap?: Encap;
   /** Unless as hushlb has it by itself. */
-  readonly mssClamp?: 'off';
+  readonly mssClamp?: 'auto';
   /** Unless TCP: DNS. */
   readonly protocol?: 'udp';
 }

@@ -15,6 +15,7 @@ import { openRun, removeRun, runDirectory } from './runs.ts';
 import type { Scenario } from './scenario.ts';
 import { performSessions } from './sessions.ts';
 import { addressesIn, balancerSettings, type Stage } from './stage.ts';
+import { fittingPacket, mssFor } from './too-big.ts';
 import { backendNames, sharedLan, type Topology } from './topology.ts';
 
 export interface ExperimentOptions {
@@ -74,8 +75,11 @@ export async function runExperiment(scenario: Scenario, options: ExperimentOptio
 
 function topologyOf(scenario: Scenario, { length }: readonly string[], balancers: readonly string[]): Topology {
   const { family = 4 } = scenario;
-  const losesIcmp = scenario.plot.kind === 'upload' && scenario.plot.losesIcmp;
-  return sharedLan(length, { balancers, longCableOf: longCableOf(scenario), family, losesIcmp });
+  const { plot, balancer } = scenario;
+  const upload = plot.kind === 'upload' ? plot : undefined;
+  const advmss = upload?.announced ? mssFor(fittingPacket(balancer?.encap ?? 'ipip', family), family) : undefined;
+  const losesIcmp = upload?.losesIcmp ?? false;
+  return sharedLan(length, { balancers, longCableOf: longCableOf(scenario), family, losesIcmp, advmss });
 }
 
 function balancersOf({ balancer, plot }: Scenario): string[] {

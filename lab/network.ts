@@ -101,9 +101,12 @@ export function replaceRoute(network: Network, host: string, route: Route): void
   ip([`route replace ${routeWords(route)}`], network.namespace(host));
 }
 
-function routeWords({ to, via }: Route): string {
+function routeWords({ to, via, advmss }: Route): string {
+  const metrics = advmss === undefined ? '' : ` advmss ${advmss}`;
   const hops = typeof via === 'string' ? [via] : via;
-  return hops.length === 1 ? `${to} via ${hops[0]}` : [to, ...hops.map((hop) => `nexthop via ${hop}`)].join(' ');
+  return hops.length === 1
+    ? `${to} via ${hops[0]}${metrics}`
+    : [to, ...hops.map((hop) => `nexthop via ${hop}`)].join(' ');
 }
 
 /** `family`: of rules, which don't tell it by their addresses. */

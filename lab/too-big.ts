@@ -3,7 +3,7 @@
  * lab/findings.ts asks for it where a scenario uploads, lab/upload-scenarios.ts promises.
  */
 import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
-import { SYN } from '../wire/tcp.ts';
+import { ACK, SYN } from '../wire/tcp.ts';
 import type { Family } from './addresses.ts';
 import type { Encap } from './balancer.ts';
 import type { CapturedFrame } from './captures.ts';
@@ -22,9 +22,10 @@ export interface UploadFindings {
   /** Of each connection. */
   readonly bytes: number;
   readonly family: Family;
-  /** Each value once: of SYNs as they left the client, and as they reached a backend. */
+  /** Each value once: of SYNs as they left the client, and as they reached a backend; of SYN-ACKs, at the client. */
   readonly mssSent: readonly number[];
   readonly mssArrived: readonly number[];
+  readonly mssAnswered: readonly number[];
   /** As they left the balancer, and as they reached the client. */
   readonly told: readonly Telling[];
   readonly heard: readonly Telling[];
@@ -33,7 +34,7 @@ export interface UploadFindings {
 }
 
 /** Of a cable of the lab: veth's own. */
-const LINK_MTU = 1500;
+export const LINK_MTU = 1500;
 const IP_LENGTH: Readonly<Record<Family, number>> = { 4: 20, 6: 40 };
 const TCP_LENGTH = 20;
 /** Of what stands between the outer and the inner IP header: UDP and GUE, or GRE. */
@@ -57,6 +58,7 @@ export function measureUpload(
 ): UploadFindings {
   const mssSent = new Set<number>();
   const mssArrived = new Set<number>();
+  const mssAnswered = new Set<number>();
   const told: Telling[] = [];
   const heard: Telling[] = [];
   let largestSent = 0;
@@ -67,23 +69,27 @@ export function measureUpload(
     const isAtBackend = backends.includes(host) && direction === 'in';
     const leavesBalancer = host === balancer && direction === 'out';
     if (leavesBalancer) largestSent = Math.max(largestSent, outer.end - ETHERNET_HEADER_LENGTH);
-    const mss = mssOf(view, openTunnel(view, outer)?.inner ?? outer);
+    const inner = openTunnel(view, outer)?.inner ?? outer;
+    const mss = mssOf(view, inner, SYN);
     if (mss !== undefined && isAtBackend) mssArrived.add(mss);
     if (mss !== undefined && host === client && direction === 'out') mssSent.add(mss);
+    const answered = host === client && direction === 'in' ? mssOf(view, inner, SYN | ACK) : undefined;
+    if (answered !== undefined) mssAnswered.add(answered);
     const telling = tellingOf(view, outer);
     if (telling === undefined) continue;
     if (leavesBalancer) told.push({ timeMs, ...telling });
     if (host === client && direction === 'in') heard.push({ timeMs, ...telling });
   }
-  return { ...upload, mssSent: [...mssSent], mssArrived: [...mssArrived], told, heard, largestSent };
+  const announced = { mssSent: [...mssSent], mssArrived: [...mssArrived], mssAnswered: [...mssAnswered] };
+  return { ...upload, ...announced, told, heard, largestSent };
 }
 
 const [OPTION_END, OPTION_PADDING, OPTION_MSS] = [0, 1, 2];
 
-/** Of a SYN that is none of an answer: the option of RFC 9293, 3.7.1. */
-function mssOf(view: DataView, { protocol, payload }: IpHeader): number | undefined {
+/** Of a segment with just these flags: the option of RFC 9293, 3.7.1. */
+function mssOf(view: DataView, { protocol, payload }: IpHeader, flags: number): number | undefined {
   if (protocol !== PROTOCOL_TCP || payload + TCP_LENGTH > view.byteLength) return undefined;
-  if (view.getUint8(payload + 13) !== SYN) return undefined;
+  if (view.getUint8(payload + 13) !== flags) return undefined;
   const end = Math.min(view.byteLength, payload + (view.getUint8(payload + 12) >> 4) * 4);
   for (let at = payload + TCP_LENGTH; at + 4 <= end; ) {
     const kind = view.getUint8(at);

@@ -9,6 +9,8 @@ import { type Addresses, addressesOf, type Family, IPV4 } from './addresses.ts';
 export interface Route {
   readonly to: string;
   readonly via: string | readonly string[];
+  /** The MSS that SYNs and SYN-ACKs announce, unless it is what the link takes. */
+  readonly advmss?: number;
 }
 
 export interface HostDescription {
@@ -72,6 +74,8 @@ export interface LanOptions {
   readonly family?: Family;
   /** The router drops ICMP that is for the client. */
   readonly losesIcmp?: boolean;
+  /** What the backends announce. */
+  readonly advmss?: number | undefined;
 }
 
 /** What the router's routing table says of the VIP while these balancers live. */
@@ -92,7 +96,7 @@ export function vipRoute({ vip, single, balancer }: Addresses, balancers: readon
  * In IPv6 the client is 2001:db8::2, the LAN 2001:db8:2::/64, and the hosts' numbers on it are the same.
  */
 export function sharedLan(backendCount: number, options: LanOptions = {}): Topology {
-  const { balancers = ['lb'], longCableOf = null, family = IPV4.family, losesIcmp = false } = options;
+  const { balancers = ['lb'], longCableOf = null, family = IPV4.family, losesIcmp = false, advmss } = options;
   const addresses = addressesOf(family);
   const inNetwork = (address: string): string => `${address}/${addresses.network}`;
   const toRouterOnLan = { to: 'default', via: addresses.lanGateway };
@@ -125,7 +129,7 @@ export function sharedLan(backendCount: number, options: LanOptions = {}): Topol
       ...backends.map((name) => ({
         name,
         addresses: { eth0: [inNetwork(addresses.backend(name))], lo: [`${addresses.vip}/${addresses.single}`] },
-        routes: [toRouterOnLan],
+        routes: [{ ...toRouterOnLan, ...(advmss === undefined ? {} : { advmss }) }],
         // All backends own the VIP, on the same LAN: none may answer ARP for it or name it in an ARP request, or the
         // router would learn one of them as the VIP's owner.
         sysctls: { 'ipv4/conf/all/arp_ignore': 1, 'ipv4/conf/all/arp_announce': 2 },

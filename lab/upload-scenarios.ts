@@ -6,7 +6,7 @@ import { allKept, balancerResets, complete, count, firstAnswers, noStrays } from
 import type { Findings } from './findings.ts';
 import { SCALED } from './idle-scenarios.ts';
 import type { Claim, Scenario } from './scenario.ts';
-import { fittingPacket, mssFor, type Telling } from './too-big.ts';
+import { fittingPacket, LINK_MTU, mssFor, type Telling } from './too-big.ts';
 
 const UPLOAD = {
   name: 'upload',
@@ -17,19 +17,20 @@ const UPLOAD = {
   adjustable: ['backends', 'scheduler'],
 } as const satisfies Partial<Scenario>;
 
-const PLOT = { kind: 'upload', bytes: 2 ** 20, losesIcmp: false } as const;
+const PLOT = { kind: 'upload', bytes: 2 ** 20, announced: false, losesIcmp: false } as const;
 const STATELESS = { mode: 'stateless', scheduler: 'maglev' } as const;
 
 export const UPLOAD_SCENARIOS: readonly Scenario[] = [
   {
     ...UPLOAD,
     variant: null,
-    summary: 'clients send 1 MiB through a tunnel: the balancer lowers the MSS of SYNs, so that all of it fits',
+    summary: 'clients send 1 MiB through a tunnel, and every MSS leaves room for it: all fits at once',
     story:
-      'The path takes packets of 1500 bytes, and the tunnel to the backends has its own header in each. The balancer writes ' +
-      "into every SYN what fits behind that header, so the client's segments are no longer than they may be.",
-    balancer: STATELESS,
-    plot: PLOT,
+      'The path takes packets of 1500 bytes, and the tunnel to the backends has its own header in each. An MSS limits what ' +
+      "the other side sends. The balancer lowers that of the client's SYNs, for answers; theirs the backends announce past " +
+      "it, as their route says (advmss), and the client's segments fit.",
+    balancer: { ...STATELESS, mssClamp: 'auto' },
+    plot: { ...PLOT, announced: true },
     patienceMs: 20_000,
     shows: 'kept',
     promise: (findings) => [
@@ -37,7 +38,8 @@ export const UPLOAD_SCENARIOS: readonly Scenario[] = [
       complete(findings),
       allKept(findings),
       noStrays(findings),
-      mss(findings, true),
+      mss(findings),
+      answered(findings, true),
       tellings(findings, 'told', 'none'),
       fits(findings),
       balancerResets(findings, 0),
@@ -48,9 +50,9 @@ export const UPLOAD_SCENARIOS: readonly Scenario[] = [
     variant: 'path MTU discovery alone',
     summary: 'the MSS stays as it is: the balancer tells the clients how much fits, and they send that',
     story:
-      "The MSS is left alone, so the client's first long segments do not fit into the tunnel. The balancer tells the client " +
+      "Nobody lowers an MSS, so the client's first long segments do not fit into the tunnel. The balancer tells the client " +
       'how much does, by an ICMP error from the VIP, and the client sends it again in shorter ones.',
-    balancer: { ...STATELESS, mssClamp: 'off' },
+    balancer: STATELESS,
     plot: PLOT,
     patienceMs: 20_000,
     shows: 'kept',
@@ -59,7 +61,7 @@ export const UPLOAD_SCENARIOS: readonly Scenario[] = [
       complete(findings),
       allKept(findings),
       noStrays(findings),
-      mss(findings, false),
+      answered(findings, false),
       tellings(findings, 'heard', 'some'),
       fits(findings),
       balancerResets(findings, 0),
@@ -72,7 +74,7 @@ export const UPLOAD_SCENARIOS: readonly Scenario[] = [
     story:
       'As before, but a router drops ICMP, as firewalls do. The client sends its long segments again and again, and never ' +
       'hears why nobody answers: its short requests work, its uploads hang.',
-    balancer: { ...STATELESS, mssClamp: 'off' },
+    balancer: STATELESS,
     plot: { ...PLOT, losesIcmp: true },
     patienceMs: 4000,
     shows: 'hung',
@@ -80,7 +82,7 @@ export const UPLOAD_SCENARIOS: readonly Scenario[] = [
       firstAnswers(findings),
       complete(findings),
       count(findings, 'hung', findings.connectionsAsked),
-      mss(findings, false),
+      answered(findings, false),
       tellings(findings, 'told', 'some'),
       tellings(findings, 'heard', 'none'),
       balancerResets(findings, 0),
@@ -92,16 +94,25 @@ function fitting({ balancer, upload }: Findings): number {
   return fittingPacket(balancer?.encap ?? 'ipip', upload?.family ?? 4);
 }
 
-function mss(findings: Findings, clamped: boolean): Claim {
+/** What limits the backends' segments. */
+function mss(findings: Findings): Claim {
   const { mssSent = [], mssArrived = [], family = 4 } = findings.upload ?? {};
-  const untouched = mssSent.join();
-  const expected = clamped ? String(mssFor(fitting(findings), family)) : untouched;
+  const expected = mssFor(fitting(findings), family);
   return {
-    promised: clamped
-      ? `every SYN reaches its backend with an MSS of ${expected}`
-      : 'every SYN reaches its backend with the MSS that the client wrote',
-    seen: `${untouched} sent, ${mssArrived.join()} arrived`,
-    held: mssArrived.length > 0 && mssArrived.join() === expected,
+    promised: `every SYN reaches its backend with an MSS of ${expected}`,
+    seen: `${mssSent.join()} sent, ${mssArrived.join()} arrived`,
+    held: mssArrived.length === 1 && mssArrived[0] === expected,
+  };
+}
+
+/** What limits the client's segments. */
+function answered(findings: Findings, fitted: boolean): Claim {
+  const { mssAnswered = [], family = 4 } = findings.upload ?? {};
+  const expected = mssFor(fitted ? fitting(findings) : LINK_MTU, family);
+  return {
+    promised: `every SYN-ACK reaches the client with an MSS of ${expected}`,
+    seen: mssAnswered.length === 0 ? 'none' : mssAnswered.join(),
+    held: mssAnswered.length === 1 && mssAnswered[0] === expected,
   };
 }
 
@@ -119,11 +130,10 @@ function tellings(findings: Findings, which: 'told' | 'heard', howMany: 'none' |
 
 /** The path is used to the full: nobody made segments shorter than they had to be. */
 function fits(findings: Findings): Claim {
-  const full = 1500;
   const seen = findings.upload?.largestSent ?? 0;
   return {
-    promised: `the longest packets that leave the balancer are of ${full} bytes`,
+    promised: `the longest packets that leave the balancer are of ${LINK_MTU} bytes`,
     seen: `${seen}`,
-    held: seen === full,
+    held: seen === LINK_MTU,
   };
 }

@@ -13,19 +13,26 @@ import {
 import type { PacketDevice } from '../io/device.ts';
 import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
+import { createFragmentFacts } from '../wire/fragment.ts';
 import { createExpiryRows, createResetQueue, renumberResets, sweepForResets } from './expiry-reset.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { ForwardingState, ServiceState } from './forwarding-state.ts';
+import { createFragmentStore, forgetTargets } from './fragments.ts';
 import { createQuote } from './icmp-errors.ts';
 import { createTokenBucket, ICMP_BURST, ICMP_PER_SECOND } from './rate-limit.ts';
+import { createWaitingFrames } from './waiting.ts';
+
+/** What a forwarder needs of its device. */
+export type ForwarderDevice = Pick<PacketDevice, 'view' | 'batch' | 'append'>;
 
 /** A forwarder over the frames of `device`, with the counters of its layout and its tables in what `allocate` gives. */
 export function createForwarder(
-  { view, batch }: Pick<PacketDevice, 'view' | 'batch'>,
+  device: ForwarderDevice,
   counters: Float64Array,
   state: ForwardingState,
   allocate?: Allocate,
 ): Forwarder {
+  const { view, batch } = device;
   const tables = state.services.map((service) => createTable(service, counters, allocate));
   return {
     view,
@@ -41,6 +48,10 @@ export function createForwarder(
     tagsLength: new Int32Array(batch.capacity),
     tagged: 0,
     quote: createQuote(),
+    piece: createFragmentFacts(),
+    fragments: createFragmentStore(state.hashSeed),
+    waiting: createWaitingFrames(),
+    append: (length) => device.append(length),
     icmpBudget: createTokenBucket(ICMP_PER_SECOND, ICMP_BURST, 0),
     state,
     tables,
@@ -97,6 +108,7 @@ export function adoptState(forwarder: Forwarder, state: ForwardingState): void {
     if (forwarder.tables[i] === null) counters[serviceBase + SERVICE_ENTRIES] = 0;
   }
   renumberResets(forwarder.resets, (old) => olds.indexOf(old));
+  forgetTargets(forwarder.fragments);
   forwarder.state = state;
 }
 

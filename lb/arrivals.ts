@@ -9,6 +9,7 @@
  *   IP options   ─► service ─► FLOW, where it accepts them
  *   ICMP error   ─► the packet that it quotes ─► service ─► RELATED
  *   echo request ─► answered here, or ECHO for a backend
+ *   fragment     ─► FIRST_PIECE with ports, LATER_PIECE without
  * ```
  *
  * An IPv6 address doesn't fit a column. `source` has 32 bits that stand for it, and the connection's hash is over 32 others
@@ -18,11 +19,13 @@
 import { connectionHash } from '../hashing/flow-hash.ts';
 import { addressDigest, addressWord } from '../hashing/flow-hash-ipv6.ts';
 import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
-import { FLOW, IP_OPTIONS, NOT_IP, OTHER_PROTOCOL, parseFlow, parseIpv6, parseLayer4 } from '../wire/flow.ts';
+import { FLOW, FRAGMENT, IP_OPTIONS, NOT_IP, OTHER_PROTOCOL, parseFlow, parseIpv6, parseLayer4 } from '../wire/flow.ts';
+import { FIRST_FRAGMENT, FRAGMENT_L4, LATER_FRAGMENT, readFragment } from '../wire/fragment.ts';
 import * as icmp from '../wire/icmp.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
-import { destinationPortOf, ports as portsAt } from '../wire/tcp.ts';
+import { destinationPortOf, flags as flagsAt, ports as portsAt } from '../wire/tcp.ts';
+import { PROTOCOL_UDP } from '../wire/udp.ts';
 import { answerEcho } from './echo.ts';
 import * as exits from './exits.ts';
 import type { Forwarder } from './forwarder.ts';
@@ -34,6 +37,8 @@ import { takeTagsOff } from './vlan-tags.ts';
 /** Ways through the second pass (lb/detours.ts) beside FLOW's; no exit is negative. */
 export const RELATED = -1;
 export const ECHO = -2;
+export const FIRST_PIECE = -3;
+export const LATER_PIECE = -4;
 
 /** `parsed` is what `parseFlow` said of packet `i`, and not FLOW. */
 export function arriveOtherwise(forwarder: Forwarder, state: ForwardingState, i: number, parsed: number): number {
@@ -58,6 +63,7 @@ function arriveUntagged(forwarder: Forwarder, state: ForwardingState, i: number)
 function arriveIpv4(forwarder: Forwarder, state: ForwardingState, i: number, parsed: number): number {
   const { view, batch, flows } = forwarder;
   if (vipRow(state.index, flows.destination[i]) === NO_SERVICE) return exits.NOT_VIP;
+  if (parsed === FRAGMENT) return arriveInPieces(forwarder, state, i);
   if (parsed === IP_OPTIONS) return arriveWithOptions(forwarder, state, i);
   if (parsed !== OTHER_PROTOCOL || flows.protocol[i] !== icmp.PROTOCOL_ICMP) return parsed;
   if (ipv4.isFragment(view, batch.offset[i] + ETHERNET_HEADER_LENGTH)) return exits.FRAGMENT;
@@ -81,6 +87,7 @@ function arriveIpv6(forwarder: Forwarder, state: ForwardingState, i: number): nu
   if (parsed === FLOW) return enterIpv6(forwarder, state, i);
   if (parsed < OTHER_PROTOCOL) return parsed;
   if (vipRowOf(forwarder, state, i) === NO_SERVICE) return exits.NOT_VIP;
+  if (parsed === FRAGMENT) return arriveInPieces(forwarder, state, i);
   if (parsed !== OTHER_PROTOCOL || flows.protocol[i] !== ipv6.PROTOCOL_ICMPV6) return parsed;
   return arriveIcmp(forwarder, state, i);
 }
@@ -139,6 +146,22 @@ export function vipRowOf({ view, batch }: Forwarder, { index }: ForwardingState,
     view.getInt32(at + 8, true),
     view.getInt32(at + 12, true),
   );
+}
+
+/** A piece of a datagram to a VIP. Only the first has ports, and so a service; the others follow it (lb/detours.ts). */
+function arriveInPieces(forwarder: Forwarder, state: ForwardingState, i: number): number {
+  const { view, batch, flows, piece } = forwarder;
+  const kind = readFragment(view, batch.offset[i], flows.ipLength[i], piece);
+  if (kind === LATER_FRAGMENT) return LATER_PIECE;
+  if (kind !== FIRST_FRAGMENT) return exits.BAD_FRAGMENT;
+  const { protocol, l4 } = flows;
+  if (protocol[i] !== ipv4.PROTOCOL_TCP && protocol[i] !== PROTOCOL_UDP) return exits.FRAGMENT;
+  l4[i] = piece[FRAGMENT_L4];
+  flows.ports[i] = portsAt(view, l4[i]);
+  flows.tcpFlags[i] = protocol[i] === ipv4.PROTOCOL_TCP ? flagsAt(view, l4[i]) : 0;
+  const isV6 = ipv4.version(view, batch.offset[i] + ETHERNET_HEADER_LENGTH) === 6;
+  const entered = isV6 ? enterIpv6(forwarder, state, i) : enterIpv4(forwarder, state, i);
+  return entered === FLOW ? FIRST_PIECE : entered;
 }
 
 /** ICMP and ICMPv6 to a VIP. */

@@ -4,7 +4,10 @@
  */
 import { PASS, RELEASE, TRANSMIT } from '../io/device.ts';
 
-/** `answer`: an ICMP message goes back to the sender. `hold`: a copy waits for the rest of its datagram. */
+/**
+ * `answer`: an ICMP message goes back to the sender. `hold`: a copy waits, for the first fragment of its datagram or for room in
+ * the batch; it is counted again where it leaves.
+ */
 export type Verdict = 'forward' | 'reset' | 'answer' | 'pass' | 'hold' | 'drop';
 
 export interface Exit {
@@ -39,6 +42,10 @@ export const EXITS: readonly Exit[] = [
   { verdict: 'answer', reason: 'echo', ofService: false },
   { verdict: 'drop', reason: 'bad-icmp', ofService: false },
   { verdict: 'drop', reason: 'icmp-of-no-flow', ofService: false },
+  { verdict: 'drop', reason: 'bad-fragment', ofService: false },
+  { verdict: 'hold', reason: 'early-fragment', ofService: false },
+  { verdict: 'drop', reason: 'late-fragment', ofService: false },
+  { verdict: 'hold', reason: 'too-big', ofService: true },
 ];
 
 export const FORWARDED = 0;
@@ -57,6 +64,10 @@ export const TOO_BIG_ANSWERED = 19;
 export const ECHO_ANSWERED = 20;
 export const BAD_ICMP = 21;
 export const ICMP_OF_NO_FLOW = 22;
+export const BAD_FRAGMENT = 23;
+export const EARLY_FRAGMENT = 24;
+export const LATE_FRAGMENT = 25;
+export const TOO_BIG_HELD = 26;
 
 const ACTIONS: Record<Verdict, number> = {
   forward: TRANSMIT,

@@ -28,17 +28,11 @@ import { connectionHash, flowSlot } from '../hashing/flow-hash.ts';
 import { flowSlotIpv6 } from '../hashing/flow-hash-ipv6.ts';
 import { NO_BACKEND } from '../hashing/lookup-table.ts';
 import type { FrameBatch } from '../io/device.ts';
-import {
-  BACKEND_BYTES,
-  BACKEND_PACKETS,
-  SERVICE_HITS,
-  SERVICE_MSS_CLAMPED,
-  SERVICE_SYN_MISSES,
-  SERVICE_UNFINISHED_CHECKSUMS,
-} from '../metrics/counters.ts';
+import { BACKEND_BYTES, BACKEND_PACKETS, SERVICE_HITS } from '../metrics/counters.ts';
 import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
-import { FLOW, type FlowBatch, hasUnfinishedChecksum, parseFlow } from '../wire/flow.ts';
-import { ACK, destinationPortOf, FIN, RST, SYN, tcpHeaderLength } from '../wire/tcp.ts';
+import { FLOW, type FlowBatch, parseFlow } from '../wire/flow.ts';
+import type { FragmentFacts } from '../wire/fragment.ts';
+import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
 import { arriveOtherwise } from './arrivals.ts';
 import { createDetours } from './detours.ts';
 import * as exits from './exits.ts';
@@ -50,13 +44,15 @@ import {
   takeExpired,
   WORTH_PREFETCHING,
 } from './expiry-reset.ts';
-import { type ForwardingState, MSS_THAT_FITS, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
+import { type ForwardingState, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
+import type { FragmentStore } from './fragments.ts';
 import type { Quote } from './icmp-errors.ts';
-import { clampMss, mssThatFits } from './mss-clamp.ts';
+import { createOpenings } from './openings.ts';
 import type { TokenBucket } from './rate-limit.ts';
 import { createRefusals } from './refusals.ts';
 import { findService, NO_SERVICE, VIP_ONLY } from './service-index.ts';
 import { putTagsBack } from './vlan-tags.ts';
+import type { WaitingFrames } from './waiting.ts';
 
 /**
  * Of any place in a device's frame memory, which is less than 1 GiB. Masked with it, a place is a number of which V8 knows
@@ -89,6 +85,14 @@ export interface Forwarder {
   tagged: number;
   /** Written and read within one packet (lb/icmp-errors.ts). */
   readonly quote: Quote;
+  /** Of a fragment; written and read within one packet (wire/fragment.ts). */
+  readonly piece: FragmentFacts;
+  /** Where the datagrams went whose pieces arrive, and pieces that came before their first. */
+  readonly fragments: FragmentStore;
+  /** Packets that wait for an empty batch (lb/waiting.ts). */
+  readonly waiting: WaitingFrames;
+  /** Adds a frame to the batch, as the device does (io/device.ts). */
+  append(length: number): number;
   /** For the ICMP errors that it sends. */
   readonly icmpBudget: TokenBucket;
   state: ForwardingState;
@@ -110,9 +114,10 @@ export type Walk = (now: number) => void;
 export function createWalk(forwarder: Forwarder): Walk {
   const { view, batch, flows, counters, service, hash, exit, backend: backends } = forwarder;
   const { offset, length, action } = batch;
-  const { source, destination, ports, tcpFlags, ipLength, protocol, l4 } = flows;
+  const { source, destination, ports, tcpFlags, ipLength, protocol } = flows;
   const actions = exits.EXIT_ACTION;
-  const detours = createDetours(forwarder, sendTo);
+  const detours = createDetours(forwarder, leave, sendTo);
+  const openings = createOpenings(forwarder);
   const refusals = createRefusals(forwarder);
 
   function walk(now: number): void {
@@ -200,7 +205,7 @@ export function createWalk(forwarder: Forwarder): Walk {
       if ((flags & (FIN | RST)) !== 0) markClosing(table as ConnectionTable);
       if (owner.resetsOnExpiry) noteSegment(forwarder, ownerIndex, i, backend, false);
     } else {
-      if (opens) noteOpening(owner, i);
+      if (opens) openings.note(owner, i);
       else counters[owner.missSlot]++;
       if (!opens && owner.resetsOnExpiry && takeExpired(forwarder, ownerIndex, false)) {
         return refusals.refuseExpired(state, owner, i);
@@ -214,7 +219,7 @@ export function createWalk(forwarder: Forwarder): Walk {
         if ((flags & FIN) !== 0) markClosing(table);
         if (owner.resetsOnExpiry) noteSegment(forwarder, ownerIndex, i, backend, true);
       }
-      if (opens && owner.mssClamp !== 0) clampSyn(owner, backend, i);
+      if (opens && owner.mssClamp !== 0) openings.clamp(owner, backend, i);
     }
     return sendTo(state, owner, ownerIndex, backend, i, now);
   }
@@ -253,7 +258,7 @@ export function createWalk(forwarder: Forwarder): Walk {
     const largest = largestPacket(hops, backend);
     if (bytes > largest) {
       if (largest === NO_LONGER_THERE) return leaveAnew(state, owner, ownerIndex, i, now);
-      return largest === 0 ? exits.NO_NEIGHBOUR : detours.tooBig(state, i, largest, now);
+      return largest === 0 ? exits.NO_NEIGHBOUR : detours.tooBig(state, owner, ownerIndex, backend, i, now);
     }
     const grown = encapsulate(view, offset[i] & OFFSET_MASK, bytes, encap, hops, backend, hash[i]);
     offset[i] -= grown;
@@ -269,24 +274,6 @@ export function createWalk(forwarder: Forwarder): Walk {
     counters[owner.serviceBase + SERVICE_HITS]--;
     forget(forwarder.tables[ownerIndex] as ConnectionTable);
     return leave(state, owner, ownerIndex, i, now);
-  }
-
-  /**
-   * A new connection. Its SYN is the cheapest packet to look at closely: a sender whose checksum offload leaves the work
-   * to hardware that a virtual link doesn't have is found here, before somebody wonders for an evening why nothing
-   * answers.
-   */
-  function noteOpening(owner: ServiceState, i: number): void {
-    counters[owner.serviceBase + SERVICE_SYN_MISSES]++;
-    if (hasUnfinishedChecksum(view, offset[i] + ETHERNET_HEADER_LENGTH, ipLength[i], l4[i])) {
-      counters[owner.serviceBase + SERVICE_UNFINISHED_CHECKSUMS]++;
-    }
-  }
-
-  /** What the backend may send in a segment; what the client may, the backend's own SYN-ACK says (lb/mss-clamp.ts). */
-  function clampSyn({ hops, mssClamp, isIpv6, serviceBase }: ServiceState, backend: number, i: number): void {
-    const largest = mssClamp === MSS_THAT_FITS ? mssThatFits(largestPacket(hops, backend), isIpv6) : mssClamp;
-    if (clampMss(view, l4[i], tcpHeaderLength(view, l4[i]), largest)) counters[serviceBase + SERVICE_MSS_CLAMPED]++;
   }
 
   return walk;

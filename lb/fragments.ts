@@ -183,6 +183,17 @@ export function nextHeld(
   return NOTHING_HELD;
 }
 
+/** The oldest frame that is held and whose datagram's first fragment is known by now, or NOTHING_HELD. */
+export function nextDue(store: FragmentStore, now: number): number {
+  const { held, order } = store;
+  for (let i = 0; i < store.heldCount; i++) {
+    const at = order[i] * HELD_WORDS;
+    const target = findTarget(store, held[at], held[at + 1], held[at + 2], held[at + PROTOCOL], now);
+    if (target !== NO_TARGET) return order[i];
+  }
+  return NOTHING_HELD;
+}
+
 /** Bytes of the frame held at `place`. */
 export function heldLength(store: FragmentStore, place: number): number {
   return store.held[place * HELD_WORDS + LENGTH];

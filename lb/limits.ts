@@ -35,9 +35,9 @@ export function limitsOfSockets({ io, interface: name, workers, cpus, gro }: Soc
       : 'af-packet: the kernel copies every packet in and out, af-xdp in native mode does less',
   ];
   if (gro) {
-    lines.push(
-      `generic-receive-offload of ${name} is on: hushlb cuts again what it merges (off: ethtool -K ${name} gro off)`,
-    );
+    const what =
+      io === 'portable' ? 'segments that it merges are too long and dropped' : 'hushlb cuts again what it merges';
+    lines.push(`generic-receive-offload of ${name} is on: ${what} (off: ethtool -K ${name} gro off)`);
   }
   if (io === 'portable') return lines;
   const workerCount = counted(workers, 'worker');

@@ -4,9 +4,8 @@
  * that doesn't carry them.
  */
 import type { Allocate } from '../conntrack/table.ts';
-import type { PacketDevice } from '../io/device.ts';
 import { allocateCounters, type CounterLayout, type CounterRoom, clearNewCounters } from '../metrics/counters.ts';
-import { adoptState, createForwarder } from './adopt.ts';
+import { adoptState, createForwarder, type ForwarderDevice } from './adopt.ts';
 import type { Config } from './config.ts';
 import type { Forwarder } from './forwarder.ts';
 import { buildForwardingState, type Hop } from './forwarding-state.ts';
@@ -22,7 +21,7 @@ export interface OfflineBalancer {
 
 export interface OfflineOptions {
   readonly config: Config;
-  readonly device: Pick<PacketDevice, 'view' | 'batch'>;
+  readonly device: ForwarderDevice;
   readonly ownMac: Uint8Array;
   /** For configurations to come; exactly enough for `config` by default. */
   readonly room?: CounterRoom;

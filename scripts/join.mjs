@@ -17,7 +17,10 @@ import { JOINED, root } from './steps.mjs';
 const MODULES = [
   { entry: 'lb/forwarder.js', drawsIn: () => true },
   { entry: 'io/af-xdp-device.js', drawsIn: (path) => /\/xsk-(queue|rings)\.js$/.test(path) },
-  { entry: 'io/af-packet-device.js', drawsIn: (path) => /\/(packet-ring|packet-socket|device)\.js$/.test(path) },
+  {
+    entry: 'io/af-packet-device.js',
+    drawsIn: (path) => /\/(packet-ring|packet-sender|packet-socket|offloads|device)\.js$/.test(path),
+  },
 ];
 
 for (const { entry, drawsIn } of MODULES) {

@@ -94,7 +94,7 @@ export function writeHeader(
 }
 
 /** Most extension headers that `walkExtensions` passes; real packets carry one or two. */
-export const MAX_EXTENSION_HEADERS = 8;
+const MAX_EXTENSION_HEADERS = 8;
 
 /**
  * What `walkExtensions` answers for a packet whose headers cannot be right: one reaches beyond the end, there are more

@@ -1,7 +1,7 @@
 /**
  * Case `forwarding`: packets a second on a veth pair through `hushlb run`, beside what it can be compared with: its own device
- * when it merely reflects, reflectors in C on AF_XDP and on a packet socket, the wire's limit, the kernel's forwarding and its stateful NAT. All stand
- * ready at the same time, each on a wire of its own, and are loaded in turn.
+ * when it merely reflects, reflectors in C on AF_XDP and on a packet socket, the wire's limit, the kernel's forwarding and its
+ * stateful NAT. All stand ready at the same time, each on a wire of its own, and are loaded in turn.
  */
 import { setTimeout } from 'node:timers/promises';
 import { inNamespace } from '../../io/namespace.ts';
@@ -9,7 +9,14 @@ import type { BenchCase, CaseContext, CaseResult, Cell, ResultTable, Target } fr
 import { machineBusySeconds, processSeconds } from '../forwarding/cpu-time.ts';
 import type { LoadResult } from '../forwarding/load.ts';
 import { type BenchNetwork, buildBenchNetwork } from '../forwarding/network.ts';
-import { findSubjects, pinned, type RunningSubject, type Subject, type SubjectKey } from '../forwarding/subjects.ts';
+import {
+  findSubjects,
+  pinned,
+  RATIOS,
+  type RunningSubject,
+  type Subject,
+  type SubjectKey,
+} from '../forwarding/subjects.ts';
 import { type LineProcess, startLineProcess } from '../line-process.ts';
 import { figure, interleave, ratios } from '../rounds.ts';
 
@@ -30,7 +37,6 @@ const FULL_POINTS: readonly Point[] = [
   { ...MAIN_POINT, frameBytes: 512 },
   { ...MAIN_POINT, frameBytes: 1400 },
 ];
-const QUICK_POINTS: readonly Point[] = [MAIN_POINT];
 
 const LOAD = new URL('../forwarding/load.js', import.meta.url).pathname;
 
@@ -68,7 +74,7 @@ export const forwarding: BenchCase = {
   seconds: { quick: 32, full: 260 },
   async run(context) {
     const plan: ForwardingPlan = context.quick
-      ? { points: QUICK_POINTS, starts: 2, atMost: 4, loadMs: 400 }
+      ? { points: [MAIN_POINT], starts: 2, atMost: 4, loadMs: 400 }
       : { points: FULL_POINTS, starts: 3, atMost: 4, loadMs: 500 };
     const { subjects, missing } = findSubjects(context.folder);
     const measured = await measureForwarding(subjects, plan, context);
@@ -169,9 +175,8 @@ async function measurePoint(
   }
   const processCpu = taking.map((): number[] => []);
   const machineCpu = taking.map((): number[] => []);
-  const places = taking.map((_, place) => place);
   const limits = { atLeast: 2, atMost, hasTime: () => performance.now() < end };
-  const mpps = await interleave(places, limits, async (place) => {
+  const mpps = await interleave([...taking.keys()], limits, async (place) => {
     const i = taking[place];
     const { pid } = running[i];
     // The last subject's frames have all come back.
@@ -207,7 +212,7 @@ function present(
     const [a, b] = [at(point, over), at(point, under)];
     return a === undefined || b === undefined ? undefined : ratios(a.mpps, b.mpps);
   };
-  const ratioCell = (point: Point, over: SubjectKey, under: SubjectKey): Cell => {
+  const ratioCell = (point: Point, [, over, under]: (typeof RATIOS)[number]): Cell => {
     const values = ratio(point, over, under);
     return values === undefined ? null : figure(values, 2);
   };
@@ -246,22 +251,8 @@ function present(
           ]),
       {
         title: 'Ratios, round by round',
-        head: [
-          'frames, flows',
-          'hushlb run / its device',
-          'its device / C',
-          'hushlb run / nftables DNAT',
-          'af-packet, its device / C',
-          'af-packet, hushlb run / C',
-        ],
-        rows: points.map((point) => [
-          pointName(point),
-          ratioCell(point, 'hushlb', 'reflect'),
-          ratioCell(point, 'reflect', 'c'),
-          ratioCell(point, 'hushlb', 'nft'),
-          ratioCell(point, 'reflect-packet', 'c-packet'),
-          ratioCell(point, 'hushlb-packet', 'c-packet'),
-        ]),
+        head: ['frames, flows', ...RATIOS.map(([name]) => name)],
+        rows: points.map((point) => [pointName(point), ...RATIOS.map((pair) => ratioCell(point, pair))]),
       },
       {
         title: `CPU seconds a million packets, ${pointName(MAIN_POINT)} flows`,

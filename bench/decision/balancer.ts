@@ -32,7 +32,7 @@ export function createDecisionBalancer(config: Config): DecisionBalancer {
   const batch = createFrameBatch(BATCH);
   const { forwarder } = createOfflineBalancer({
     config,
-    device: { view, batch },
+    device: { view, batch, append: () => -1 },
     ownMac: MAC,
     allocate: (bytes) => mapHuge(bytes).buffer,
     hopOf,

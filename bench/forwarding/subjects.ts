@@ -36,6 +36,15 @@ export type SubjectKey =
   | 'kernel'
   | 'nft';
 
+/** Whose packets a second are held against whose. */
+export const RATIOS: readonly (readonly [string, SubjectKey, SubjectKey])[] = [
+  ['hushlb run / its device', 'hushlb', 'reflect'],
+  ['its device / C', 'reflect', 'c'],
+  ['hushlb run / nftables DNAT', 'hushlb', 'nft'],
+  ['af-packet, its device / C', 'reflect-packet', 'c-packet'],
+  ['af-packet, hushlb run / C', 'hushlb-packet', 'c-packet'],
+];
+
 export interface RunningSubject {
   /** The process whose CPU time is the subject's; undefined where the kernel does the work beside the generator. */
   readonly pid: number | undefined;

@@ -1,6 +1,7 @@
 /*
  * What wire/flow.ts, hashing/flow-hash.ts, lb/service-index.ts and dsr/encap.ts do to one packet, in C, function by function.
- * For decision.c. Words are loaded little-endian, as there.
+ * For decision.c. Words are loaded little-endian, as there. IPv4 alone, without fragments and ICMP: what is no part of the
+ * forwarder's own walk is none here.
  */
 #define FLOW 0
 #define NOT_IPV4 1
@@ -11,10 +12,12 @@
 #define TTL_EXPIRED 6
 #define FRAGMENT 7
 #define BAD_TCP_HEADER 8
+#define BAD_UDP_HEADER 9
 
 #define ETHERNET 14
 #define IPV4 20
 #define PROTOCOL_TCP 6
+#define PROTOCOL_UDP 17
 #define PROTOCOL_IPIP 4
 
 #define FIN 1
@@ -26,6 +29,7 @@
 #define VIP_ONLY -2
 #define EMPTY -3
 #define VIP_KEY 255
+#define INDEX_ROW 8
 
 #define SOURCE_IP 0
 #define SOURCE_IP_PORT 1
@@ -36,7 +40,8 @@
 struct flow {
   int32_t source, destination, ports;
   uint16_t ip_length;
-  uint8_t tcp_flags;
+  uint8_t tcp_flags, protocol;
+  uint32_t l4;
 };
 
 static inline uint16_t load16(const uint8_t *at) {
@@ -68,12 +73,21 @@ static inline int parse_flow(const uint8_t *frame, uint32_t length, struct flow 
   flow->source = (int32_t)load32(ip + 12);
   flow->destination = (int32_t)load32(ip + 16);
   flow->ip_length = (uint16_t)total_length;
-  if (ip[9] != PROTOCOL_TCP) return OTHER_PROTOCOL;
-  if (header_length != IPV4) return IP_OPTIONS;
+  flow->protocol = ip[9];
+  flow->l4 = ETHERNET + header_length;
+  if (ip[9] != PROTOCOL_TCP && ip[9] != PROTOCOL_UDP) return OTHER_PROTOCOL;
   if (ip[8] == 0) return TTL_EXPIRED;
   if ((swap16(load16(ip + 6)) & 0x3fff) != 0) return FRAGMENT;
+  if (header_length != IPV4) return IP_OPTIONS;
   const uint8_t *tcp = ip + header_length;
   uint32_t tcp_length = total_length - header_length;
+  if (ip[9] == PROTOCOL_UDP) {
+    uint32_t claimed = tcp_length < 8 ? 0 : swap16(load16(tcp + 4));
+    if (claimed < 8 || claimed > tcp_length) return BAD_UDP_HEADER;
+    flow->ports = (int32_t)load32(tcp);
+    flow->tcp_flags = 0;
+    return FLOW;
+  }
   if (tcp_length < 20) return BAD_TCP_HEADER;
   uint32_t tcp_header_length = (uint32_t)(tcp[12] >> 4) << 2;
   if (tcp_header_length < 20 || tcp_header_length > tcp_length) return BAD_TCP_HEADER;
@@ -121,19 +135,20 @@ static inline uint32_t flow_hash(int kind, const struct flow *flow, uint32_t see
   if (kind == SOURCE_IP_PORT) return xxh32_words2(source, ports & 0xffff, seed);
   uint32_t lanes = rotate(mix_lane(seed + 0x9e3779b1u + 0x85ebca77u, source), 1);
   lanes += rotate(mix_lane(seed + 0x85ebca77u, (uint32_t)flow->destination), 7);
-  lanes += rotate(mix_lane(seed, ports), 12) + rotate(mix_lane(seed - 0x9e3779b1u, PROTOCOL_TCP), 18);
+  lanes += rotate(mix_lane(seed, ports), 12) + rotate(mix_lane(seed - 0x9e3779b1u, flow->protocol), 18);
   return avalanche(lanes + 16);
 }
 
 static inline int32_t probe(const struct state *s, int32_t vip, int32_t key) {
   const int32_t *rows = s->index_rows;
   uint32_t hash = ((uint32_t)vip * 0x9e3779b1u ^ (uint32_t)key) * 0x85ebca6bu;
-  int32_t row = (int32_t)(hash >> s->h.index_shift) * 3;
-  while (rows[row + 2] != EMPTY && (rows[row] != vip || rows[row + 1] != key)) {
-    row += 3;
-    if (row == s->h.index_words) row = 0;
+  int32_t at = (int32_t)(hash >> s->h.index_shift) * INDEX_ROW;
+  while (rows[at + 5] != EMPTY &&
+         (rows[at] != vip || rows[at + 4] != key || rows[at + 1] != 0 || rows[at + 2] != 0 || rows[at + 3] != 0)) {
+    at += INDEX_ROW;
+    if (at == s->h.index_words) at = 0;
   }
-  return rows[row + 2];
+  return rows[at + 5];
 }
 
 static inline int32_t find_vip(const struct state *s, int32_t vip) {
@@ -141,9 +156,10 @@ static inline int32_t find_vip(const struct state *s, int32_t vip) {
   return value != EMPTY ? value : NO_SERVICE;
 }
 
-static inline int32_t find_service(const struct state *s, int32_t vip, uint32_t port) {
-  int32_t value = probe(s, vip, (int32_t)(port << 8 | PROTOCOL_TCP));
-  return value != EMPTY ? value : find_vip(s, vip);
+static inline int32_t find_service(const struct state *s, const struct flow *flow) {
+  uint32_t port = (uint32_t)flow->ports >> 16;
+  int32_t value = probe(s, flow->destination, (int32_t)(port << 8 | flow->protocol));
+  return value != EMPTY ? value : find_vip(s, flow->destination);
 }
 
 static inline uint32_t halves(uint32_t word) { return (word & 0xffff) + (word >> 16); }

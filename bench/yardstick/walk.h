@@ -4,16 +4,16 @@
  * decision.c.
  */
 #define FORWARDED 0
-#define NOT_VIP 9
-#define OTHER_PORT 10
-#define NO_BACKEND_LEFT 11
-#define NO_NEIGHBOUR 12
-#define TOO_BIG 13
-#define RESET_UNKNOWN 14
-#define UNKNOWN_RESET 15
-#define UNKNOWN_DROPPED 16
-#define RESET_EXPIRED 17
-#define EXITS 18
+#define NOT_VIP 10
+#define OTHER_PORT 11
+#define NO_BACKEND_LEFT 12
+#define NO_NEIGHBOUR 13
+#define TOO_BIG 14
+#define RESET_UNKNOWN 15
+#define UNKNOWN_RESET 16
+#define UNKNOWN_DROPPED 17
+#define RESET_EXPIRED 18
+#define EXITS 19
 
 #define NO_BACKEND 0xffff
 #define ON_MISS_FORWARD 0
@@ -95,7 +95,7 @@ static inline int arrive(struct walker *w, uint32_t i) {
   if (parsed != FLOW) {
     return parsed >= OTHER_PROTOCOL && find_vip(&w->state, flow->destination) == NO_SERVICE ? NOT_VIP : parsed;
   }
-  int32_t owner = find_service(&w->state, flow->destination, (uint32_t)flow->ports >> 16);
+  int32_t owner = find_service(&w->state, flow);
   if (owner < 0) return owner == VIP_ONLY ? OTHER_PORT : NOT_VIP;
   w->service[i] = owner;
   w->hash[i] = connection_hash(flow, (uint32_t)w->state.h.hash_seed);

@@ -68,8 +68,10 @@ describe('real TCP', { skip }, () => {
           const name = `${key}: ${packets} packets at ${host}, ${requests} requests`;
           if (host !== between[key]) assert.ok(packets < 20 + requests / 20, name);
           // With direct server return the answers pass by; elsewhere they come back the same way.
-          else if (host === HUSHLB[0]) assert.ok(packets >= requests && packets < requests * 1.5, name);
-          else assert.ok(packets >= requests * 2, name);
+          // A few packets a connection are no requests, and show where a busy machine answers few.
+          else if (host === HUSHLB[0]) {
+            assert.ok(packets >= requests && packets < requests * 1.5 + 6 * run.connections, name);
+          } else assert.ok(packets >= requests * 2, name);
         }
       }
     } finally {

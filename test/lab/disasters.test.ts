@@ -9,9 +9,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { lab, traces } from './command.ts';
+import { assertWellFormed } from './well-formed.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-disasters-'));
 after(() => rmSync(directory, { recursive: true }));
+
+let reports = 0;
 
 interface Run {
   readonly scenario: string;
@@ -34,13 +37,15 @@ interface Run {
 /** Runs the scenarios, and returns their results by title once all promises held and nothing is left. */
 async function resultsOf(...scenarios: string[]): Promise<Map<string, Run>> {
   const file = join(directory, `${scenarios.join('-')}.json`);
-  const run = lab('run', ...scenarios, '--json', file);
+  const report = join(directory, `${reports++}`);
+  const run = lab('run', ...scenarios, '--json', file, '--report', report);
   const { code, stdout, stderr } = await run.ended;
   assert.equal(code, 0, stdout + stderr);
   for (const line of (stdout + stderr).split('\n')) assert.ok([...line].length <= 80, line);
   assert.deepEqual(traces(run.pid), []);
   const { runs } = JSON.parse(readFileSync(file, 'utf8')) as { runs: Run[] };
   for (const { promise } of runs) assert.deepEqual(promise.broken, []);
+  assert.equal(assertWellFormed(report), runs.length);
   return new Map(runs.map((run) => [run.variant === null ? run.scenario : `${run.scenario}, ${run.variant}`, run]));
 }
 

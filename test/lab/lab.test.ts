@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inNamespace } from '../../io/namespace.ts';
 import { findRuns, removeRun, runDirectory } from '../../lab/runs.ts';
 import { lab, traces, until } from './command.ts';
+import { assertWellFormed } from './well-formed.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-lab-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -61,13 +62,15 @@ interface Results {
 describe('hushlb lab run', () => {
   it('tells the three stories, and they come out as they must', async () => {
     const file = join(directory, 'results.json');
-    const run = lab('run', 'stateless', 'round-robin', 'syn-only', '--json', file);
+    const report = join(directory, 'report');
+    const run = lab('run', 'stateless', 'round-robin', 'syn-only', '--json', file, '--report', report);
     const { code, stdout, stderr } = await run.ended;
     assert.equal(code, 0, stdout + stderr);
     assert.equal(stderr, '', 'no progress where stderr is no terminal');
     assert.deepEqual(traces(run.pid), []);
 
     const { runs } = JSON.parse(readFileSync(file, 'utf8')) as Results;
+    assert.equal(assertWellFormed(report), runs.length);
     const [stateless, roundRobin, synOnly, cured] = runs;
     assert.deepEqual(
       runs.map(({ scenario, promise }) => [scenario, promise.held, promise.broken]),

@@ -108,6 +108,53 @@ describe('promises', () => {
     assert.notEqual(broken('syn-only', findings({ 'reset-by-balancer': 60 }, { resetsCounted: 59 })), 0);
   });
 
+  it('uploads break with an MSS that is wrong, a message too many or too few, and packets that are not what fits', () => {
+    const [clamped, alone, neither] = SCENARIOS.filter(({ name }) => name === 'upload');
+    const telling = { timeMs: 1, mtu: 1480, clientPort: 40_000 };
+    const upload = {
+      bytes: 2 ** 20,
+      family: 4,
+      mssSent: [1460],
+      mssArrived: [1460],
+      mssAnswered: [1460],
+      largestSent: 1500,
+    } as const;
+    const seen = (more: object, kept = 60): Findings => ({
+      ...findings({ kept, hung: 60 - kept }),
+      upload: { ...upload, told: [], heard: [], ...more },
+    });
+    const told = { told: [telling] };
+    const heard = { ...told, heard: [telling] };
+    const wrong = { told: [telling], heard: [{ ...telling, mtu: 1500 }] };
+
+    const lowered = { mssArrived: [1440], mssAnswered: [1440] };
+    assert.equal(brokenClaims(clamped, seen(lowered)), 0);
+    assert.equal(brokenClaims(clamped, seen({})), 2);
+    assert.equal(brokenClaims(clamped, seen({ ...lowered, mssArrived: [1440, 1460] })), 1);
+    assert.equal(brokenClaims(clamped, seen({ ...lowered, mssAnswered: [1460] })), 1);
+    assert.equal(brokenClaims(clamped, seen({ ...lowered, ...told })), 1);
+    assert.equal(brokenClaims(clamped, seen({ ...lowered, largestSent: 1400 })), 1);
+    assert.equal(brokenClaims(alone, seen(heard)), 0);
+    assert.equal(brokenClaims(alone, seen(told)), 1);
+    assert.equal(brokenClaims(alone, seen(wrong)), 1);
+    assert.equal(brokenClaims(alone, seen({ ...heard, mssAnswered: [1440] })), 1);
+    assert.equal(brokenClaims(neither, seen(told, 0)), 0);
+    assert.equal(brokenClaims(neither, seen(heard, 0)), 1);
+    assert.equal(brokenClaims(neither, seen({}, 0)), 1);
+    assert.equal(brokenClaims(neither, seen(told, 1)), 1);
+  });
+
+  it('over IPv6 and in another tunnel other lengths fit', () => {
+    const [clamped] = SCENARIOS.filter(({ name }) => name === 'upload');
+    const upload = { bytes: 2 ** 20, family: 6, mssSent: [1440], largestSent: 1500, told: [], heard: [] } as const;
+    const seen = (mss: number) => ({
+      ...findings({ kept: 60 }, { encap: 'gue' }),
+      upload: { ...upload, mssArrived: [mss], mssAnswered: [mss] },
+    });
+    assert.equal(brokenClaims(clamped, seen(1388)), 0);
+    assert.equal(brokenClaims(clamped, seen(1400)), 2);
+  });
+
   it('every one breaks where the table did not fill or empty, a frame was lost, a connection never opened', () => {
     assert.notEqual(broken('stateless', findings({ kept: 60 }, { entriesAtPeak: 59 })), 0);
     assert.notEqual(broken('stateless', findings({ kept: 60 }, { entriesBeforeSecond: 1 })), 0);

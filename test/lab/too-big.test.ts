@@ -42,6 +42,7 @@ describe('what captures say of sizes', () => {
     );
     assert.deepEqual(found.mssSent, [1460]);
     assert.deepEqual(found.mssArrived, [1440, 1420]);
+    assert.deepEqual(found.mssAnswered, [1400]);
     assert.equal(found.largestSent, 20 + 20 + 32);
     assert.equal(found.bytes, 7);
   });

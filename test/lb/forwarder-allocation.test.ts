@@ -44,7 +44,7 @@ describe('heap growth', () => {
       );
       const { forwarder } = createOfflineBalancer({
         config,
-        device: { view, batch },
+        device: { view, batch, append: () => -1 },
         ownMac: Uint8Array.from(bytesOfMac(OWN_MAC)),
         hopOf: () => ({ mac, source: Uint8Array.from(bytesOfIp('198.18.2.10')), mtu: 1500 }),
       });

@@ -49,8 +49,9 @@ describe('packet rows', () => {
 
   test('each exit of the walk has a row', () => {
     const seen = new Set(ROWS.map((row) => row.exit));
-    // These need a backend in trouble, and time; the tests below and expiry-reset.test.ts have them.
+    // These need a backend in trouble, time, or a full batch; tests below, expiry-reset.test.ts and pieces.test.ts have them.
     seen.add('drop: no-backend').add('drop: no-neighbour').add('reset: expired-connection');
+    seen.add('drop: late-fragment').add('hold: too-big');
     const all = EXITS.map(({ verdict, reason }) => (verdict === 'forward' ? verdict : `${verdict}: ${reason}`));
     assert.deepEqual([...seen].sort(), all.sort());
   });

@@ -1,9 +1,8 @@
 /**
  * The real forwarder on the in-memory device, for tests: frames in, exits and frames out, the clock in the caller's hand.
  */
-import type { PacketDevice } from '../../io/device.ts';
 import { createMemoryDevice } from '../../io/memory-device.ts';
-import { sweepTables } from '../../lb/adopt.ts';
+import { type ForwarderDevice, sweepTables } from '../../lb/adopt.ts';
 import type { Config } from '../../lb/config.ts';
 import { parseConfig } from '../../lb/config-file.ts';
 import { EXITS } from '../../lb/exits.ts';
@@ -11,6 +10,7 @@ import { sendResets } from '../../lb/expiry-reset.ts';
 import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer, type OfflineBalancer } from '../../lb/offline.ts';
+import { expireWaiting, isAnythingDue, walkWaiting } from '../../lb/waiting.ts';
 import type { CounterLayout } from '../../metrics/counters.ts';
 import { bytesOfMac, OWN_MAC } from '../packets.ts';
 import { bytesOfAddress } from '../packets6.ts';
@@ -49,6 +49,10 @@ export interface Rig {
   layout(): CounterLayout;
   /** Walks one frame at time `now` (ms). */
   walk(frame: Uint8Array, now?: number): Outcome;
+  /** Walks frames as one batch, then what waits, as a worker does; returns all frames that leave, in their order. */
+  walkAll(frames: readonly Uint8Array[], now?: number): Uint8Array[];
+  /** Packets that left by an exit, 'hold: early-fragment' and the like, of all services and none. */
+  exits(exit: string): number;
   sweep(now: number, elapsedMs: number): void;
   /** Sends the resets that wait and returns their frames. */
   resets(): Uint8Array[];
@@ -77,7 +81,7 @@ export function backendYaml(name: string, settings = ''): string {
 type HopConfig = RigConfig & { hopOf?: (address: string) => Partial<Hop> | null };
 
 /** The same balancer on any device. */
-export function balancerOn(device: Pick<PacketDevice, 'view' | 'batch'>, options: HopConfig): OfflineBalancer {
+export function balancerOn(device: ForwarderDevice, options: HopConfig): OfflineBalancer {
   return createOfflineBalancer({
     config: parsedConfig(options),
     room: { services: 8, backends: 64 },
@@ -123,7 +127,23 @@ export function createRig(
       device.send();
       return { exit: verdict === 'forward' ? verdict : `${verdict}: ${reason}`, frame: device.sent[before] };
     },
-    sweep: (now, elapsedMs) => sweepTables(forwarder, now, elapsedMs),
+    walkAll(frames, now = 0) {
+      const before = device.sent.length;
+      for (const frame of frames) device.inject(frame);
+      device.receive(0);
+      walkBatch(now);
+      device.send();
+      if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walkBatch, now);
+      return device.sent.slice(before);
+    },
+    exits(wanted) {
+      const exit = EXITS.findIndex(({ verdict, reason }) => wanted === verdict || wanted === `${verdict}: ${reason}`);
+      return layout().exitBase.reduce((sum, base) => sum + forwarder.counters[base + exit], 0);
+    },
+    sweep(now, elapsedMs) {
+      sweepTables(forwarder, now, elapsedMs);
+      expireWaiting(forwarder, now);
+    },
     resets() {
       const before = device.sent.length;
       sendResets(forwarder, device);

@@ -2,6 +2,7 @@
 import type { TcpFields } from '../../packets.ts';
 import { icmp6Packet } from '../../packets-icmp.ts';
 import { type Ipv6Fields, ipv6Packet, type Tcp6Fields, tcp6Packet } from '../../packets6.ts';
+import type { TunnelFields } from '../../tunnels.ts';
 import {
   answer,
   CLIENT_IPV6,
@@ -20,7 +21,7 @@ const syn: TcpFields = { flags: 'S', options: [2, 4, 5, 160, 1, 3, 3, 7] };
 const data: TcpFields = { flags: 'PA', payload: 'GET / HTTP/1.1\r\n\r\n', sequence: 1001, acknowledgement: 5001 };
 
 /** A segment that is forwarded as it is. */
-function forwarded(name: string, fields: Tcp6Fields, outer: Ipv6Fields = {}): PacketRow {
+function forwarded(name: string, fields: Tcp6Fields, outer: TunnelFields = {}): PacketRow {
   const packet = tcp6Packet(fields);
   return { name, in: frameOf(packet), exit: 'forward', out: ipip6(packet, outer) };
 }
@@ -75,7 +76,7 @@ const rows: PacketRow[] = [
     exit: 'forward',
     out: ipip6(tcp6Packet(data)),
   },
-  forwarded('DSCP and ECN are copied', { ...data, ip: { trafficClass: 0xb9 } }, { trafficClass: 0xb9 }),
+  forwarded('DSCP and ECN are copied', { ...data, ip: { trafficClass: 0xb9 } }, { tos: 0xb9 }),
   forwarded('the flow label inside is not touched', { ...data, ip: { flowLabel: 0xabcde } }),
   forwarded('hop limit 1 is forwarded, and not touched', { ...data, ip: { hopLimit: 1 } }),
   forwarded('hop limit 255', { ...data, ip: { hopLimit: 255 } }),

@@ -1,5 +1,5 @@
 /** Packet rows: what is passed to the kernel, and IPv4 with TCP that cannot be right. */
-import { ipv4Packet, type TcpFields, tcpFrame } from '../../packets.ts';
+import { ipv4Packet, type TcpFields, tcpFrame, tcpPacket } from '../../packets.ts';
 import { CLIENT, frameOf, type PacketRow, VIP, withByte } from './row.ts';
 
 const data: TcpFields = { flags: 'PA', payload: 'GET / HTTP/1.1\r\n\r\n', sequence: 1001, acknowledgement: 5001 };
@@ -76,9 +76,26 @@ export const NOT_FORWARDED_ROWS: readonly PacketRow[] = [
   { name: 'IP options', in: tcpFrame({ ip: { options: [1, 1, 1, 0] } }), exit: 'drop: ip-options' },
   { name: 'an IHL that calls the ports options', in: tcpFrame({ ip: { ihl: 6 } }), exit: 'drop: bad-tcp-header' },
   { name: 'TTL 0', in: tcpFrame({ ip: { ttl: 0 } }), exit: 'drop: ttl-expired' },
-  { name: 'the first fragment', in: tcpFrame({ ip: { fragment: 0x2000 } }), exit: 'drop: fragment' },
-  { name: 'a later fragment', in: tcpFrame({ ip: { fragment: 0x2010 } }), exit: 'drop: fragment' },
-  { name: 'the last fragment', in: tcpFrame({ ip: { fragment: 0x0010 } }), exit: 'drop: fragment' },
+  {
+    name: 'a first fragment whose length is no multiple of eight',
+    in: tcpFrame({ ip: { fragment: 0x2000 } }),
+    exit: 'drop: bad-fragment',
+  },
+  {
+    name: 'a first fragment without the whole TCP header',
+    in: frameOf(ipv4Packet(CLIENT, VIP, tcpPacket().slice(20, 36), { fragment: 0x2000 })),
+    exit: 'drop: bad-fragment',
+  },
+  {
+    name: 'a last fragment before its first',
+    in: tcpFrame({ ip: { fragment: 0x0010 } }),
+    exit: 'hold: early-fragment',
+  },
+  {
+    name: 'a first fragment of a ping',
+    in: frameOf(ipv4Packet(CLIENT, VIP, [8, 0, 0xf7, 0xfe, 0, 1, 0, 0], { protocol: 1, fragment: 0x2000 })),
+    exit: 'drop: fragment',
+  },
   { name: 'a TCP data offset of 4', in: withByte(tcpFrame(), 46, 0x40), exit: 'drop: bad-tcp-header' },
   { name: 'a TCP data offset beyond the segment', in: withByte(tcpFrame(), 46, 0x60), exit: 'drop: bad-tcp-header' },
 ];

@@ -6,9 +6,8 @@
  * label of an outer IPv6 header) is taken from the frame at hand, once it lies where it must.
  */
 import assert from 'node:assert/strict';
-import { CLIENT_MAC, ETHERTYPE_IPV4, ethernetFrame, type Ipv4Fields, ipv4Packet, OWN_MAC } from '../../packets.ts';
-import { protocolOf } from '../../packets-tunnel.ts';
-import { ETHERTYPE_IPV6, type Ipv6Fields, ipv6Packet } from '../../packets6.ts';
+import { CLIENT_MAC, ethernetFrame, OWN_MAC } from '../../packets.ts';
+import { type TunnelFields, tunnelPacket, typeOf } from '../../tunnels.ts';
 import {
   BACKENDS,
   BACKENDS_IPV6,
@@ -62,8 +61,6 @@ export function rigOf(row: PacketRow): Rig {
   return createRig(configOf(row));
 }
 
-const typeOf = (packet: readonly number[]): number => (packet[0] >> 4 === 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
-
 /** As the router hands it to the balancer; of either family unless the type is given. */
 export function frameOf(packet: readonly number[], type = typeOf(packet)): Uint8Array {
   return ethernetFrame(OWN_MAC, CLIENT_MAC, type, packet);
@@ -78,32 +75,28 @@ export function l2(packet: readonly number[]): Out {
   return (backend) => ethernetFrame(BACKENDS[backend].mac, OWN_MAC, typeOf(packet), packet);
 }
 
-/** An outer IPv4 header as field practice expects it: TTL 64; TOS, identification and DF of the packet inside are the caller's. */
-export function outer(protocol: number, payload: readonly number[], fields: Ipv4Fields = {}): Out {
-  return (backend) => {
-    const { address, mac } = BACKENDS[backend];
-    const packet = ipv4Packet(BALANCER_ADDRESS, address, payload, { ttl: 64, protocol, ...fields });
-    return ethernetFrame(mac, OWN_MAC, ETHERTYPE_IPV4, packet);
-  };
-}
-
-/** The same of IPv6, with any flow label. */
-export function outer6(protocol: number, payload: readonly number[], fields: Ipv6Fields = {}): Out {
+/**
+ * To the backend by a tunnel, over IPv4 or IPv6: with field practice's outer header, of which the packet's TOS, identification
+ * and DF are the caller's to say.
+ */
+export function tunnel(packet: readonly number[], isOuter6: boolean, fields: TunnelFields = {}): Out {
+  const backends = isOuter6 ? BACKENDS_IPV6 : BACKENDS;
+  const source = isOuter6 ? BALANCER_ADDRESS_IPV6 : BALANCER_ADDRESS;
   return (backend, actual) => {
-    const { address, mac } = BACKENDS_IPV6[backend];
+    const { address, mac } = backends[backend];
     const flowLabel = ((actual[15] & 15) << 16) | (actual[16] << 8) | actual[17];
-    const settings = { hopLimit: 64, protocol, flowLabel, ...fields };
-    return ethernetFrame(mac, OWN_MAC, ETHERTYPE_IPV6, ipv6Packet(BALANCER_ADDRESS_IPV6, address, payload, settings));
+    const sourcePort = fields.encap === 'gue' ? { sourcePort: ephemeralPort(actual, isOuter6 ? 54 : 34) } : {};
+    const whole = tunnelPacket(packet, { source, destination: address, flowLabel, ...sourcePort, ...fields });
+    return ethernetFrame(mac, OWN_MAC, typeOf(whole), whole);
   };
 }
 
 /** IPIP of either family in IPv4 and in IPv6. */
-export const ipip = (packet: readonly number[], fields?: Ipv4Fields): Out => outer(protocolOf(packet), packet, fields);
-export const ipip6 = (packet: readonly number[], fields?: Ipv6Fields): Out =>
-  outer6(protocolOf(packet), packet, fields);
+export const ipip = (packet: readonly number[], fields?: TunnelFields): Out => tunnel(packet, false, fields);
+export const ipip6 = (packet: readonly number[], fields?: TunnelFields): Out => tunnel(packet, true, fields);
 
 /** The source port at `at` of a frame that has left: one of those that nobody listens on (RFC 6335, section 6). */
-export function ephemeralPort(actual: Uint8Array, at: number): number {
+function ephemeralPort(actual: Uint8Array, at: number): number {
   const port = (actual[at] << 8) | actual[at + 1];
   assert.ok(port >= 0xc000, `source port ${port}`);
   return port;

@@ -1,7 +1,7 @@
 /** Packet rows: port ranges, all ports, several services of a VIP; IP options; MSS; tunnels to the VIP. */
 import { ipv4Packet, type TcpFields, tcpPacket } from '../../packets.ts';
-import { gre, gue } from '../../packets-tunnel.ts';
 import { tcp6Packet, udpDatagram } from '../../packets6.ts';
+import { tunnelPacket } from '../../tunnels.ts';
 import { backendYaml } from '../rig.ts';
 import { CLIENT, frameOf, ipip, ipip6, l2, ON_IPV6, type PacketRow, VIP } from './row.ts';
 
@@ -131,14 +131,15 @@ const MSS: PacketRow[] = [
 ];
 
 /** Somebody's own tunnels end here, or an attacker hopes so. */
-const inTunnel = (name: string, protocol: number, payload: readonly number[], exit = 'pass: other-protocol') =>
-  refused(`to the VIP: ${name}`, ipv4Packet(CLIENT, VIP, payload, { protocol }), exit);
+const inTunnel = (name: string, protocol: number, payload: readonly number[]) =>
+  refused(`to the VIP: ${name}`, ipv4Packet(CLIENT, VIP, payload, { protocol }), 'pass: other-protocol');
+const ENDS = { source: CLIENT, destination: VIP };
 
 const TUNNELS: PacketRow[] = [
   inTunnel('IPv4 in IPv4', 4, tcpPacket()),
   inTunnel('IPv6 in IPv4', 41, tcp6Packet()),
-  inTunnel('GRE', 47, gre(tcpPacket())),
-  inTunnel('GUE', 17, gue(tcpPacket(), 0, 50000), 'pass: other-port'),
+  refused('to the VIP: GRE', tunnelPacket(tcpPacket(), { ...ENDS, encap: 'gre' }), 'pass: other-protocol'),
+  refused('to the VIP: GUE', tunnelPacket(tcpPacket(), { ...ENDS, encap: 'gue' }), 'pass: other-port'),
   inTunnel(
     'a tunnel in a tunnel in a tunnel',
     4,

@@ -1,20 +1,8 @@
 /** Packet rows: every tunnel, of both families in both, and what is copied to the outer header. */
 import { type Ipv4Fields, tcpPacket } from '../../packets.ts';
-import { gre, gue, PROTOCOL_GRE, PROTOCOL_UDP } from '../../packets-tunnel.ts';
 import { type Ipv6Fields, tcp6Packet } from '../../packets6.ts';
-import {
-  ephemeralPort,
-  frameOf,
-  ipip,
-  ipip6,
-  ON_IPV6,
-  ON_IPV6_BACKENDS,
-  type Out,
-  outer,
-  outer6,
-  type PacketRow,
-  VIP_IPV6,
-} from './row.ts';
+import type { TunnelFields } from '../../tunnels.ts';
+import { frameOf, ipip, ipip6, ON_IPV6, ON_IPV6_BACKENDS, type Out, type PacketRow, tunnel, VIP_IPV6 } from './row.ts';
 
 const PAYLOAD = { flags: 'PA', payload: 'GET / HTTP/1.1\r\n\r\n' } as const;
 const packet4 = (ip: Ipv4Fields = {}, payload: string = PAYLOAD.payload) => tcpPacket({ ...PAYLOAD, payload, ip });
@@ -29,39 +17,22 @@ const FAMILIES = {
 } as const;
 
 /** An IPv6 packet is never fragmented on its way, and an atomic datagram of IPv4 around it says so (RFC 4213, 3.2.2). */
-const around = (packet: readonly number[]): Ipv4Fields => (packet[0] >> 4 === 6 ? { id: 0 } : {});
+const around = (packet: readonly number[]): TunnelFields => (packet[0] >> 4 === 6 ? { id: 0 } : {});
 
-const ENCAPS: Record<string, { service: string; bytes: number; out: (packet: number[], isOuter6: boolean) => Out }> = {
-  ipip: {
-    service: 'encap: ipip',
-    bytes: 0,
-    out: (packet, isOuter6) => (isOuter6 ? ipip6(packet) : ipip(packet, around(packet))),
-  },
-  gre: {
-    service: 'encap: gre',
-    bytes: 4,
-    out: (packet, isOuter6) =>
-      isOuter6 ? outer6(PROTOCOL_GRE, gre(packet)) : outer(PROTOCOL_GRE, gre(packet), around(packet)),
-  },
-  gue: { service: 'encap: gue', bytes: 12, out: (packet, isOuter6) => byGue(packet, isOuter6, 0) },
+const ENCAPS: Record<string, { service: string; bytes: number; fields: TunnelFields }> = {
+  ipip: { service: 'encap: ipip', bytes: 0, fields: { encap: 'ipip' } },
+  gre: { service: 'encap: gre', bytes: 4, fields: { encap: 'gre' } },
+  gue: { service: 'encap: gue', bytes: 12, fields: { encap: 'gue' } },
   'gue, variant 1': {
     service: 'encap: gue\n    gue: { variant: 1, port: 5555 }',
     bytes: 8,
-    out: (packet, isOuter6) => byGue(packet, isOuter6, 1, 5555),
+    fields: { encap: 'gue', variant: 1, port: 5555 },
   },
 };
 
-function byGue(packet: number[], isOuter6: boolean, variant: 0 | 1, port = 6080): Out {
-  return (backend, actual) => {
-    const datagram = gue(packet, variant, ephemeralPort(actual, 14 + (isOuter6 ? 40 : 20)), port);
-    const make = isOuter6 ? outer6(PROTOCOL_UDP, datagram) : outer(PROTOCOL_UDP, datagram, around(packet));
-    return make(backend, actual);
-  };
-}
-
 const EVERY_TUNNEL: PacketRow[] = Object.entries(FAMILIES).flatMap(
   ([families, { packet, isOuter6, ipHeader, settings }]) =>
-    Object.entries(ENCAPS).flatMap(([encap, { service, bytes, out }]): PacketRow[] => {
+    Object.entries(ENCAPS).flatMap(([encap, { service, bytes, fields }]): PacketRow[] => {
       const largest = 1500 - (isOuter6 ? 40 : 20) - bytes;
       const fits = packet({}, 'x'.repeat(largest - ipHeader - 20));
       const common = { ...settings, service };
@@ -71,14 +42,14 @@ const EVERY_TUNNEL: PacketRow[] = Object.entries(FAMILIES).flatMap(
           name: `${families} by ${encap}`,
           in: frameOf(packet()),
           exit: 'forward',
-          out: out(packet(), isOuter6),
+          out: tunnel(packet(), isOuter6, { ...around(packet()), ...fields }),
         },
         {
           ...common,
           name: `${families} by ${encap}: ${largest} bytes fit`,
           in: frameOf(fits),
           exit: 'forward',
-          out: out(fits, isOuter6),
+          out: tunnel(fits, isOuter6, { ...around(fits), ...fields }),
         },
       ];
     }),
@@ -99,39 +70,29 @@ const COPIED: PacketRow[] = [
     ipip(packet6({ trafficClass: 0xb9 }), { tos: 0xb9, id: 0 }),
     FAMILIES['6 in 4'].settings,
   ),
-  row(
-    'DSCP and ECN, 4 in 6',
-    packet4({ tos: 0x2b }),
-    ipip6(packet4({ tos: 0x2b }), { trafficClass: 0x2b }),
-    ON_IPV6_BACKENDS,
-  ),
+  row('DSCP and ECN, 4 in 6', packet4({ tos: 0x2b }), ipip6(packet4({ tos: 0x2b }), { tos: 0x2b }), ON_IPV6_BACKENDS),
   row(
     'DF is not needed around IPv4 in IPv6',
     packet4({ fragment: 0, id: 7 }),
     ipip6(packet4({ fragment: 0, id: 7 })),
     ON_IPV6_BACKENDS,
   ),
-  row('congestion that was met before, in GUE', packet4({ tos: 3 }), ecnInGue(), { service: 'encap: gue' }),
+  row(
+    'congestion that was met before, in GUE',
+    packet4({ tos: 3 }),
+    tunnel(packet4({ tos: 3 }), false, { encap: 'gue', tos: 3 }),
+    { service: 'encap: gue' },
+  ),
   row('outerTtl: 7', packet4(), ipip(packet4(), { ttl: 7 }), { service: 'outerTtl: 7' }),
   row('outerTtl: copy', packet4({ ttl: 33 }), ipip(packet4({ ttl: 33 }), { ttl: 33 }), { service: 'outerTtl: copy' }),
-  row(
-    'outerTtl: copy of 255, 6 in 6',
-    packet6({ hopLimit: 255 }),
-    ipip6(packet6({ hopLimit: 255 }), { hopLimit: 255 }),
-    {
-      ...ON_IPV6,
-      service: 'outerTtl: copy',
-    },
-  ),
-  row('outerTtl: 1, by GRE', packet4(), outer(PROTOCOL_GRE, gre(packet4()), { ttl: 1 }), {
+  row('outerTtl: copy of 255, 6 in 6', packet6({ hopLimit: 255 }), ipip6(packet6({ hopLimit: 255 }), { ttl: 255 }), {
+    ...ON_IPV6,
+    service: 'outerTtl: copy',
+  }),
+  row('outerTtl: 1, by GRE', packet4(), tunnel(packet4(), false, { encap: 'gre', ttl: 1 }), {
     service: 'encap: gre\n    outerTtl: 1',
   }),
 ];
-
-function ecnInGue(): Out {
-  return (backend, actual) =>
-    outer(PROTOCOL_UDP, gue(packet4({ tos: 3 }), 0, ephemeralPort(actual, 34)), { tos: 3 })(backend, actual);
-}
 
 export const TUNNEL_ROWS: readonly PacketRow[] = [...EVERY_TUNNEL, ...COPIED].map((each) => ({
   ...each,

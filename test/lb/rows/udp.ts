@@ -1,6 +1,5 @@
 /** Packet rows: UDP services of both families. */
 import { type Ipv4Fields, ipv4Packet, tcpFrame } from '../../packets.ts';
-import { PROTOCOL_UDP } from '../../packets-tunnel.ts';
 import { ipv6Packet, tcp6Packet, type UdpFields, udpDatagram } from '../../packets6.ts';
 import {
   CLIENT,
@@ -15,6 +14,8 @@ import {
   VIP,
   VIP_IPV6,
 } from './row.ts';
+
+const PROTOCOL_UDP = 17;
 
 /** To port 80, where rig.ts has its service. */
 function packetOf(fields: UdpFields, ip: Ipv4Fields = {}): number[] {

@@ -1,7 +1,7 @@
 /** Packet rows: VLAN tags, which are kept on the way out. */
 import { tcpPacket } from '../../packets.ts';
 import { icmpPacket } from '../../packets-icmp.ts';
-import { type Tag, tagged } from '../../packets-tunnel.ts';
+import { type Tag, tagged } from '../../packets-link.ts';
 import { tcp6Packet, udpDatagram } from '../../packets6.ts';
 import { answer, CLIENT, frameOf, ipip, ipip6, l2, ON_IPV6, type Out, type PacketRow, padded, VIP } from './row.ts';
 
