@@ -11,13 +11,14 @@ import { EXIT_ACTION, EXITS, type Verdict } from '../lb/exits.ts';
 import { sendResets } from '../lb/expiry-reset.ts';
 import { createWalk } from '../lb/forwarder.ts';
 import { createOfflineBalancer } from '../lb/offline.ts';
+import { expireWaiting, isAnythingDue, walkWaiting } from '../lb/waiting.ts';
 import { decisionText } from './decision.ts';
 import { createExpiry } from './expiry.ts';
 import { createFrameDevice } from './frame-device.ts';
 import { type HopSettings, hopsOf } from './made-up-hops.ts';
 import { expiryResetText } from './reset-text.ts';
 import { type Facts, factsOf, type Tally } from './summary.ts';
-import { createWitness } from './witness.ts';
+import { createWitness, type Decision } from './witness.ts';
 
 const NS_PER_MS = 1_000_000n;
 
@@ -89,6 +90,7 @@ export function createReplay({ config, hops, outbound, onPacket }: ReplayOptions
     finish() {
       expiry.until(nowMs(), sendDue);
       expiry.finish(nowMs(), sendDue);
+      expireWaiting(forwarder, nowMs());
       return factsOf(config, balancer.layout(), forwarder.counters, tally);
     },
   };
@@ -97,18 +99,25 @@ export function createReplay({ config, hops, outbound, onPacket }: ReplayOptions
     const now = nowMs();
     expiry.until(now, sendDue);
     device.load(packet.bytes);
+    timestampNs = packet.timestampNs;
+    const decision = walkAndTell(now);
+    device.send();
+    if (EXIT_ACTION[forwarder.exit[0]] !== TRANSMIT) {
+      onPacket({ verdict, isSent: false, bytes: packet.bytes, timestampNs, comment: comment ?? '' });
+    }
+    if (decision?.looked === true) expiry.note(decision.service, now, decision.ends);
+    if (forwarder.resets.count > 0) sendWaiting();
+    // All that waited for this packet is of its datagram: what is said of the first of them is true of all.
+    if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walkAndTell, now);
+  }
+
+  function walkAndTell(now: number): Decision | undefined {
     witness.before();
     walk(now);
     const decision = witness.after(now);
     const exit = forwarder.exit[0];
     verdict = EXITS[exit].verdict;
     comment = decisionText(config, exit, decision);
-    timestampNs = packet.timestampNs;
-    device.send();
-    if (EXIT_ACTION[exit] !== TRANSMIT) {
-      onPacket({ verdict, isSent: false, bytes: packet.bytes, timestampNs, comment });
-    }
-    if (decision?.looked === true) expiry.note(decision.service, now, decision.ends);
-    if (forwarder.resets.count > 0) sendWaiting();
+    return decision;
   }
 }

@@ -152,6 +152,37 @@ test('what is too long and may not be cut: its sender is told, and the answer is
   assert.deepEqual([all[0].frame[23], all[0].frame[34], facts.sent, facts.verdicts.answer], [1, 3, 1, 1]);
 });
 
+describe('pieces', () => {
+  const { slot, backend } = FOUND_4;
+  const way = `IPIP to ${BACKENDS[backend].address}`;
+  const segment = tcpPacket({ payload: 'x'.repeat(1980), flags: 'A' }).slice(20);
+  const piece = (from: number, to: number, more: number): Uint8Array =>
+    frameOf(ipv4Packet(CLIENT_4, VIP_4, segment.slice(from, to), { id: 7, fragment: more | (from >> 3) }));
+  const [first, second, third] = [piece(0, 800, 0x2000), piece(800, 1600, 0x2000), piece(1600, 2000, 0)];
+
+  test('follow the first, and wait for it', () => {
+    const miss = `forward web: miss (not SYN) → slot ${slot} of 65537 → ${backend}; ${way}`;
+    const follows = `forward web: fragment → ${backend}; ${way}`;
+    assert.deepEqual(comments([first, second, third]), [miss, follows, follows]);
+    const { told: all, facts } = told([third, second, first]);
+    const early = 'hold hold: early-fragment';
+    const lines = all.map(({ verdict, comment }) => `${verdict} ${comment}`);
+    assert.deepEqual(lines, [early, early, miss, follows, follows]);
+    // In the order of their arrival, and whole.
+    assert.deepEqual(
+      all.slice(2).map(({ frame }) => Buffer.from(frame.subarray(34))),
+      [first, third, second].map((frame) => Buffer.from(frame.subarray(14))),
+    );
+    assert.deepEqual([facts.sent, facts.verdicts.hold, facts.verdicts.forward], [3, 2, 3]);
+  });
+
+  test('that hushlb cuts say what the packet says', () => {
+    const whole = frameOf(ipv4Packet(CLIENT_4, VIP_4, segment, { fragment: 0 }));
+    const line = `forward web: miss (not SYN) → slot ${slot} of 65537 → ${backend}; ${way}`;
+    assert.deepEqual(comments([whole], { service: 'tooBig: fragment,' }), [line, line]);
+  });
+});
+
 test('an entry that made room for another is not this connection, forgotten', () => {
   // A table of one bucket. The second connection finds the first idled out, and takes its slot.
   const steps = [
