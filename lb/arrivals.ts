@@ -31,6 +31,7 @@ import * as exits from './exits.ts';
 import type { Forwarder } from './forwarder.ts';
 import { ECHO_ANSWER, ECHO_BACKEND, type ForwardingState } from './forwarding-state.ts';
 import { findQuote, QUOTE_OF_FLOW, QUOTED_IP, QUOTED_L4, QUOTED_PROTOCOL } from './icmp-errors.ts';
+import { OFFSET_MASK } from './offset-mask.ts';
 import { findService, findService6, firstService, NO_SERVICE, VIP_ONLY, vipRow, vipRow6 } from './service-index.ts';
 import { takeTagsOff } from './vlan-tags.ts';
 
@@ -40,87 +41,150 @@ export const ECHO = -2;
 export const FIRST_PIECE = -3;
 export const LATER_PIECE = -4;
 
-/** `parsed` is what `parseFlow` said of packet `i`, and not FLOW. */
-export function arriveOtherwise(forwarder: Forwarder, state: ForwardingState, i: number, parsed: number): number {
-  if (parsed >= OTHER_PROTOCOL) return arriveIpv4(forwarder, state, i, parsed);
-  if (parsed !== NOT_IP) return parsed;
-  const { view, batch } = forwarder;
-  const type = etherType(view, batch.offset[i]);
-  if (type === ETHERTYPE_IPV6) return arriveIpv6(forwarder, state, i);
-  return takeTagsOff(forwarder, i) ? arriveUntagged(forwarder, state, i) : NOT_IP;
-}
+/** What the first pass asks for packet `i`, of which `parseFlow` said `parsed`, and not FLOW. */
+export type ArriveOtherwise = (state: ForwardingState, i: number, parsed: number) => number;
 
-/** A frame whose tags were taken off: as the fast path would, which has the same lines for speed. */
-function arriveUntagged(forwarder: Forwarder, state: ForwardingState, i: number): number {
-  const { view, batch, flows } = forwarder;
-  const parsed = parseFlow(view, batch.offset[i], batch.length[i], flows, i);
-  if (parsed === FLOW) return enterIpv4(forwarder, state, i);
-  if (parsed >= OTHER_PROTOCOL) return arriveIpv4(forwarder, state, i, parsed);
-  if (parsed !== NOT_IP || etherType(view, batch.offset[i]) !== ETHERTYPE_IPV6) return parsed;
-  return arriveIpv6(forwarder, state, i);
-}
+/** The arrivals of one forwarder. Cold; what it returns is hot. */
+export function createArrivals(forwarder: Forwarder): ArriveOtherwise {
+  const { view, batch, flows, service, hash, client, quote, piece } = forwarder;
+  const { offset, length } = batch;
+  const { source, destination, ports, tcpFlags, ipLength, protocol, l4 } = flows;
 
-function arriveIpv4(forwarder: Forwarder, state: ForwardingState, i: number, parsed: number): number {
-  const { view, batch, flows } = forwarder;
-  if (vipRow(state.index, flows.destination[i]) === NO_SERVICE) return exits.NOT_VIP;
-  if (parsed === FRAGMENT) return arriveInPieces(forwarder, state, i);
-  if (parsed === IP_OPTIONS) return arriveWithOptions(forwarder, state, i);
-  if (parsed !== OTHER_PROTOCOL || flows.protocol[i] !== icmp.PROTOCOL_ICMP) return parsed;
-  if (ipv4.isFragment(view, batch.offset[i] + ETHERNET_HEADER_LENGTH)) return exits.FRAGMENT;
-  return arriveIcmp(forwarder, state, i);
-}
+  function arrive(state: ForwardingState, i: number, parsed: number): number {
+    if (parsed >= OTHER_PROTOCOL) return arriveIpv4(state, i, parsed);
+    if (parsed !== NOT_IP) return parsed;
+    const type = etherType(view, offset[i]);
+    if (type === ETHERTYPE_IPV6) return arriveIpv6(state, i);
+    return takeTagsOff(forwarder, i) ? arriveUntagged(state, i) : NOT_IP;
+  }
 
-/** Accepted by the service, options stay where they are: the backend gets the packet as it came. */
-function arriveWithOptions(forwarder: Forwarder, state: ForwardingState, i: number): number {
-  const { view, batch, flows } = forwarder;
-  const l4 = flows.l4[i];
-  const end = batch.offset[i] + ETHERNET_HEADER_LENGTH + flows.ipLength[i];
-  const parsed = parseLayer4(view, l4, end - l4, flows.protocol[i], flows, i);
-  if (parsed !== FLOW) return parsed;
-  const entered = enterIpv4(forwarder, state, i);
-  return entered !== FLOW || state.services[forwarder.service[i]].acceptsIpOptions ? entered : IP_OPTIONS;
-}
+  /** A frame whose tags were taken off: as the fast path would, which has the same lines for speed. */
+  function arriveUntagged(state: ForwardingState, i: number): number {
+    const parsed = parseFlow(view, offset[i], length[i], flows, i);
+    if (parsed === FLOW) return enterIpv4(state, i);
+    if (parsed >= OTHER_PROTOCOL) return arriveIpv4(state, i, parsed);
+    if (parsed !== NOT_IP || etherType(view, offset[i]) !== ETHERTYPE_IPV6) return parsed;
+    return arriveIpv6(state, i);
+  }
 
-function arriveIpv6(forwarder: Forwarder, state: ForwardingState, i: number): number {
-  const { view, batch, flows } = forwarder;
-  const parsed = parseIpv6(view, batch.offset[i], batch.length[i], flows, i);
-  if (parsed === FLOW) return enterIpv6(forwarder, state, i);
-  if (parsed < OTHER_PROTOCOL) return parsed;
-  if (vipRowOf(forwarder, state, i) === NO_SERVICE) return exits.NOT_VIP;
-  if (parsed === FRAGMENT) return arriveInPieces(forwarder, state, i);
-  if (parsed !== OTHER_PROTOCOL || flows.protocol[i] !== ipv6.PROTOCOL_ICMPV6) return parsed;
-  return arriveIcmp(forwarder, state, i);
-}
+  function arriveIpv4(state: ForwardingState, i: number, parsed: number): number {
+    if (vipRow(state.index, destination[i]) === NO_SERVICE) return exits.NOT_VIP;
+    if (parsed === FRAGMENT) return arriveInPieces(state, i);
+    if (parsed === IP_OPTIONS) return arriveWithOptions(state, i);
+    if (parsed !== OTHER_PROTOCOL || protocol[i] !== icmp.PROTOCOL_ICMP) return parsed;
+    if (ipv4.isFragment(view, offset[i] + ETHERNET_HEADER_LENGTH)) return exits.FRAGMENT;
+    return arriveIcmp(state, i);
+  }
 
-/** From ports and protocol to the service: FLOW, or the exit of a packet for none. */
-function enterIpv4({ flows, service, hash }: Forwarder, state: ForwardingState, i: number): number {
-  const { source, destination, ports, protocol } = flows;
-  const owner = findService(state.index, destination[i], destinationPortOf(ports[i]), protocol[i]);
-  if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
-  service[i] = owner;
-  hash[i] = connectionHash(source[i], ports[i], state.hashSeed);
-  return FLOW;
-}
+  /** Accepted by the service, options stay where they are: the backend gets the packet as it came. */
+  function arriveWithOptions(state: ForwardingState, i: number): number {
+    const end = offset[i] + ETHERNET_HEADER_LENGTH + ipLength[i];
+    const parsed = parseLayer4(view, l4[i], end - l4[i], protocol[i], flows, i);
+    if (parsed !== FLOW) return parsed;
+    const entered = enterIpv4(state, i);
+    return entered !== FLOW || state.services[service[i]].acceptsIpOptions ? entered : IP_OPTIONS;
+  }
 
-function enterIpv6(forwarder: Forwarder, state: ForwardingState, i: number): number {
-  const { view, batch, flows } = forwarder;
-  const ip = batch.offset[i] + ETHERNET_HEADER_LENGTH;
-  const owner = findServiceAt(view, ip + DESTINATION, state, destinationPortOf(flows.ports[i]), flows.protocol[i]);
-  if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
-  forwarder.service[i] = owner;
-  noteClient(forwarder, state, i, ip + SOURCE);
-  return FLOW;
+  function arriveIpv6(state: ForwardingState, i: number): number {
+    const parsed = parseIpv6(view, offset[i] & OFFSET_MASK, length[i], flows, i);
+    if (parsed === FLOW) return enterIpv6(state, i);
+    if (parsed < OTHER_PROTOCOL) return parsed;
+    if (vipRowOf(forwarder, state, i) === NO_SERVICE) return exits.NOT_VIP;
+    if (parsed === FRAGMENT) return arriveInPieces(state, i);
+    if (parsed !== OTHER_PROTOCOL || protocol[i] !== ipv6.PROTOCOL_ICMPV6) return parsed;
+    return arriveIcmp(state, i);
+  }
+
+  /** From ports and protocol to the service: FLOW, or the exit of a packet for none. */
+  function enterIpv4(state: ForwardingState, i: number): number {
+    const owner = findService(state.index, destination[i], destinationPortOf(ports[i]), protocol[i]);
+    if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
+    service[i] = owner;
+    hash[i] = connectionHash(source[i], ports[i], state.hashSeed);
+    return FLOW;
+  }
+
+  function enterIpv6(state: ForwardingState, i: number): number {
+    const ip = (offset[i] & OFFSET_MASK) + ETHERNET_HEADER_LENGTH;
+    const owner = findServiceAt(view, ip + DESTINATION, state, destinationPortOf(ports[i]), protocol[i]);
+    if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
+    service[i] = owner;
+    noteClient(state, i, ip + SOURCE);
+    return FLOW;
+  }
+
+  /** What stands for the client, whose IPv6 address is at `at`, and its connection's hash; the ports are known. */
+  function noteClient({ hashSeed }: ForwardingState, i: number, at: number): void {
+    source[i] = addressWord(view, at, hashSeed);
+    hash[i] = connectionHash(addressDigest(view, at, hashSeed), ports[i], hashSeed);
+  }
+
+  /** A piece of a datagram to a VIP. Only the first has ports, and so a service; the others follow it (lb/detours.ts). */
+  function arriveInPieces(state: ForwardingState, i: number): number {
+    const kind = readFragment(view, offset[i], ipLength[i], piece);
+    if (kind === LATER_FRAGMENT) return LATER_PIECE;
+    if (kind !== FIRST_FRAGMENT) return exits.BAD_FRAGMENT;
+    if (protocol[i] !== ipv4.PROTOCOL_TCP && protocol[i] !== PROTOCOL_UDP) return exits.FRAGMENT;
+    l4[i] = piece[FRAGMENT_L4];
+    ports[i] = portsAt(view, l4[i]);
+    tcpFlags[i] = protocol[i] === ipv4.PROTOCOL_TCP ? flagsAt(view, l4[i]) : 0;
+    const isV6 = ipv4.version(view, offset[i] + ETHERNET_HEADER_LENGTH) === 6;
+    const entered = isV6 ? enterIpv6(state, i) : enterIpv4(state, i);
+    return entered === FLOW ? FIRST_PIECE : entered;
+  }
+
+  /** ICMP and ICMPv6 to a VIP. */
+  function arriveIcmp(state: ForwardingState, i: number): number {
+    const message = l4[i];
+    const ip = offset[i] + ETHERNET_HEADER_LENGTH;
+    if (message + icmp.ICMP_HEADER_LENGTH > ip + ipLength[i]) return exits.BAD_ICMP;
+    const type = icmp.type(view, message);
+    const isV6 = protocol[i] === ipv6.PROTOCOL_ICMPV6;
+    if (type === (isV6 ? icmp.V6_ECHO_REQUEST : icmp.ECHO_REQUEST)) return arriveEcho(state, i, isV6);
+    return (isV6 ? icmp.isV6Error(type) : icmp.isError(type)) ? arriveRelated(state, i, isV6) : OTHER_PROTOCOL;
+  }
+
+  function arriveEcho(state: ForwardingState, i: number, isV6: boolean): number {
+    if (state.echo === ECHO_ANSWER) {
+      if (!answerEcho(view, offset[i], ipLength[i])) return exits.BAD_ICMP;
+      length[i] = ETHERNET_HEADER_LENGTH + ipLength[i];
+      return exits.ECHO_ANSWERED;
+    }
+    if (state.echo !== ECHO_BACKEND) return OTHER_PROTOCOL;
+    service[i] = firstService(state.index, vipRowOf(forwarder, state, i));
+    ports[i] = 0;
+    if (isV6) noteClient(state, i, offset[i] + ETHERNET_HEADER_LENGTH + SOURCE);
+    else hash[i] = connectionHash(source[i], 0, state.hashSeed);
+    return ECHO;
+  }
+
+  /** An error about a packet that a backend sent: its flow is the quoted one the other way round. */
+  function arriveRelated(state: ForwardingState, i: number, isV6: boolean): number {
+    const found = findQuote(view, offset[i], ipLength[i], l4[i], quote);
+    if (found !== QUOTE_OF_FLOW) return exits.ICMP_OF_NO_FLOW;
+    const quoted = quote[QUOTED_IP];
+    const quotedPorts = portsAt(view, quote[QUOTED_L4]);
+    const owner = isV6
+      ? findServiceAt(view, quoted + SOURCE, state, quotedPorts & 0xffff, quote[QUOTED_PROTOCOL])
+      : findService(state.index, destination[i], quotedPorts & 0xffff, quote[QUOTED_PROTOCOL]);
+    if (owner < 0) return exits.ICMP_OF_NO_FLOW;
+    service[i] = owner;
+    ports[i] = (quotedPorts >>> 16) | (quotedPorts << 16);
+    if (isV6) noteClient(state, i, quoted + DESTINATION);
+    else {
+      source[i] = ipv4.destination(view, quoted);
+      hash[i] = connectionHash(source[i], ports[i], state.hashSeed);
+    }
+    client[i] = quoted + (isV6 ? DESTINATION : 0);
+    return RELATED;
+  }
+
+  return arrive;
 }
 
 /** Of the IPv6 header. */
 const SOURCE = 8;
 const DESTINATION = 24;
-
-/** What stands for the client, whose IPv6 address is at `at`, and its connection's hash; the ports are known. */
-function noteClient({ view, flows, hash }: Forwarder, { hashSeed }: ForwardingState, i: number, at: number): void {
-  flows.source[i] = addressWord(view, at, hashSeed);
-  hash[i] = connectionHash(addressDigest(view, at, hashSeed), flows.ports[i], hashSeed);
-}
 
 function findServiceAt(view: DataView, at: number, state: ForwardingState, port: number, protocol: number): number {
   return findService6(
@@ -146,70 +210,4 @@ export function vipRowOf({ view, batch }: Forwarder, { index }: ForwardingState,
     view.getInt32(at + 8, true),
     view.getInt32(at + 12, true),
   );
-}
-
-/** A piece of a datagram to a VIP. Only the first has ports, and so a service; the others follow it (lb/detours.ts). */
-function arriveInPieces(forwarder: Forwarder, state: ForwardingState, i: number): number {
-  const { view, batch, flows, piece } = forwarder;
-  const kind = readFragment(view, batch.offset[i], flows.ipLength[i], piece);
-  if (kind === LATER_FRAGMENT) return LATER_PIECE;
-  if (kind !== FIRST_FRAGMENT) return exits.BAD_FRAGMENT;
-  const { protocol, l4 } = flows;
-  if (protocol[i] !== ipv4.PROTOCOL_TCP && protocol[i] !== PROTOCOL_UDP) return exits.FRAGMENT;
-  l4[i] = piece[FRAGMENT_L4];
-  flows.ports[i] = portsAt(view, l4[i]);
-  flows.tcpFlags[i] = protocol[i] === ipv4.PROTOCOL_TCP ? flagsAt(view, l4[i]) : 0;
-  const isV6 = ipv4.version(view, batch.offset[i] + ETHERNET_HEADER_LENGTH) === 6;
-  const entered = isV6 ? enterIpv6(forwarder, state, i) : enterIpv4(forwarder, state, i);
-  return entered === FLOW ? FIRST_PIECE : entered;
-}
-
-/** ICMP and ICMPv6 to a VIP. */
-function arriveIcmp(forwarder: Forwarder, state: ForwardingState, i: number): number {
-  const { view, batch, flows } = forwarder;
-  const l4 = flows.l4[i];
-  const ip = batch.offset[i] + ETHERNET_HEADER_LENGTH;
-  if (l4 + icmp.ICMP_HEADER_LENGTH > ip + flows.ipLength[i]) return exits.BAD_ICMP;
-  const type = icmp.type(view, l4);
-  const isV6 = flows.protocol[i] === ipv6.PROTOCOL_ICMPV6;
-  if (type === (isV6 ? icmp.V6_ECHO_REQUEST : icmp.ECHO_REQUEST)) return arriveEcho(forwarder, state, i, isV6);
-  return (isV6 ? icmp.isV6Error(type) : icmp.isError(type)) ? arriveRelated(forwarder, state, i, isV6) : OTHER_PROTOCOL;
-}
-
-function arriveEcho(forwarder: Forwarder, state: ForwardingState, i: number, isV6: boolean): number {
-  const { view, batch, flows, service } = forwarder;
-  if (state.echo === ECHO_ANSWER) {
-    if (!answerEcho(view, batch.offset[i], flows.ipLength[i])) return exits.BAD_ICMP;
-    batch.length[i] = ETHERNET_HEADER_LENGTH + flows.ipLength[i];
-    return exits.ECHO_ANSWERED;
-  }
-  if (state.echo !== ECHO_BACKEND) return OTHER_PROTOCOL;
-  service[i] = firstService(state.index, vipRowOf(forwarder, state, i));
-  flows.ports[i] = 0;
-  if (isV6) noteClient(forwarder, state, i, batch.offset[i] + ETHERNET_HEADER_LENGTH + SOURCE);
-  else forwarder.hash[i] = connectionHash(flows.source[i], 0, state.hashSeed);
-  return ECHO;
-}
-
-/** An error about a packet that a backend sent: its flow is the quoted one the other way round. */
-function arriveRelated(forwarder: Forwarder, state: ForwardingState, i: number, isV6: boolean): number {
-  const { view, batch, flows, quote } = forwarder;
-  const found = findQuote(view, batch.offset[i], flows.ipLength[i], flows.l4[i], quote);
-  if (found !== QUOTE_OF_FLOW) return exits.ICMP_OF_NO_FLOW;
-  const quoted = quote[QUOTED_IP];
-  const ports = portsAt(view, quote[QUOTED_L4]);
-  const protocol = quote[QUOTED_PROTOCOL];
-  const owner = isV6
-    ? findServiceAt(view, quoted + SOURCE, state, ports & 0xffff, protocol)
-    : findService(state.index, flows.destination[i], ports & 0xffff, protocol);
-  if (owner < 0) return exits.ICMP_OF_NO_FLOW;
-  forwarder.service[i] = owner;
-  flows.ports[i] = (ports >>> 16) | (ports << 16);
-  if (isV6) noteClient(forwarder, state, i, quoted + DESTINATION);
-  else {
-    flows.source[i] = ipv4.destination(view, quoted);
-    forwarder.hash[i] = connectionHash(flows.source[i], flows.ports[i], state.hashSeed);
-  }
-  forwarder.client[i] = quoted + (isV6 ? DESTINATION : 0);
-  return RELATED;
 }

@@ -33,7 +33,7 @@ import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
 import { FLOW, type FlowBatch, parseFlow } from '../wire/flow.ts';
 import type { FragmentFacts } from '../wire/fragment.ts';
 import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
-import { arriveOtherwise } from './arrivals.ts';
+import { createArrivals } from './arrivals.ts';
 import { createDetours } from './detours.ts';
 import * as exits from './exits.ts';
 import {
@@ -47,18 +47,13 @@ import {
 import { type ForwardingState, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
 import type { FragmentStore } from './fragments.ts';
 import type { Quote } from './icmp-errors.ts';
+import { OFFSET_MASK } from './offset-mask.ts';
 import { createOpenings } from './openings.ts';
 import type { TokenBucket } from './rate-limit.ts';
 import { createRefusals } from './refusals.ts';
 import { findService, NO_SERVICE, VIP_ONLY } from './service-index.ts';
 import { putTagsBack } from './vlan-tags.ts';
 import type { WaitingFrames } from './waiting.ts';
-
-/**
- * Of any place in a device's frame memory, which is less than 1 GiB. Masked with it, a place is a number of which V8 knows
- * that no sum with a header's length overflows, and the checks of every such sum fall away.
- */
-const OFFSET_MASK = 0x3fff_ffff;
 
 /** Where an IPv6 frame has its source address, and how long one is; the destination follows. */
 const SOURCE_IPV6 = ETHERNET_HEADER_LENGTH + 8;
@@ -116,6 +111,7 @@ export function createWalk(forwarder: Forwarder): Walk {
   const { offset, length, action } = batch;
   const { source, destination, ports, tcpFlags, ipLength, protocol } = flows;
   const actions = exits.EXIT_ACTION;
+  const arriveOtherwise = createArrivals(forwarder);
   const detours = createDetours(forwarder, leave, sendTo);
   const openings = createOpenings(forwarder);
   const refusals = createRefusals(forwarder);
@@ -157,7 +153,7 @@ export function createWalk(forwarder: Forwarder): Walk {
   function arrive(state: ForwardingState, i: number): number {
     const parsed = parseFlow(view, offset[i] & OFFSET_MASK, length[i], flows, i);
     service[i] = NO_SERVICE;
-    if (parsed !== FLOW) return arriveOtherwise(forwarder, state, i, parsed);
+    if (parsed !== FLOW) return arriveOtherwise(state, i, parsed);
     const owner = findService(state.index, destination[i], destinationPortOf(ports[i]), protocol[i]);
     if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
     service[i] = owner;

@@ -90,7 +90,14 @@ export function writeHeader(
 ): void {
   view.setInt32(offset, (6 << 28) | (trafficClassByte << 20) | (label & 0xf_ffff));
   view.setInt32(offset + PAYLOAD_LENGTH, (payload << 16) | (protocol << 8) | hops);
-  for (let k = 0; k < 8; k++) view.setInt32(offset + SOURCE + 4 * k, addresses[at + k], true);
+  view.setInt32(offset + SOURCE, addresses[at], true);
+  view.setInt32(offset + SOURCE + 4, addresses[at + 1], true);
+  view.setInt32(offset + SOURCE + 8, addresses[at + 2], true);
+  view.setInt32(offset + SOURCE + 12, addresses[at + 3], true);
+  view.setInt32(offset + DESTINATION, addresses[at + 4], true);
+  view.setInt32(offset + DESTINATION + 4, addresses[at + 5], true);
+  view.setInt32(offset + DESTINATION + 8, addresses[at + 6], true);
+  view.setInt32(offset + DESTINATION + 12, addresses[at + 7], true);
 }
 
 /** Most extension headers that `walkExtensions` passes; real packets carry one or two. */

@@ -9,6 +9,7 @@ import {
   BATCH,
   type DecisionMode,
   decisionConfig,
+  IPV6,
   MODES,
   modeNamed,
   rewritesFrames,
@@ -25,6 +26,7 @@ const QUICK_FLOWS = [1_000, 10_000, 1_000_000];
 const QUICK_OTHERS = 10_000;
 const TARGET_FLOWS = [10_000, 1_000_000];
 const TARGET_RATIO = 1.5;
+const FAMILY_RATIO = 1.3;
 /** Maglev's packet processing on one core, small packets (Eisenbud et al., NSDI 2016, section 5.2.1). */
 const MAGLEV_NS = 350;
 /** Enough for V8 to compile everything in its last tier. */
@@ -87,7 +89,7 @@ export async function measureDecision(
 ): Promise<Decision> {
   const end = performance.now() + seconds * 1000;
   const subjects = [startLineProcess(`decision-cost ${mode.name}`, [process.execPath, SUBJECT, mode.name, `${flows}`])];
-  if (yardstick.path !== undefined) {
+  if (yardstick.path !== undefined && mode.family !== 6) {
     const statePath = join(folder, 'state');
     writeStateFile(statePath, decisionState(decisionConfig(mode, Math.max(flows, SMALLEST_CAPACITY))));
     const restores = rewritesFrames(mode) ? '1' : '0';
@@ -173,12 +175,17 @@ function present(decisions: readonly Decision[], yardstick: Yardstick, { quick }
         mark: { name: 'Maglev, as published', value: MAGLEV_NS },
       },
     ],
-    targets: [...TARGET_FLOWS.map((flows) => ratioTarget(first, flows, yardstick)), ceilingTarget(decisions)],
+    targets: [
+      ...TARGET_FLOWS.map((flows) => ratioTarget(first, flows, yardstick)),
+      ceilingTarget(decisions),
+      familyTarget(decisions),
+    ],
     notes: [
       yardstick.path === undefined
         ? `The C yardstick was left out: ${yardstick.missing}.`
         : `C: ${yardstick.compiler}.`,
       `Maglev's ${MAGLEV_NS} ns a packet are the paper's figure (NSDI 2016), on other hardware and with I/O.`,
+      'The C program does IPv4 alone.',
       'In mode stateful the C program does not write the RST of the few flows that find no place in the table.',
       ...(quick ? ['A quick run measures the other modes at one number of flows.'] : []),
     ],
@@ -195,6 +202,21 @@ function ratioTarget(first: readonly Decision[], flows: number, yardstick: Yards
     digits: 2,
     measured: found?.median,
     ...(yardstick.path === undefined ? { why: 'no C compiler' } : {}),
+  };
+}
+
+/** At the number of flows that both have been measured with; their rounds were not by turns. */
+function familyTarget(decisions: readonly Decision[]): Target {
+  const at = (wanted: string): number | undefined =>
+    decisions.find(({ mode, flows }) => mode === wanted && flows === QUICK_OTHERS)?.ours.median;
+  const [ipv4, ipv6] = [at(MODES[0].name), at(IPV6)];
+  return {
+    what: `decision cost of IPv6 over IPv4, ${QUICK_OTHERS.toLocaleString('en')} flows`,
+    bound: 'at most',
+    limit: FAMILY_RATIO,
+    unit: 'times',
+    digits: 2,
+    measured: ipv4 === undefined || ipv6 === undefined ? undefined : ipv6 / ipv4,
   };
 }
 

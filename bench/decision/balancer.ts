@@ -9,6 +9,7 @@ import { createWalk, type Forwarder, type Walk } from '../../lb/forwarder.ts';
 import { buildForwardingState, type ForwardingState, type Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer } from '../../lb/offline.ts';
 import { prepare } from '../../lb/prepare.ts';
+import { addressBytes } from '../../wire/address.ts';
 import { BATCH, FRAME_SIZE, FRAMES } from './modes.ts';
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
@@ -43,8 +44,8 @@ export function createDecisionBalancer(config: Config): DecisionBalancer {
 /** One MAC for each backend. */
 function hopOf(address: string): Hop {
   return {
-    mac: Uint8Array.of(2, 0, 0, 0, 2, Number(address.split('.')[3])),
-    source: Uint8Array.of(198, 18, 2, 254),
+    mac: Uint8Array.of(2, 0, 0, 0, 2, addressBytes(address).at(-1) ?? 0),
+    source: addressBytes(address.includes(':') ? '2001:db8:2::fe' : '198.18.2.254'),
     mtu: 1500,
   };
 }

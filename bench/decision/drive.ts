@@ -4,7 +4,7 @@
  * workers/worker.ts (a thread).
  */
 import { SERVICE_HITS } from '../../metrics/counters.ts';
-import { ackFrame, VIP } from '../balancer.ts';
+import { ackFrame, ackFrameIpv6 } from '../balancer.ts';
 import { createDecisionBalancer } from './balancer.ts';
 import {
   BATCH,
@@ -21,10 +21,9 @@ import {
 } from './modes.ts';
 
 const ETHERTYPE_AT = 12;
-const SOURCE_AT = 26;
-const DESTINATION_AT = 30;
-const PORTS_AT = 34;
-const FLAGS_AT = 46;
+/** The EtherType loaded little-endian, and what a flow changes in its frame: of IPv6, the last word of the source address. */
+const IPV4 = { type: 0x0008, sourceAt: 26, destinationAt: 30, portsAt: 34, flagsAt: 46 } as const;
+const IPV6 = { type: 0xdd86, sourceAt: 34, destinationAt: 50, portsAt: 54, flagsAt: 66 } as const;
 /** The two bytes from the data offset on, loaded little-endian. */
 const ACK_BYTES = 0x1050;
 const SYN_BYTES = 0x0250;
@@ -45,9 +44,11 @@ export interface Drive {
 export function createDrive(mode: DecisionMode, flows: number): Drive {
   const config = decisionConfig(mode, Math.max(flows, SMALLEST_CAPACITY));
   const { memory, view, batch, forwarder, walk } = createDecisionBalancer(config);
-  const frame = ackFrame(Uint8Array.of(2, 0, 0, 0, 0, 2));
+  const mac = Uint8Array.of(2, 0, 0, 0, 0, 2);
+  const frame = mode.family === 6 ? ackFrameIpv6(mac) : ackFrame(mac);
+  const { type, sourceAt, destinationAt, portsAt, flagsAt } = mode.family === 6 ? IPV6 : IPV4;
   for (let i = 0; i < FRAMES; i++) memory.set(frame, i * FRAME_SIZE + HEADROOM);
-  const vip = new DataView(Uint8Array.from(VIP.split('.'), Number).buffer).getInt32(0, true);
+  const vip = new DataView(frame.buffer).getInt32(destinationAt, true);
   const hitsAt = forwarder.state.services[0].serviceBase + SERVICE_HITS;
   const stride = strideOf(flows);
   let nextFlow = 0;
@@ -64,12 +65,12 @@ export function createDrive(mode: DecisionMode, flows: number): Drive {
         const at = offset + HEADROOM;
         offset = (offset + FRAME_SIZE) & FRAMES_MASK;
         // The outer header of the frame's last use lies over its Ethernet header.
-        view.setUint16(at + ETHERTYPE_AT, 0x0008, true);
-        view.setInt32(at + SOURCE_AT, sourceWord(flow), true);
-        view.setInt32(at + PORTS_AT, portsWord(flow), true);
+        view.setUint16(at + ETHERTYPE_AT, type, true);
+        view.setInt32(at + sourceAt, sourceWord(flow), true);
+        view.setInt32(at + portsAt, portsWord(flow), true);
         if (restores) {
-          view.setInt32(at + DESTINATION_AT, vip, true);
-          view.setUint16(at + FLAGS_AT, flagBytes, true);
+          view.setInt32(at + destinationAt, vip, true);
+          view.setUint16(at + flagsAt, flagBytes, true);
         }
         flow += stride;
         if (flow >= flows) flow -= flows;
@@ -84,7 +85,7 @@ export function createDrive(mode: DecisionMode, flows: number): Drive {
   }
 
   function resetFlags(): void {
-    for (let i = 0; i < FRAMES; i++) view.setUint16(i * FRAME_SIZE + HEADROOM + FLAGS_AT, ACK_BYTES, true);
+    for (let i = 0; i < FRAMES; i++) view.setUint16(i * FRAME_SIZE + HEADROOM + flagsAt, ACK_BYTES, true);
   }
 
   return {

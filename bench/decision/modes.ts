@@ -21,7 +21,12 @@ export interface DecisionMode {
   /** Lines of the service, but for its connection table. */
   readonly service?: string;
   readonly table: boolean;
+  /** 4 where it is left out. The C yardstick does IPv4 alone. */
+  readonly family?: 6;
 }
+
+/** `stateless`, but for the family: IPv6 in IPv6. */
+export const IPV6 = 'stateless, IPv6';
 
 export const MODES: readonly DecisionMode[] = [
   { name: 'stateless', table: true },
@@ -30,6 +35,7 @@ export const MODES: readonly DecisionMode[] = [
   { name: 'stateful', top: 'mode: stateful', table: true },
   { name: 'onExpiry: reset', service: 'onExpiry: reset', table: true },
   { name: 'L2', service: 'encap: l2', table: true },
+  { name: IPV6, family: 6, table: true },
 ];
 
 export function modeNamed(name: string): DecisionMode {
@@ -44,7 +50,8 @@ export function decisionConfig(mode: DecisionMode, capacity: number, idleTimeout
     ? `conntrack: { capacity: ${capacity}, idleTimeout: ${idleTimeout} }`
     : 'conntrack: { enabled: false }';
   const lines = [mode.service, table].filter((line) => line !== undefined);
-  return benchConfig({ backends: BACKENDS, top: mode.top ?? '', service: lines.join('\n    ') });
+  const { top = '', family = 4 } = mode;
+  return benchConfig({ backends: BACKENDS, top, service: lines.join('\n    '), family });
 }
 
 /**

@@ -116,7 +116,7 @@ describe('the C yardstick gives the forwarder’s bytes', { skip }, () => {
     { capacity: 64, idleTimeout: '1h' },
     { capacity: 4096, idleTimeout: '500ms' },
   ];
-  for (const mode of MODES) {
+  for (const mode of MODES.filter(({ family }) => family !== 6)) {
     for (const { capacity, idleTimeout } of SETTINGS) {
       test(`${mode.name}, capacity ${capacity}, idle timeout ${idleTimeout}`, () => {
         const config = decisionConfig(mode, capacity, idleTimeout);
