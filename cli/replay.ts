@@ -15,7 +15,7 @@ import { DEFAULT_HOPS, type HopSettings } from '../replay/made-up-hops.ts';
 import { createOutputFile, type OutputFile } from '../replay/output-file.ts';
 import { createReplay } from '../replay/replay.ts';
 import { type Facts, summaryText } from '../replay/summary.ts';
-import { formatIpv4, formatMac, ipv4Bytes, ipv4FromBytes, parseIpv4, parseMac } from '../wire/address.ts';
+import { formatAddress, formatMac, parseAddress, parseMac } from '../wire/address.ts';
 import { UsageError } from './errors.ts';
 import { configOption } from './options.ts';
 import { stopSignal } from './signals.ts';
@@ -31,6 +31,7 @@ interface ReplayArguments {
   readonly outbound: boolean;
   readonly mac: string | undefined;
   readonly source: string | undefined;
+  readonly 'source-ipv6': string | undefined;
   readonly 'next-hop': string | undefined;
   readonly mtu: number;
   readonly json: boolean;
@@ -49,7 +50,8 @@ export const replayCommand: CommandModule<object, ReplayArguments> = {
           "the forwarder that carries live traffic, in the capture's own time, and counts by which exits they leave. OUT, " +
           'pcapng, has the packets that hushlb would send, each with a comment: service, hit or miss, slot, backend. A replay ' +
           "has no neighbours to ask: unless it is told others, frames go from 02:00:00:00:00:01 to 02:00 and the backend's " +
-          'address (02:00:c6:12:02:01 for 198.18.2.1), and tunnels start at 192.0.2.1. Needs no root, touches no network.',
+          'address (02:00:c6:12:02:01 for 198.18.2.1; the last four bytes of an IPv6 address), and tunnels start at 192.0.2.1 ' +
+          'or 2001:db8::1. Needs no root, touches no network.',
       )
       .positional('input', { type: 'string', demandOption: true, describe: 'Capture to read' })
       .positional('output', { type: 'string', describe: 'Capture to write; none where it is left out' })
@@ -90,14 +92,20 @@ export const replayCommand: CommandModule<object, ReplayArguments> = {
       .option('source', {
         type: 'string',
         requiresArg: true,
-        describe: "The balancer's address, outer source of tunnels",
-        defaultDescription: formatIpv4(ipv4FromBytes(DEFAULT_HOPS.source)),
+        describe: "The balancer's address, outer source of tunnels to IPv4 backends",
+        defaultDescription: formatAddress(DEFAULT_HOPS.source),
+      })
+      .option('source-ipv6', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'The same of tunnels to IPv6 backends',
+        defaultDescription: formatAddress(DEFAULT_HOPS.sourceIpv6),
       })
       .option('mtu', {
         type: 'number',
         default: DEFAULT_HOPS.mtu,
         requiresArg: true,
-        describe: 'Of the way to the backends; longer packets are dropped as too-big',
+        describe: 'Of the way to the backends; longer packets leave as too-big',
       })
       .option('json', {
         type: 'boolean',
@@ -136,9 +144,8 @@ async function runReplay(given: ReplayArguments): Promise<void> {
       hops,
       outbound: given.outbound,
       onPacket(packet) {
-        const isSent = packet.verdict === 'forward' || packet.verdict === 'reset';
-        if (isSent) expectation?.compare(packet.bytes);
-        if (isSent || all) about(output, () => written?.write(packet));
+        if (packet.isSent) expectation?.compare(packet.bytes);
+        if (packet.isSent || all) about(output, () => written?.write(packet));
       },
     });
     await takeAll(packetsOf(source, given.interface), stopped, replay.take);
@@ -159,14 +166,17 @@ async function runReplay(given: ReplayArguments): Promise<void> {
   }
 }
 
-function hopSettings({ mac, source, 'next-hop': nextHop, mtu }: ReplayArguments): HopSettings {
+function hopSettings(given: ReplayArguments): HopSettings {
+  const { mac, source, 'source-ipv6': sourceIpv6, 'next-hop': nextHop, mtu } = given;
   if (!Number.isInteger(mtu) || mtu < MTU.least || mtu > MTU.most) {
     throw new UsageError(`--mtu: expected a whole number from ${MTU.least} to ${MTU.most}, got ${mtu}`);
   }
   return {
     ownMac: mac === undefined ? DEFAULT_HOPS.ownMac : macOf('mac', mac),
     nextHop: nextHop === undefined ? null : macOf('next-hop', nextHop),
-    source: source === undefined ? DEFAULT_HOPS.source : ipv4Bytes(addressOf('source', source)),
+    source: source === undefined ? DEFAULT_HOPS.source : addressOf('source', source, 'an IPv4', 4),
+    sourceIpv6:
+      sourceIpv6 === undefined ? DEFAULT_HOPS.sourceIpv6 : addressOf('source-ipv6', sourceIpv6, 'an IPv6', 16),
     mtu,
   };
 }
@@ -177,10 +187,11 @@ function macOf(option: string, text: string): Uint8Array {
   throw new UsageError(`--${option}: expected a MAC address such as 02:00:00:00:00:0a, got ${JSON.stringify(text)}`);
 }
 
-function addressOf(option: string, text: string): number {
-  const address = parseIpv4(text);
-  if (address !== undefined) return address;
-  throw new UsageError(`--${option}: expected an IPv4 address such as 198.18.2.10, got ${JSON.stringify(text)}`);
+function addressOf(option: string, text: string, kind: string, length: number): Uint8Array {
+  const address = parseAddress(text);
+  if (address?.length === length) return address;
+  const example = length === 4 ? '198.18.2.10' : '2001:db8:2::10';
+  throw new UsageError(`--${option}: expected ${kind} address such as ${example}, got ${JSON.stringify(text)}`);
 }
 
 function refuseReplacing(output: string, captures: readonly (string | undefined)[]): void {

@@ -70,7 +70,7 @@ export interface Forwarder {
   readonly hash: Int32Array;
   /** For each packet of the batch: the exit that it left by (lb/exits.ts). */
   readonly exit: Int32Array;
-  /** For each packet that was sent on: its backend. */
+  /** For each packet for which one was chosen: its backend. */
   readonly backend: Int32Array;
   /** For each ICMP error about a flow: where in the frame the client's address stands, of IPv6. */
   readonly client: Int32Array;
@@ -249,6 +249,7 @@ export function createWalk(forwarder: Forwarder): Walk {
     now: number,
   ): number {
     const { hops, encap } = owner;
+    backends[i] = backend;
     const bytes = ipLength[i];
     const largest = largestPacket(hops, backend);
     if (bytes > largest) {
@@ -258,7 +259,6 @@ export function createWalk(forwarder: Forwarder): Walk {
     const grown = encapsulate(view, offset[i] & OFFSET_MASK, bytes, encap, hops, backend, hash[i]);
     offset[i] -= grown;
     length[i] = ETHERNET_HEADER_LENGTH + bytes + grown;
-    backends[i] = backend;
     const counter = counterOf(hops, backend);
     counters[counter + BACKEND_PACKETS]++;
     counters[counter + BACKEND_BYTES] += bytes;

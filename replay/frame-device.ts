@@ -7,9 +7,10 @@ import { MAX_LENGTH } from '../io/pcap.ts';
 
 /** Bytes in front of each frame, as XDP leaves them. */
 const HEADROOM = 256;
-/** Row 0 holds a received frame; in the others fit those that the balancer makes. */
+/** Row 0 holds a received frame; the others those that the balancer makes, one behind the other in memory of their own. */
 const ROWS = 64;
-const OWN_FRAME_LENGTH = 128;
+const OWN_START = HEADROOM + MAX_LENGTH;
+const OWN_MEMORY = 2 * MAX_LENGTH + ROWS * HEADROOM;
 
 export interface FrameDevice {
   readonly view: DataView;
@@ -23,10 +24,10 @@ export interface FrameDevice {
 
 /** `transmit` gets each frame that goes out, good until it returns. */
 export function createFrameDevice(transmit: (frame: Uint8Array) => void): FrameDevice {
-  const memory = new Uint8Array(HEADROOM + MAX_LENGTH + (ROWS - 1) * (HEADROOM + OWN_FRAME_LENGTH));
+  const memory = new Uint8Array(OWN_START + OWN_MEMORY);
   const batch = createFrameBatch(ROWS);
-  const startOf = (row: number) =>
-    HEADROOM + (row === 0 ? 0 : MAX_LENGTH + HEADROOM + (row - 1) * (HEADROOM + OWN_FRAME_LENGTH));
+  /** Of the last own frame. */
+  let end = OWN_START;
   return {
     view: new DataView(memory.buffer),
     batch,
@@ -38,8 +39,10 @@ export function createFrameDevice(transmit: (frame: Uint8Array) => void): FrameD
     },
     append(length) {
       const row = batch.count;
-      if (row === ROWS || length > OWN_FRAME_LENGTH) return -1;
-      batch.offset[row] = startOf(row);
+      const start = end + HEADROOM;
+      if (row === ROWS || start + length > memory.length) return -1;
+      batch.offset[row] = start;
+      end = start + length;
       batch.length[row] = length;
       batch.action[row] = TRANSMIT;
       batch.count++;
@@ -51,6 +54,7 @@ export function createFrameDevice(transmit: (frame: Uint8Array) => void): FrameD
         transmit(memory.subarray(batch.offset[row], batch.offset[row] + batch.length[row]));
       }
       batch.count = 0;
+      end = OWN_START;
     },
   };
 }

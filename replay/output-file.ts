@@ -27,10 +27,10 @@ export function createOutputFile(path: string, interfaceName: string, comment: s
     snapLength: 0,
   });
   return {
-    write: ({ verdict, bytes, timestampNs, comment: decision }) =>
+    write: ({ isSent, bytes, timestampNs, comment: decision }) =>
       writer.write({
         interface: 0,
-        direction: verdict === 'forward' || verdict === 'reset' ? 'out' : 'in',
+        direction: isSent ? 'out' : 'in',
         bytes,
         timestampNs,
         originalLength: bytes.length,

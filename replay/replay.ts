@@ -3,25 +3,30 @@
  * hours of idling pass in a moment and are still hours to the connection table. `hushlb replay` feeds it; nothing of the
  * packets is kept.
  */
+
+import { TRANSMIT } from '../io/device.ts';
 import type { ReadPacket } from '../io/pcapng-reader.ts';
 import type { Config } from '../lb/config.ts';
-import { EXITS, type Verdict } from '../lb/exits.ts';
+import { EXIT_ACTION, EXITS, type Verdict } from '../lb/exits.ts';
 import { sendResets } from '../lb/expiry-reset.ts';
 import { createWalk } from '../lb/forwarder.ts';
 import { createOfflineBalancer } from '../lb/offline.ts';
-import { decisionText, lookAhead } from './decision.ts';
+import { expireWaiting, isAnythingDue, walkWaiting } from '../lb/waiting.ts';
+import { decisionText } from './decision.ts';
 import { createExpiry } from './expiry.ts';
 import { createFrameDevice } from './frame-device.ts';
 import { type HopSettings, hopsOf } from './made-up-hops.ts';
 import { expiryResetText } from './reset-text.ts';
 import { type Facts, factsOf, type Tally } from './summary.ts';
+import { createWitness, type Decision } from './witness.ts';
 
 const NS_PER_MS = 1_000_000n;
 
 /** What became of a packet. */
 export interface ReplayedPacket {
   readonly verdict: Verdict;
-  /** The frame that goes out, or for pass and drop the one that came in. Good until the callback returns. */
+  readonly isSent: boolean;
+  /** The frame that goes out, or of a packet that isn't sent the one that came in. Good until the callback returns. */
   readonly bytes: Uint8Array;
   readonly timestampNs: bigint;
   /** One line: service, hit or miss, slot, backend. */
@@ -50,12 +55,13 @@ export function createReplay({ config, hops, outbound, onPacket }: ReplayOptions
 
   const device = createFrameDevice((bytes) => {
     tally.sent++;
-    onPacket({ verdict, bytes, timestampNs, comment: comment ?? expiryResetText(config, bytes) });
+    onPacket({ verdict, isSent: true, bytes, timestampNs, comment: comment ?? expiryResetText(config, bytes) });
   });
   const balancer = createOfflineBalancer({ config, device, ownMac: hops.ownMac, hopOf: hopsOf(hops) });
   const { forwarder } = balancer;
   const walk = createWalk(forwarder);
   const expiry = createExpiry(forwarder);
+  const witness = createWitness(forwarder);
 
   const nowMs = (): number => Number((tally.lastNs - tally.firstNs) / NS_PER_MS);
 
@@ -84,6 +90,7 @@ export function createReplay({ config, hops, outbound, onPacket }: ReplayOptions
     finish() {
       expiry.until(nowMs(), sendDue);
       expiry.finish(nowMs(), sendDue);
+      expireWaiting(forwarder, nowMs());
       return factsOf(config, balancer.layout(), forwarder.counters, tally);
     },
   };
@@ -92,16 +99,25 @@ export function createReplay({ config, hops, outbound, onPacket }: ReplayOptions
     const now = nowMs();
     expiry.until(now, sendDue);
     device.load(packet.bytes);
-    const prospect = lookAhead(forwarder, now);
+    timestampNs = packet.timestampNs;
+    const decision = walkAndTell(now);
+    device.send();
+    if (EXIT_ACTION[forwarder.exit[0]] !== TRANSMIT) {
+      onPacket({ verdict, isSent: false, bytes: packet.bytes, timestampNs, comment: comment ?? '' });
+    }
+    if (decision?.looked === true) expiry.note(decision.service, now, decision.ends);
+    if (forwarder.resets.count > 0) sendWaiting();
+    // All that waited for this packet is of its datagram: what is said of the first of them is true of all.
+    if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walkAndTell, now);
+  }
+
+  function walkAndTell(now: number): Decision | undefined {
+    witness.before();
     walk(now);
+    const decision = witness.after(now);
     const exit = forwarder.exit[0];
     verdict = EXITS[exit].verdict;
-    comment = decisionText(config, exit, prospect);
-    timestampNs = packet.timestampNs;
-    device.send();
-    if (verdict === 'pass' || verdict === 'drop') onPacket({ verdict, bytes: packet.bytes, timestampNs, comment });
-    // Without a backend the table was not asked.
-    if (prospect !== undefined && prospect.backend >= 0) expiry.note(prospect.service, now, prospect.ends);
-    if (forwarder.resets.count > 0) sendWaiting();
+    comment = decisionText(config, exit, decision);
+    return decision;
   }
 }

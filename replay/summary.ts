@@ -28,6 +28,9 @@ export interface ServiceFacts {
   readonly hits: number;
   readonly synMisses: number;
   readonly nonSynMisses: number;
+  readonly datagramMisses: number;
+  /** ICMP errors about connections, sent to their backends. */
+  readonly related: number;
   readonly expired: number;
   readonly evicted: number;
   readonly resetsSent: number;
@@ -81,6 +84,7 @@ export function factsOf(config: Config, layout: slots.CounterLayout, counters: F
         synMisses: of(slots.SERVICE_SYN_MISSES),
         nonSynMisses: of(slots.SERVICE_NON_SYN_MISSES),
         datagramMisses: of(slots.SERVICE_DATAGRAM_MISSES),
+        related: of(slots.SERVICE_RELATED),
         expired: of(slots.SERVICE_EXPIRED),
         evicted: of(slots.SERVICE_EVICTED),
         resetsSent: of(slots.SERVICE_RESETS_SENT),
@@ -96,10 +100,15 @@ export function factsOf(config: Config, layout: slots.CounterLayout, counters: F
   };
 }
 
+const VERDICTS: readonly Verdict[] = ['forward', 'reset', 'answer', 'pass', 'hold', 'drop'];
+/** Have a line only where there is something in it; of the others a 0 is news too. */
+const RARE_VERDICTS: readonly Verdict[] = ['answer', 'hold'];
+
 /** Lines of the exits that packets left by, of the services that had any, and of what one should know. */
 export function summaryText(facts: Facts, { services }: Config): string {
   const left = facts.exits.filter(({ packets }) => packets > 0);
-  const rows = (['forward', 'reset', 'answer', 'pass', 'hold', 'drop'] as const).flatMap((verdict) => [
+  const verdicts = VERDICTS.filter((verdict) => facts.verdicts[verdict] > 0 || !RARE_VERDICTS.includes(verdict));
+  const rows = verdicts.flatMap((verdict) => [
     ['', verdict, '', String(facts.verdicts[verdict])],
     ...left
       .filter((exit) => exit.verdict === verdict)
@@ -114,37 +123,45 @@ export function summaryText(facts: Facts, { services }: Config): string {
   const exits = rows.map(([, verdict, reason, packets]) =>
     `  ${verdict.padEnd(widths[0])}  ${reason.padEnd(widths[1])}  ${packets.padStart(widths[2])}`.trimEnd(),
   );
-  const used = facts.services.filter(({ hits, synMisses, nonSynMisses }) => hits + synMisses + nonSynMisses > 0);
+  const used = facts.services.filter(
+    ({ hits, synMisses, nonSynMisses, datagramMisses, related }) =>
+      hits + synMisses + nonSynMisses + datagramMisses + related > 0,
+  );
   const span = `${Math.round(facts.seconds * 1000) / 1000} s`;
   return [
     `${count(facts.packets, 'packet')} in ${span}, ${facts.sent} sent`,
     ...exits,
-    ...used.flatMap(serviceLines),
+    ...used.flatMap((service) => serviceLines(service, services)),
     ...notes(facts, services),
     '',
   ].join('\n');
 }
 
-function serviceLines(facts: ServiceFacts): string[] {
-  const { name, hits, synMisses, nonSynMisses, expired, evicted, expiryResetsSent, backends } = facts;
+function serviceLines(facts: ServiceFacts, services: Config['services']): string[] {
+  const { name, hits, synMisses, nonSynMisses, datagramMisses, related, backends } = facts;
+  const { expired, evicted, expiryResetsSent } = facts;
+  const isUdp = services.some((service) => service.name === name && service.protocol === 'udp');
+  const misses = isUdp
+    ? [count(datagramMisses, 'miss')]
+    : [count(synMisses, 'SYN miss'), count(nonSynMisses, 'non-SYN miss')];
   const more = [
+    ...(related > 0 ? [count(related, 'ICMP error')] : []),
     ...(expired > 0 ? [`${expired} expired`] : []),
     ...(evicted > 0 ? [`${evicted} evicted`] : []),
     ...(expiryResetsSent > 0 ? [`${count(expiryResetsSent, 'RST')} at expiry`] : []),
   ];
-  const misses = [count(hits, 'hit'), count(synMisses, 'SYN miss'), count(nonSynMisses, 'non-SYN miss'), ...more];
   const busy = backends.filter(({ packets }) => packets > 0);
   const shown = busy.slice(0, MOST_BACKENDS).map((backend) => `${backend.name} ${backend.packets}`);
   const others = busy.length > MOST_BACKENDS ? [`and ${busy.length - MOST_BACKENDS} more (--json has all)`] : [];
-  return [`${name}: ${misses.join(', ')}`, ...(busy.length > 0 ? [`  to ${[...shown, ...others].join(', ')}`] : [])];
+  return [
+    `${name}: ${[count(hits, 'hit'), ...misses, ...more].join(', ')}`,
+    ...(busy.length > 0 ? [`  to ${[...shown, ...others].join(', ')}`] : []),
+  ];
 }
 
 const MOST_BACKENDS = 12;
 
-function notes(
-  { packets, leftOut, backwards, verdicts, services: used }: Facts,
-  services: Config['services'],
-): string[] {
+function notes({ packets, leftOut, backwards, exits, services: used }: Facts, services: Config['services']): string[] {
   const lines: string[] = [];
   if (leftOut.cut > 0) {
     lines.push(`left out: ${count(leftOut.cut, 'packet')} that the capture cut; capture whole ones (tcpdump -s 0)`);
@@ -165,7 +182,7 @@ function notes(
       `unfinished checksums: ${count(unfinished, 'SYN')}, captured on a sender that leaves them to its network card`,
     );
   }
-  if (packets > 0 && verdicts.forward + verdicts.reset === 0) {
+  if (packets > 0 && exits.every(({ service, packets: left }) => service === null || left === 0)) {
     const [first] = services;
     lines.push(
       `nothing was for a service: the first is ${first.name}, ${first.vip} ${first.protocol} ${portPhrase(first.ports)}`,

@@ -163,7 +163,7 @@ test('--mac, --next-hop, --source and --mtu are what the frames have', async () 
   assert.ok(readFileSync(output).includes(first));
   // The SYN and the ACK have 40 bytes, 60 with the outer header; the requests have more.
   const { stdout } = await hushlb(['replay', '-c', config, input, '--mtu', '68', '--json']);
-  assert.deepEqual(JSON.parse(stdout).verdicts, { forward: 2, reset: 0, pass: 1, drop: 2 });
+  assert.deepEqual(JSON.parse(stdout).verdicts, { forward: 2, reset: 0, answer: 0, pass: 1, hold: 0, drop: 2 });
 });
 
 test("the lab's captures: the balancer's interface alone, as it received", async () => {
@@ -246,6 +246,11 @@ test('what cannot be done: one line, and neither half an output nor the loss of 
       2,
       '--source: expected an IPv4 address such as 198.18.2.10, got "lb"; see hushlb replay --help',
     ],
+    [
+      [input, '--source-ipv6', '192.0.2.1'],
+      2,
+      '--source-ipv6: expected an IPv6 address such as 2001:db8:2::10, got "192.0.2.1"; see hushlb replay --help',
+    ],
     [[input, '--mtu', 'x'], 2, '--mtu: expected a whole number from 68 to 65535, got NaN; see hushlb replay --help'],
     [[], 2, 'expected more arguments: got 0, need 1; see hushlb replay --help'],
   ];
@@ -259,13 +264,8 @@ test('what cannot be done: one line, and neither half an output nor the loss of 
 
 test('a capture in which nothing is for a service says so, from a pipe too', async () => {
   const other = put('other.pcap', FORMATS['pcap, big-endian, nanoseconds'](PACKETS.slice(3, 4)));
-  const child = spawnSync(
-    'sh',
-    ['-c', `cat ${other} | ${process.execPath} ${MAIN} replay -c ${config} /dev/stdin /dev/null`],
-    {
-      encoding: 'utf8',
-    },
-  );
+  const pipe = `cat ${other} | ${process.execPath} ${MAIN} replay -c ${config} /dev/stdin /dev/null`;
+  const child = spawnSync('sh', ['-c', pipe], { encoding: 'utf8' });
   assert.deepEqual([child.status, child.stderr], [0, '']);
   assert.match(child.stdout, /\nnothing was for a service: the first is web, 198\.18\.10\.1 tcp port 80\n$/);
 });

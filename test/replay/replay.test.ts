@@ -95,7 +95,7 @@ describe('what is sent, and why', () => {
     assert.deepEqual(comments(packets, ''), [
       ['pass', 'pass: other-port'],
       ['pass', 'pass: not-vip'],
-      ['drop', 'drop: fragment'],
+      ['drop', 'drop: bad-fragment'],
       ['drop', `web: miss (not SYN) → slot ${slot} of 65537 → ${backend}; drop: too-big`],
     ]);
     assert.deepEqual(comments([packetAt(0, tcpFrame())], '', 'mode: stateful'), [
@@ -206,7 +206,7 @@ test('whatever the frames: each leaves by one exit, and is told of in one line',
       configOf(service),
     );
     assert.equal(told.length, frames.length);
-    for (const { comment } of told) assert.match(comment, /^(web|pass|drop): [^\n]+$/);
+    for (const { comment } of told) assert.match(comment, /^(web|pass|answer|hold|drop): [^\n]+$/);
     assert.equal(
       facts.exits.reduce((sum, { packets }) => sum + packets, 0),
       frames.length,
