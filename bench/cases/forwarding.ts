@@ -9,7 +9,7 @@ import type { BenchCase, CaseContext, CaseResult, Cell, ResultTable, Target } fr
 import { machineBusySeconds, processSeconds } from '../forwarding/cpu-time.ts';
 import type { LoadResult } from '../forwarding/load.ts';
 import { type BenchNetwork, buildBenchNetwork } from '../forwarding/network.ts';
-import { FCS, FULL_POINTS, MAIN_POINT, type Point, QUICK_POINTS } from '../forwarding/points.ts';
+import { FCS, FULL_POINTS, MAIN_POINT, type Point } from '../forwarding/points.ts';
 import {
   findSubjects,
   pinned,
@@ -61,8 +61,8 @@ export const forwarding: BenchCase = {
   seconds: { quick: 32, full: 260 },
   async run(context) {
     const plan: ForwardingPlan = context.quick
-      ? { points: [MAIN_POINT], starts: 2, atMost: 4, loadMs: 400 }
-      : { points: FULL_POINTS, starts: 3, atMost: 4, loadMs: 500 };
+      ? { points: [MAIN_POINT], starts: 1, atMost: 10, loadMs: 300 }
+      : { points: FULL_POINTS, starts: 2, atMost: 5, loadMs: 400 };
     const { subjects, missing } = findSubjects(context.folder);
     const measured = await measureForwarding(subjects, plan, context);
     return present(measured, subjects, missing, context.quick);
