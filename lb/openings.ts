@@ -39,8 +39,10 @@ export function createOpenings({ view, batch, flows, counters }: Forwarder): Ope
 
   function clamp({ hops, mssClamp, isIpv6, serviceBase }: ServiceState, backend: number, i: number): void {
     const largest = mssClamp === MSS_THAT_FITS ? mssThatFits(largestPacket(hops, backend), isIpv6) : mssClamp;
-    if (isUnfinished(i)) return;
-    if (clampMss(view, l4[i], tcpHeaderLength(view, l4[i]), largest)) counters[serviceBase + SERVICE_MSS_CLAMPED]++;
+    const headerLength = tcpHeaderLength(view, l4[i]);
+    // Of a first fragment, some of the options may be in the next one.
+    if (l4[i] + headerLength > offset[i] + ETHERNET_HEADER_LENGTH + ipLength[i] || isUnfinished(i)) return;
+    if (clampMss(view, l4[i], headerLength, largest)) counters[serviceBase + SERVICE_MSS_CLAMPED]++;
   }
 
   return { note, clamp };

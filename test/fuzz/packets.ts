@@ -9,8 +9,9 @@ import { sweepTables } from '../../lb/adopt.ts';
 import { EXITS } from '../../lb/exits.ts';
 import { sendResets } from '../../lb/expiry-reset.ts';
 import { createWalk, type Forwarder, type Walk } from '../../lb/forwarder.ts';
+import { expireWaiting, isAnythingDue, walkWaiting } from '../../lb/waiting.ts';
 import { ROWS } from '../lb/packet-rows.ts';
-import { balancerOn } from '../lb/rig.ts';
+import { BACKENDS, backendYaml, balancerOn } from '../lb/rig.ts';
 import { configOf, type PacketRow } from '../lb/rows/row.ts';
 import { internetChecksum } from '../packets.ts';
 import { mutate } from './mutations.ts';
@@ -27,6 +28,21 @@ const LONGEST_OUT = ETHERNET + 8 + 1500;
 /** Bytes that an encapsulation may put in front: none, IPIP, GRE and GUE, over either family. */
 const OVERHEADS = [0, 20, 24, 28, 32, 40, 44, 48, 52];
 const MAX_BATCH = 64;
+
+/** What no row has, or not together: all rows' packets come to these. */
+const PLAIN = {
+  top: '',
+  vip: '198.18.10.1',
+  backends: Object.keys(BACKENDS).map((name) => backendYaml(name)),
+  others: [],
+};
+const MORE_SERVICES = [
+  'tooBig: fragment\n    ipOptions: accept',
+  'tooBig: fragment\n    encap: l2\n    scheduler: round-robin',
+  'onExpiry: reset\n    conntrack: { idleTimeout: 9ms, capacity: 8 }',
+  'varySource: true\n    outerTtl: copy\n    hash: five-tuple',
+  'mssClamp: auto\n    encap: gue\n    ipOptions: accept',
+];
 
 /** A balancer of one configuration, and the packets of its rows. */
 interface Bench {
@@ -69,7 +85,11 @@ export function createPacketFuzzer(seed: number): PacketFuzzer {
       if (error !== undefined) return { row: bench.row, frames, error };
     }
     sweepTables(bench.forwarder, now, 100_000);
-    const error = failureOf(() => sendResets(bench.forwarder, bench.device));
+    expireWaiting(bench.forwarder, now);
+    const error = failureOf(() => {
+      sendResets(bench.forwarder, bench.device);
+      walkDue(bench, now);
+    });
     return error === undefined ? undefined : { row: bench.row, frames: [], error };
   }
 
@@ -103,7 +123,8 @@ function createBenches(): Bench[] {
     const key = JSON.stringify([top, service, vip, backends, others]);
     byConfiguration.set(key, [...(byConfiguration.get(key) ?? []), row]);
   }
-  return [...byConfiguration.values()].map((rows) => benchOf(rows[0], rows));
+  const more = MORE_SERVICES.map((service) => [...ROWS.map((row) => ({ ...row, ...PLAIN, service }))]);
+  return [...byConfiguration.values(), ...more].map((rows) => benchOf(rows[0], rows));
 }
 
 export function benchOf(row: PacketRow, rows: readonly PacketRow[] = [row]): Bench {
@@ -131,7 +152,7 @@ export function walkOne(bench: Bench, frame: Uint8Array, now: number): void {
   assert.ok(left !== undefined, `exit ${exit[0]}`);
   device.send();
   const sent = device.sent.splice(0);
-  device.passed.length = 0;
+  walkDue(bench, now);
   const leaves = left.verdict === 'forward' || left.verdict === 'reset' || left.verdict === 'answer';
   assert.equal(sent.length > 0, leaves, `${left.verdict}: ${sent.length} frames left`);
   for (const out of sent) checkOut(bench.row, frame, out, left.verdict === 'forward' && sent.length === 1);
@@ -144,6 +165,13 @@ function walkBatch({ device, forwarder, walk }: Bench, frames: readonly Uint8Arr
   walk(now);
   assert.ok(countOf(forwarder) >= before + frames.length, 'each packet is counted');
   device.send();
+  for (const out of device.sent.splice(0)) assert.ok(out.length <= LONGEST_OUT, `${out.length} bytes left`);
+  walkDue({ device, forwarder, walk }, now);
+}
+
+/** What was held and may go now: pieces whose first has come, and packets that had no room to be cut. */
+function walkDue({ device, forwarder, walk }: Pick<Bench, 'device' | 'forwarder' | 'walk'>, now: number): void {
+  if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walk, now);
   for (const out of device.sent.splice(0)) assert.ok(out.length <= LONGEST_OUT, `${out.length} bytes left`);
   device.passed.length = 0;
 }
@@ -180,6 +208,25 @@ function checkOut(row: PacketRow, frame: Uint8Array, out: Uint8Array, isForwarde
   }
   if (!isForwarded) return;
   assert.ok(OVERHEADS.includes(out.length - at - length), `${out.length - at - length} bytes of headers`);
-  if (row.service?.includes('mssClamp')) return;
+  if (row.service?.includes('mssClamp')) {
+    checkClamped(frame.subarray(at, at + length), out.subarray(-length));
+    return;
+  }
   assert.ok(Buffer.from(out.subarray(-length)).equals(frame.subarray(at, at + length)), 'the packet is as it came');
+}
+
+/** Nothing but the MSS of a segment's options was changed, and its checksum with it; told of IPv4 alone. */
+function checkClamped(packet: Uint8Array, left: Uint8Array): void {
+  if (packet[0] >> 4 !== 4) return;
+  const l4 = (packet[0] & 15) * 4;
+  const end = Math.max(l4 + 20, Math.min(packet.length, l4 + (packet[l4 + 12] >> 4) * 4));
+  const options = [l4 + 20, end] as const;
+  if (l4 + 20 > packet.length) return;
+  const without = (bytes: Uint8Array) =>
+    Buffer.from(bytes)
+      .fill(0, l4 + 16, l4 + 18)
+      .fill(0, ...options);
+  assert.ok(without(left).equals(without(packet)), 'nothing but MSS and checksum are changed');
+  const optionsOf = (bytes: Uint8Array) => Buffer.from(bytes.subarray(...options));
+  if (optionsOf(left).equals(optionsOf(packet))) assert.ok(Buffer.from(left).equals(packet), 'no checksum by itself');
 }

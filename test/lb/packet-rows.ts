@@ -3,6 +3,7 @@
  * (forwarder.test.ts); what comes out is compared with bytes that test/packets*.ts build by the RFCs.
  */
 import { ECHO_ROWS } from './rows/echo.ts';
+import { FRAGMENT_ROWS } from './rows/fragments.ts';
 import { ICMP_ERROR_ROWS } from './rows/icmp-errors.ts';
 import { IPV6_ROWS } from './rows/ipv6.ts';
 import { NOT_FORWARDED_ROWS } from './rows/not-forwarded.ts';
@@ -22,6 +23,7 @@ export const ROWS: readonly PacketRow[] = [
   ...UDP_ROWS,
   ...TUNNEL_ROWS,
   ...VLAN_ROWS,
+  ...FRAGMENT_ROWS,
   ...ICMP_ERROR_ROWS,
   ...ECHO_ROWS,
   ...SERVICE_ROWS,
