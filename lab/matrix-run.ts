@@ -12,6 +12,7 @@ import { backendsOf, capturePointsOf, type RowStage, rolesOf, startParts, topolo
 import { type Planned, planRow } from './matrix-plan.ts';
 import type { MatrixRow } from './matrix-rows.ts';
 import { judgeRow } from './matrix-verdict.ts';
+import { meet } from './neighbours.ts';
 import { buildNetwork } from './network.ts';
 import { parsePackets } from './packets.ts';
 import { type HostProcess, labProgram, pause, startProcess } from './processes.ts';
@@ -115,6 +116,7 @@ async function perform(stage: RowStage, plan: readonly Planned[]): Promise<Matri
   const captures = startCaptures(capturePointsOf(stage));
   try {
     await startParts(stage);
+    await introduce(stage);
     const reports = await converse(stage, plan);
     await pause(AFTERMATH_MS, signal);
     const framesLost = captures.stop();
@@ -131,6 +133,13 @@ async function perform(stage: RowStage, plan: readonly Planned[]): Promise<Matri
   } finally {
     captures.stop();
   }
+}
+
+/** Client and router, whatever is between them. */
+async function introduce({ network, addresses, signal }: RowStage): Promise<void> {
+  const client = { namespace: network.namespace('client'), interface: 'eth0', neighbour: addresses.clientGateway };
+  const router = { namespace: network.namespace('router'), interface: 'client', neighbour: addresses.client };
+  await Promise.all([meet(client, signal), meet(router, signal)]);
 }
 
 /** All connections of all cells, to their ends. */

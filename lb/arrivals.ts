@@ -82,7 +82,9 @@ export function createArrivals(forwarder: Forwarder): ArriveOtherwise {
     const parsed = parseLayer4(view, l4[i], end - l4[i], protocol[i], flows, i);
     if (parsed !== FLOW) return parsed;
     const entered = enterIpv4(state, i);
-    return entered !== FLOW || state.services[service[i]].acceptsIpOptions ? entered : IP_OPTIONS;
+    if (entered !== FLOW || state.services[service[i]].acceptsIpOptions) return entered;
+    service[i] = NO_SERVICE;
+    return IP_OPTIONS;
   }
 
   function arriveIpv6(state: ForwardingState, i: number): number {

@@ -10,6 +10,7 @@ import { type Addresses as AddressesOfLab, IPV4, IPV6 } from '../../lab/addresse
 import { waitForListener } from '../../lab/backends.ts';
 import { startCaptures } from '../../lab/captures.ts';
 import { LabError } from '../../lab/errors.ts';
+import { meet } from '../../lab/neighbours.ts';
 import { buildNetwork } from '../../lab/network.ts';
 import { parsePackets } from '../../lab/packets.ts';
 import { labProgram, startProcess } from '../../lab/processes.ts';
@@ -82,6 +83,9 @@ describe('buildNetwork', () => {
     assert.equal(sysctl('router', 'ipv6/fib_multipath_hash_policy'), '1');
     assert.equal(sysctl('b1', 'ipv6/conf/all/forwarding'), '0');
 
+    const namespace = network.namespace('router');
+    await meet({ namespace, interface: 'client', neighbour: IPV6.client }, never);
+    assert.match(JSON.stringify(ip('router', '-6', 'neigh', 'show', IPV6.client)), /"lladdr"/);
     await watchOneConversation(network.namespace, IPV6);
     assert.equal(removeRun(RUN).namespaces, 6);
   });

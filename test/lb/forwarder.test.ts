@@ -43,6 +43,20 @@ describe('packet rows', () => {
     });
   }
 
+  test('each row is counted where its exit is shown: with a service, or with none', () => {
+    for (const row of ROWS) {
+      const rig = rigOf(row);
+      for (const frame of row.before ?? []) rig.walk(frame);
+      const { counters, exit, service } = rig.forwarder;
+      const { exitBase } = rig.layout();
+      const before = Float64Array.from(counters);
+      rig.walk(row.in);
+      const bases = EXITS[exit[0]!]!.ofService ? exitBase.slice(0, -1) : exitBase.slice(-1);
+      const counted = bases.filter((base) => counters[base + exit[0]!]! > before[base + exit[0]!]!);
+      assert.equal(counted.length, 1, `${row.name}: service ${service[0]}`);
+    }
+  });
+
   test('no two rows have a name in common', () => {
     assert.equal(new Set(ROWS.map(({ name }) => name)).size, ROWS.length);
   });
