@@ -16,6 +16,7 @@ export function* serviceContradictions(services: readonly unknown[]): Generator<
   let total = 0;
   for (const [i, service] of services.entries()) {
     yield* pointlessKeys(service, place(i));
+    yield* quicContradictions(service, place(i));
     const backends = listOf(service, 'backends');
     total += backends.length;
     const backendPlace = (j: number): Path => [...place(i), 'backends', j];
@@ -97,6 +98,35 @@ function portKind(ports: PortRange): 'port' | 'range' | 'all' {
   return isAllPorts(ports) ? 'all' : 'range';
 }
 
+/** The longest connection id of QUIC version 1 without its first octet (RFC 9000, section 17.2). */
+const MAX_ID_AND_NONCE = 19;
+
+/** Of the unencrypted layout: every backend has a server id, of one length, and no two the same. */
+function* quicContradictions(service: unknown, place: Path): Generator<Finding> {
+  const quic = field(service, 'quic');
+  const [length, nonce] = [field(quic, 'serverIdLength'), field(quic, 'nonceLength')];
+  if (typeof length === 'number' && typeof nonce === 'number' && length <= 15 && length + nonce > MAX_ID_AND_NONCE) {
+    const expected = `at most ${MAX_ID_AND_NONCE - length}, because a connection id has 20 bytes at most`;
+    yield { path: [...place, 'quic', 'nonceLength'], expected };
+  }
+  const known = new Set<string>();
+  for (const [j, backend] of listOf(service, 'backends').entries()) {
+    const path = [...place, 'backends', j, 'serverId'];
+    const id = field(backend, 'serverId');
+    if (quic === undefined) {
+      if (id !== undefined) yield { path, expected: 'not to be set, because the service has no quic' };
+      continue;
+    }
+    if (id === undefined) yield { path, expected: 'the server id that the backend writes into connection ids' };
+    if (typeof id !== 'string') continue;
+    if (typeof length === 'number' && id.length !== 2 * length) {
+      yield { path, expected: `a server id of ${length} octets, as serverIdLength says` };
+    }
+    if (known.has(id.toLowerCase())) yield { path, expected: 'a server id that no other backend of the service has' };
+    known.add(id.toLowerCase());
+  }
+}
+
 /** Keys that can mean nothing beside another of the same service. */
 function* pointlessKeys(service: unknown, place: Path): Generator<Finding> {
   const written = (key: string): unknown => field(service, key);
@@ -115,6 +145,7 @@ function* pointlessKeys(service: unknown, place: Path): Generator<Finding> {
     ['profile', isUdp && isWritten('profile'), 'not to be set: profiles say what becomes of idle TCP connections'],
     ['mssClamp', isUdp && isWritten('mssClamp') && written('mssClamp') !== 'off', 'off, because udp has no MSS'],
     ['gue', isWritten('gue') && encap !== 'gue', `not to be set, because encap is ${encap}`],
+    ['quic', isWritten('quic') && !isUdp, 'not to be set, because QUIC is carried by udp'],
     ['varySource', written('varySource') === true && encap !== 'ipip', `false, because encap is ${encap}`],
     ['outerTtl', isWritten('outerTtl') && encap === 'l2', 'not to be set, because encap l2 has no outer header'],
     ['tooBig', isIpv6 && written('tooBig') === 'fragment', 'drop, because nobody on the way fragments IPv6 packets'],

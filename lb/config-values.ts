@@ -54,6 +54,11 @@ export const name = text(
   (value) => /^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$/.test(value),
 );
 
+/** Whole octets; lower case out. Digits alone are a number to YAML, which loses leading zeros: they need quotes. */
+export const hexadecimal = text('whole octets in hexadecimal and in quotes, such as "c4605e"', (value) =>
+  /^([0-9a-fA-F]{2})+$/.test(value),
+).toLowerCase();
+
 // The kernel's rule (dev_valid_name): no slash, colon or white space, and fewer than IFNAMSIZ = 16 bytes.
 export const interfaceName = text(
   'the name of a network interface, such as eth0',

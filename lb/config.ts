@@ -11,6 +11,7 @@ import { behaviourOf, type Mode } from './behaviour.ts';
 import {
   busyPollUs,
   duration,
+  hexadecimal,
   interfaceName,
   type ListenAddress,
   listen,
@@ -78,6 +79,8 @@ export interface ServiceConfig {
   readonly encap: Encap;
   /** Null unless `encap` is `gue`. */
   readonly gue: GueConfig | null;
+  /** UDP only: datagrams go by QUIC connection ids that name a backend. Null where they don't. */
+  readonly quic: QuicConfig | null;
   /** IPIP only: outer source addresses that differ by connection. */
   readonly varySource: boolean;
   /** Of the outer header; `copy`: the inner one's. */
@@ -99,12 +102,22 @@ export interface GueConfig {
   readonly variant: 0 | 1;
 }
 
+export interface QuicConfig {
+  /** Bytes of each backend's server id, and of the nonce behind it, in the connection ids that backends give out. */
+  readonly serverIdLength: number;
+  readonly nonceLength: number;
+  /** The three bits by which these ids are told from those of another configuration. */
+  readonly rotation: number;
+}
+
 export interface BackendConfig {
   readonly name: string;
   /** As a VIP's text; its family is the outer header's and may differ from the VIP's. */
   readonly address: string;
   readonly weight: number;
   readonly state: 'active' | 'draining';
+  /** Of a service with `quic`: hexadecimal, in lower case. */
+  readonly serverId?: string | undefined;
 }
 
 const MAX_WORKERS = 1024;
@@ -122,6 +135,7 @@ const backend = mapping({
   address: unicast,
   weight: wholeNumber(1, 256).default(1),
   state: oneOf('active', 'draining').default('active'),
+  serverId: hexadecimal.optional(),
 });
 
 const conntrack = mapping({
@@ -135,6 +149,12 @@ const gue = mapping({
   variant: z.literal([0, 1], 'one of 0, 1').default(0),
 });
 
+const quic = mapping({
+  serverIdLength: wholeNumber(1, 15),
+  nonceLength: wholeNumber(4, 18),
+  rotation: wholeNumber(0, 6).default(0),
+});
+
 const service = mapping({
   name,
   vip: unicast,
@@ -146,6 +166,7 @@ const service = mapping({
   conntrack: conntrack.prefault({}),
   encap: oneOf('ipip', 'l2', 'gue', 'gre').default('ipip'),
   gue: gue.optional(),
+  quic: quic.optional(),
   varySource: z.boolean('true or false').default(false),
   outerTtl: numberOr(1, 255, 'copy').default(64),
   mssClamp: numberOr(MIN_MSS, MAX_MSS, 'auto', 'off').optional(),
@@ -167,6 +188,7 @@ function settled({ port, ...written }: z.output<typeof service>, mode: Mode): Se
     ...written,
     ports: port,
     gue: encap === 'gue' ? (written.gue ?? gue.parse({})) : null,
+    quic: written.quic ?? null,
     mssClamp: written.mssClamp ?? 'off',
     profile,
     onMiss,

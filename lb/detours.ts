@@ -20,6 +20,7 @@ import type { Forwarder } from './forwarder.ts';
 import type { ForwardingState, ServiceState } from './forwarding-state.ts';
 import { cut } from './fragmenting.ts';
 import { findTarget, hold, NO_TARGET, NOTHING_HELD, nextHeld, noteFirst } from './fragments.ts';
+import { BY_SERVER_ID, createQuicWays } from './quic-ways.ts';
 import { takeToken } from './rate-limit.ts';
 import { NO_SERVICE, soleService } from './service-index.ts';
 import { TOO_BIG_GROWTH, V6_TOO_BIG_GROWTH, writeTooBig } from './too-big.ts';
@@ -39,6 +40,8 @@ export type SendTo = (
 export interface Detours {
   /** Packet `i`, by the way that its arrival has named; returns the exit. */
   leave(state: ForwardingState, i: number, way: number, now: number): number;
+  /** Between the passes, where a service has `quic`: sends packets of the batch to `leave` (lb/quic-ways.ts). */
+  routeQuic(state: ForwardingState, count: number): void;
   /**
    * A packet that doesn't fit the way to `backend`: its sender is told what does, where it asked to be by DF or by being IPv6;
    * others are cut, where the service says so.
@@ -58,10 +61,12 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
   const { view, batch, flows, counters, service, hash, client, piece, fragments, waiting } = forwarder;
   const { offset, length } = batch;
   const { source, destination, ports, ipLength, protocol } = flows;
+  const quic = createQuicWays(forwarder, sendTo);
 
   function leave(state: ForwardingState, i: number, way: number, now: number): number {
     if (way === RELATED) return leaveRelated(state, i, now);
     if (way === ECHO) return leaveEcho(state, i, now);
+    if (way === BY_SERVER_ID) return quic.leave(state, i, now);
     return way === FIRST_PIECE ? leaveFirst(state, i, now) : leaveLater(state, i, now);
   }
 
@@ -208,7 +213,7 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
     return sendTo(state, owner, ownerIndex, backend, i, now);
   }
 
-  return { leave, tooBig };
+  return { leave, routeQuic: quic.route, tooBig };
 }
 
 /** Of the header. */

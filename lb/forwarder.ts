@@ -123,6 +123,7 @@ export function createWalk(forwarder: Forwarder): Walk {
     for (let i = 0; i < count; i++) exit[i] = arrive(state, i);
     touchBuckets(count);
     if (state.resetsOnExpiry) touchRows(count);
+    if (state.routesQuic) detours.routeQuic(state, count);
     for (let i = 0; i < count; i++) {
       let owner = service[i];
       let left = exit[i];

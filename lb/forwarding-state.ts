@@ -17,6 +17,7 @@ import type { Echo, Encap, HashInput, Protocol, ServiceConfig } from './config.t
 import { rowCount, type ServicePlaces } from './places.ts';
 import type { Prepared } from './prepare.ts';
 import type { OnMiss } from './profiles.ts';
+import { createQuicRoutes, type QuicRoutes } from './quic-lb.ts';
 import { buildServiceIndex, type ServiceIndex, type ServiceKey } from './service-index.ts';
 import { rotationOf } from './service-table.ts';
 
@@ -56,6 +57,8 @@ export interface ServiceState {
   readonly mssClamp: number;
   /** `tooBig: fragment`. */
   readonly fragments: boolean;
+  /** Backends by QUIC connection id (lb/quic-ways.ts); null for services without `quic`. */
+  readonly quic: QuicRoutes | null;
   readonly onMiss: number;
   /** `onExpiry: reset`, of a service that has a connection table. */
   readonly resetsOnExpiry: boolean;
@@ -86,6 +89,7 @@ export interface ForwardingState {
   readonly services: readonly ServiceState[];
   /** Of any of the services. */
   readonly resetsOnExpiry: boolean;
+  readonly routesQuic: boolean;
 }
 
 export interface ForwardingInput {
@@ -132,6 +136,7 @@ export function buildForwardingState(input: ForwardingInput): ForwardingState {
     index: buildServiceIndex(config.services.map(serviceKey)),
     services,
     resetsOnExpiry: services.some(({ resetsOnExpiry }) => resetsOnExpiry),
+    routesQuic: services.some(({ quic }) => quic !== null),
   };
 }
 
@@ -149,6 +154,7 @@ function serviceState(service: ServiceConfig, i: number, input: ForwardingInput)
     acceptsIpOptions: service.ipOptions === 'accept',
     mssClamp: clampOf(service),
     fragments: service.tooBig === 'fragment',
+    quic: quicRoutesOf(service, places.services[i], input.prepared.config.hashSeed),
     onMiss: ON_MISS[service.onMiss],
     resetsOnExpiry: service.onExpiry === 'reset' && service.conntrack.enabled,
     encap: ENCAPS[service.encap],
@@ -160,6 +166,16 @@ function serviceState(service: ServiceConfig, i: number, input: ForwardingInput)
     serviceBase,
     missSlot: serviceBase + (service.protocol === 'udp' ? SERVICE_DATAGRAM_MISSES : SERVICE_NON_SYN_MISSES),
   };
+}
+
+function quicRoutesOf({ quic, backends }: ServiceConfig, places: ServicePlaces, seed: number): QuicRoutes | null {
+  if (quic === null) return null;
+  const servers = backends.flatMap(({ serverId }, place) =>
+    serverId === undefined
+      ? []
+      : [{ serverId: Uint8Array.from(Buffer.from(serverId, 'hex')), backend: places.backends[place].index }],
+  );
+  return createQuicRoutes([{ ...quic, servers }], seed | 0);
 }
 
 function clampOf({ mssClamp, encap }: ServiceConfig): number {

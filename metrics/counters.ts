@@ -39,7 +39,9 @@ export const SERVICE_DATAGRAM_MISSES = 10;
 export const SERVICE_MSS_CLAMPED = 11;
 /** ICMP errors about a connection, sent to its backend: counted as forwarded too. */
 export const SERVICE_RELATED = 12;
-export const SERVICE_SLOTS = 13;
+/** Datagrams whose QUIC connection id named their backend. */
+export const SERVICE_QUIC_ROUTED = 13;
+export const SERVICE_SLOTS = 14;
 
 /** Slots of a backend, from `backendBase[service][backend]`. */
 export const BACKEND_PACKETS = 0;

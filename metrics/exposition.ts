@@ -18,6 +18,7 @@ import {
   SERVICE_HITS,
   SERVICE_MSS_CLAMPED,
   SERVICE_NON_SYN_MISSES,
+  SERVICE_QUIC_ROUTED,
   SERVICE_REFUSED,
   SERVICE_RELATED,
   SERVICE_RESETS_SENT,
@@ -213,6 +214,13 @@ export function createExposition(sources: ExpositionSources): Registry {
     'ICMP errors about a flow of the service, sent to the backend that has it; in hushlb_packets_total they are forwarded.',
     ofService,
     perService({ slot: SERVICE_RELATED }),
+  );
+  define(
+    Counter,
+    'quic_routed_total',
+    'Datagrams whose QUIC connection id named their backend (quic); they are in no other counter of the connection table.',
+    ofService,
+    perService({ slot: SERVICE_QUIC_ROUTED }),
   );
   define(
     Counter,

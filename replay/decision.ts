@@ -4,10 +4,12 @@
  */
 import type { Config, Encap, ServiceConfig } from '../lb/config.ts';
 import { EXITS, FORWARDED, NO_NEIGHBOUR, TOO_BIG, TOO_BIG_ANSWERED } from '../lb/exits.ts';
-import type { Decision } from './witness.ts';
+import type { Decision, Finding } from './witness.ts';
 
 /** Behind the choice of a backend. */
 const NOT_SENT: readonly number[] = [TOO_BIG, TOO_BIG_ANSWERED, NO_NEIGHBOUR];
+
+const KNOWN: readonly Finding[] = ['hit', 'error-hit', 'fragment', 'server-id'];
 
 const ENCAPS: Record<Encap, string> = { l2: 'L2', ipip: 'IPIP', gue: 'GUE', gre: 'GRE' };
 
@@ -44,12 +46,14 @@ function findingText({ finding }: Decision, { protocol, conntrack }: ServiceConf
       return 'ping';
     case 'fragment':
       return 'fragment';
+    case 'server-id':
+      return 'server id';
   }
 }
 
 function choiceText({ finding, slot, tableSize, backend }: Decision, { backends }: ServiceConfig): string {
   const name = backends[backend]?.name ?? 'nobody';
-  const isKnown = finding === 'hit' || finding === 'error-hit' || finding === 'fragment';
+  const isKnown = KNOWN.includes(finding);
   if (slot < 0) return isKnown ? name : `${name}, whose turn it is`;
   return isKnown ? `${name} (slot ${slot} of ${tableSize})` : `slot ${slot} of ${tableSize} → ${name}`;
 }

@@ -31,6 +31,8 @@ export interface ServiceFacts {
   readonly datagramMisses: number;
   /** ICMP errors about connections, sent to their backends. */
   readonly related: number;
+  /** Datagrams whose QUIC connection id named their backend. */
+  readonly quicRouted: number;
   readonly expired: number;
   readonly evicted: number;
   readonly resetsSent: number;
@@ -85,6 +87,7 @@ export function factsOf(config: Config, layout: slots.CounterLayout, counters: F
         nonSynMisses: of(slots.SERVICE_NON_SYN_MISSES),
         datagramMisses: of(slots.SERVICE_DATAGRAM_MISSES),
         related: of(slots.SERVICE_RELATED),
+        quicRouted: of(slots.SERVICE_QUIC_ROUTED),
         expired: of(slots.SERVICE_EXPIRED),
         evicted: of(slots.SERVICE_EVICTED),
         resetsSent: of(slots.SERVICE_RESETS_SENT),
@@ -124,8 +127,8 @@ export function summaryText(facts: Facts, { services }: Config): string {
     `  ${verdict.padEnd(widths[0])}  ${reason.padEnd(widths[1])}  ${packets.padStart(widths[2])}`.trimEnd(),
   );
   const used = facts.services.filter(
-    ({ hits, synMisses, nonSynMisses, datagramMisses, related }) =>
-      hits + synMisses + nonSynMisses + datagramMisses + related > 0,
+    ({ hits, synMisses, nonSynMisses, datagramMisses, related, quicRouted }) =>
+      hits + synMisses + nonSynMisses + datagramMisses + related + quicRouted > 0,
   );
   const span = `${Math.round(facts.seconds * 1000) / 1000} s`;
   return [
@@ -139,12 +142,13 @@ export function summaryText(facts: Facts, { services }: Config): string {
 
 function serviceLines(facts: ServiceFacts, services: Config['services']): string[] {
   const { name, hits, synMisses, nonSynMisses, datagramMisses, related, backends } = facts;
-  const { expired, evicted, expiryResetsSent } = facts;
+  const { quicRouted, expired, evicted, expiryResetsSent } = facts;
   const isUdp = services.some((service) => service.name === name && service.protocol === 'udp');
   const misses = isUdp
     ? [count(datagramMisses, 'miss')]
     : [count(synMisses, 'SYN miss'), count(nonSynMisses, 'non-SYN miss')];
   const more = [
+    ...(quicRouted > 0 ? [`${quicRouted} by server id`] : []),
     ...(related > 0 ? [count(related, 'ICMP error')] : []),
     ...(expired > 0 ? [`${expired} expired`] : []),
     ...(evicted > 0 ? [`${evicted} evicted`] : []),

@@ -9,7 +9,7 @@ import { flowSlotIpv6 } from '../hashing/flow-hash-ipv6.ts';
 import { EXITS, NO_BACKEND_LEFT } from '../lb/exits.ts';
 import type { Forwarder } from '../lb/forwarder.ts';
 import type { ServiceState } from '../lb/forwarding-state.ts';
-import { SERVICE_HITS, SERVICE_SYN_MISSES } from '../metrics/counters.ts';
+import { SERVICE_HITS, SERVICE_QUIC_ROUTED, SERVICE_SYN_MISSES } from '../metrics/counters.ts';
 import { ETHERNET_HEADER_LENGTH, etherType } from '../wire/ethernet.ts';
 import { PROTOCOL_ICMP } from '../wire/icmp.ts';
 import { PROTOCOL_ICMPV6 } from '../wire/ipv6.ts';
@@ -18,7 +18,7 @@ import { FIN, RST } from '../wire/tcp.ts';
 /**
  * Of a packet for a service. In the table; a new connection; neither, because it was forgotten or was never there. An ICMP
  * error about a connection that the table knows or doesn't know; a ping for a backend; a fragment that was sent after its
- * first.
+ * first; a datagram whose QUIC connection id names its backend.
  */
 export type Finding =
   | 'hit'
@@ -29,7 +29,8 @@ export type Finding =
   | 'error-hit'
   | 'error-miss'
   | 'ping'
-  | 'fragment';
+  | 'fragment'
+  | 'server-id';
 
 export interface Decision {
   /** Place in the configuration. */
@@ -58,6 +59,9 @@ const DESTINATION_IPV6 = 24;
 const TAG_TYPES = [0x8100, 0x88a8];
 const TAG_LENGTH = 4;
 
+const OF_TABLE: readonly Finding[] = ['hit', 'syn', 'forgotten', 'unknown', 'server-id'];
+const WITHOUT_SLOT: readonly Finding[] = ['fragment', 'server-id'];
+
 /** The forwarder takes over no other state meanwhile. */
 export function createWitness(forwarder: Forwarder): Witness {
   const { view, batch, counters, flows, state, tables, hash } = forwarder;
@@ -80,6 +84,7 @@ export function createWitness(forwarder: Forwarder): Witness {
     );
     const table = tables[service];
     if (hits) return 'hit';
+    if (hasRisen(serviceBase + SERVICE_QUIC_ROUTED)) return 'server-id';
     if (opens || misses) {
       if (table === null) return 'no-table';
       return opens ? 'syn' : wasForgotten(service, table) ? 'forgotten' : 'unknown';
@@ -126,12 +131,12 @@ export function createWitness(forwarder: Forwarder): Witness {
       const owner = state.services[service];
       const table = tables[service];
       const finding = findingOf(service, now);
-      const looked = ['hit', 'syn', 'forgotten', 'unknown'].includes(finding) && exit !== NO_BACKEND_LEFT;
+      const looked = OF_TABLE.includes(finding) && exit !== NO_BACKEND_LEFT;
       if (looked && table !== null) noteOwner(service, table);
       return {
         service,
         finding,
-        slot: owner.rotation.length > 0 || finding === 'fragment' ? -1 : slotOf(owner, finding),
+        slot: owner.rotation.length > 0 || WITHOUT_SLOT.includes(finding) ? -1 : slotOf(owner, finding),
         tableSize: owner.lookupTable.length,
         backend: forwarder.backend[0],
         looked,

@@ -161,7 +161,19 @@ function leavesOf(node: unknown, owner: readonly (string | number)[] = [], path 
 
 const keys = fc.oneof(
   fc.constantFrom('interface', 'io', 'mode', 'metrics', 'listen', 'services', 'name', 'vip', 'port', 'conntrack'),
-  fc.constantFrom('protocol', 'encap', 'gue', 'varySource', 'outerTtl', 'mssClamp', 'tooBig', 'ipOptions', 'echo'),
+  fc.constantFrom(
+    'quic',
+    'serverId',
+    'protocol',
+    'encap',
+    'gue',
+    'varySource',
+    'outerTtl',
+    'mssClamp',
+    'tooBig',
+    'ipOptions',
+    'echo',
+  ),
   fc.constantFrom('backends', 'address', 'weight', 'state', 'tableSize', 'idleTimeout', '__proto__', 'constructor'),
   fc.string(),
 );

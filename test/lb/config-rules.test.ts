@@ -119,6 +119,48 @@ test('keys that mean nothing beside others are refused, with their path', () => 
   }
 });
 
+test('quic: server ids that backends can be told apart by', () => {
+  const withIds = (quic: Settings | undefined, ...ids: unknown[]) => {
+    const list = backends(ids.length).map((backend, i) =>
+      ids[i] === undefined ? backend : { ...backend, serverId: ids[i] },
+    );
+    return problemsOf([service('a', { protocol: 'udp', ...(quic === undefined ? {} : { quic }), backends: list })]);
+  };
+  const quic = { serverIdLength: 2, nonceLength: 17, rotation: 6 };
+  assert.deepEqual(withIds(quic, 'c460', 'C461'), []);
+  const refused: [quic: Settings | undefined, ids: unknown[], problem: string][] = [
+    [undefined, ['c460'], 'backends[0].serverId: expected not to be set, because the service has no quic, got "c460"'],
+    [
+      quic,
+      ['c460', undefined],
+      'backends[1].serverId: expected the server id that the backend writes into connection ids, got nothing',
+    ],
+    [quic, ['c460', 'c4'], 'backends[1].serverId: expected a server id of 2 octets, as serverIdLength says, got "c4"'],
+    [
+      quic,
+      ['c460', 'C460'],
+      'backends[1].serverId: expected a server id that no other backend of the service has, got "C460"',
+    ],
+    [
+      quic,
+      ['c460', 1234],
+      'backends[1].serverId: expected whole octets in hexadecimal and in quotes, such as "c4605e", got 1234',
+    ],
+    [
+      { serverIdLength: 2, nonceLength: 18 },
+      ['c460'],
+      'quic.nonceLength: expected at most 17, because a connection id has 20 bytes at most, got 18',
+    ],
+    [{ ...quic, rotation: 7 }, ['c460'], 'quic.rotation: expected a whole number from 0 to 6, got 7'],
+    [{ ...quic, nonceLength: 3 }, ['c460'], 'quic.nonceLength: expected a whole number from 4 to 18, got 3'],
+  ];
+  for (const [settings, ids, problem] of refused)
+    assert.deepEqual(withIds(settings, ...ids), [`services[0].${problem}`]);
+  assert.deepEqual(problemsOf([service('a', { quic, backends: [{ ...backends(1)[0], serverId: 'c460' }] })]), [
+    'services[0].quic: expected not to be set, because QUIC is carried by udp, got a mapping',
+  ]);
+});
+
 test('backends of a service differ in name and address; two services may share them', () => {
   assert.deepEqual(problemsOf([service('a'), service('b', { port: 81 })]), []);
   const [first, second] = backends(2);

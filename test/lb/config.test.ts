@@ -61,6 +61,7 @@ test('three lines are enough: everything else has a default', () => {
         conntrack: { enabled: true, idleTimeoutMs: 60_000, capacity: 1_048_576 },
         encap: 'ipip',
         gue: null,
+        quic: null,
         varySource: false,
         outerTtl: 64,
         mssClamp: 'off',
@@ -146,6 +147,7 @@ test('every setting can be given another value', () => {
     conntrack: { enabled: false, idleTimeoutMs: 250, capacity: 1 },
     encap: 'gue',
     gue: { port: 6635, variant: 1 },
+    quic: null,
     varySource: false,
     outerTtl: 'copy',
     mssClamp: 1360,
@@ -194,6 +196,12 @@ test('GUE has a port and a variant, the other encapsulations have neither', () =
     'services[0].gue.port: expected a whole number from 1 to 65535, got 0',
     'services[0].gue.variant: expected one of 0, 1, got 2',
   ]);
+});
+
+test('QUIC server ids are kept in lower case, the rotation is 0', () => {
+  const quic = { serverIdLength: 3, nonceLength: 4 };
+  const { quic: kept, backends } = first({ protocol: 'udp', quic, backends: [backend(1, { serverId: 'C4605E' })] });
+  assert.deepEqual([kept, backends[0]!.serverId], [{ ...quic, rotation: 0 }, 'c4605e']);
 });
 
 test('addresses are kept in the one way to write them', () => {
@@ -431,7 +439,7 @@ test('an unknown key is named, with the nearest known one if there is one', () =
     assert.deepEqual(unknown({ [key]: 1 }), [text]);
   }
   const known =
-    'name, vip, protocol, port, scheduler, hash, tableSize, conntrack, encap, gue, varySource, outerTtl, mssClamp, ' +
+    'name, vip, protocol, port, scheduler, hash, tableSize, conntrack, encap, gue, quic, varySource, outerTtl, mssClamp, ' +
     'tooBig, ipOptions, profile, onMiss, onExpiry, backends';
   for (const key of ['healthCheck', 'x', 'toString', 'constructor']) {
     const text = `services[0].${key}: expected one of the keys ${known}, got the key "${key}"`;

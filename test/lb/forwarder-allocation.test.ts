@@ -12,7 +12,7 @@ const CHUNK = 512;
 const HEADROOM = 256;
 const SOURCE_ADDRESS_AT = 26;
 
-const WAYS: { name: string; top?: string; service?: string; fields: TcpFields; flows: number }[] = [
+const WAYS: { name: string; top?: string; service?: string; fields: TcpFields; flows: number; backend?: string }[] = [
   { name: 'hits', fields: { flags: 'A' }, flows: 1000 },
   { name: 'misses, entries that come and go', fields: { flags: 'A' }, flows: 100_000 },
   { name: 'SYNs', fields: { flags: 'S' }, flows: 100_000 },
@@ -25,6 +25,14 @@ const WAYS: { name: string; top?: string; service?: string; fields: TcpFields; f
   },
   { name: 'round-robin by L2', service: 'scheduler: round-robin, encap: l2,', fields: { flags: 'A' }, flows: 100_000 },
   { name: 'hash alone', service: 'conntrack: { enabled: false },', fields: { flags: 'A' }, flows: 100_000 },
+  {
+    name: 'QUIC by server id',
+    service: 'protocol: udp, quic: { serverIdLength: 2, nonceLength: 4 }, conntrack: { capacity: 4096 },',
+    // As UDP, the sequence number's place is length and checksum, and a short header with the id stands behind it.
+    fields: { sequence: 0x001a0000, acknowledgement: 0x4107c460, ip: { protocol: 17 }, payload: 'abcdef' },
+    flows: 100_000,
+    backend: ', serverId: "c460"',
+  },
   { name: 'drops', fields: { ip: { ttl: 0 } }, flows: 1 },
   { name: 'passes', fields: { destination: '198.18.2.10' }, flows: 1 },
 ];
@@ -39,7 +47,7 @@ describe('heap growth', () => {
       const mac = Uint8Array.from(bytesOfMac(CLIENT_MAC));
       const { config } = parseConfig(
         `{ interface: eth0, ${way.top === undefined ? '' : `${way.top},`} services: [{ name: web, vip: 198.18.10.1, port: 80,
-           ${way.service ?? 'conntrack: { capacity: 4096 },'} backends: [{ name: b1, address: 198.18.2.1 }] }] }`,
+           ${way.service ?? 'conntrack: { capacity: 4096 },'} backends: [{ name: b1, address: 198.18.2.1${way.backend ?? ''} }] }] }`,
         'test',
       );
       const { forwarder } = createOfflineBalancer({

@@ -64,6 +64,7 @@ test('everything is there from the start, at 0', async () => {
       `hushlb_conntrack_misses_total{kind="datagram",service="${service}"}`,
       `hushlb_mss_clamped_total{service="${service}"}`,
       `hushlb_icmp_errors_forwarded_total{service="${service}"}`,
+      `hushlb_quic_routed_total{service="${service}"}`,
       `hushlb_conntrack_expired_total{service="${service}"}`,
       `hushlb_conntrack_evicted_total{service="${service}"}`,
       `hushlb_conntrack_refused_total{service="${service}"}`,

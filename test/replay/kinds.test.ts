@@ -101,6 +101,28 @@ test('datagrams: nothing is said of SYNs', () => {
   assert.deepEqual({ hits, datagramMisses }, { hits: 1, datagramMisses: 1 });
 });
 
+test('a QUIC connection id that names its backend', () => {
+  const list = Object.entries(BACKENDS).map(
+    ([name, { address }], i) => `{ name: ${name}, address: ${address}, serverId: "0${i}" }`,
+  );
+  const { config } = parseConfig(
+    `{ interface: eth0, services: [{ name: quic, vip: ${VIP_4}, port: 80, protocol: udp,
+       quic: { serverIdLength: 1, nonceLength: 4 }, backends: [${list}] }] }`,
+    'test',
+  );
+  const payload = '\x41\x00\x02nonce';
+  const datagram = udpDatagram(CLIENT_4, VIP_4, { destinationPort: 80, payload });
+  const { told: all, facts } = replay(
+    [packetAt(0, frameOf(ipv4Packet(CLIENT_4, VIP_4, datagram, { protocol: 17 })))],
+    config,
+  );
+  assert.deepEqual(
+    all.map(({ comment }) => comment),
+    ['quic: server id → b3; IPIP to 198.18.2.3'],
+  );
+  assert.equal(facts.services[0].quicRouted, 1);
+});
+
 describe('ICMP', () => {
   const { slot, backend } = FOUND_4;
   const way = `IPIP to ${BACKENDS[backend].address}`;
