@@ -23,29 +23,41 @@ import { attachXdp, requireLink } from '../../io/xdp.ts';
 import { createSteering } from '../../io/xdp-steering.ts';
 import { createWalk } from '../../lb/forwarder.ts';
 import { steer } from '../../lb/running.ts';
+import { openFrameReceiver } from '../io/frame-receiver.ts';
 import { openPacketSocket } from '../io/packet-socket.ts';
 import { needsPortable } from '../io/portable-packages.ts';
 import { ip, makeTwoHosts, needsRoot } from '../io/two-hosts.ts';
 import { CLIENT_MAC, OWN_MAC, tcpFrame } from '../packets.ts';
-import { BACKENDS, balancerOn, parsedConfig } from './rig.ts';
+import { ROWS } from './packet-rows.ts';
+import { BACKENDS, backendYaml, balancerOn, parsedConfig, type RigConfig } from './rig.ts';
 import { NOT_FORWARDED_ROWS } from './rows/not-forwarded.ts';
 import { configOf, type PacketRow } from './rows/row.ts';
 import { STATEFUL_ROWS } from './rows/stateful.ts';
 import { TCP_ROWS } from './rows/tcp.ts';
 
-/** Behind each row's packets: where it comes out, all that was to come has come. */
-const LAST = Buffer.from(tcpFrame({ source: '192.0.2.99', sourcePort: 999, flags: 'S', sequence: 0xcafe_cafe }));
-
-/** The rows of a TCP service of IPv4; what no wire carries is left out: frames shorter than their own header. */
-const rows = [...TCP_ROWS, ...STATEFUL_ROWS, ...NOT_FORWARDED_ROWS].filter(({ before = [], in: frame }) =>
-  [...before, frame].every(({ length }) => length >= 14),
+/** Behind each row's packets, for a service of its own: where it comes out, all that was to come has come. */
+const LAST = Buffer.from(
+  tcpFrame({ destination: '198.18.10.99', destinationPort: 9, flags: 'S', sequence: 0xcafe_cafe }),
 );
+const FOR_LAST = `{ name: last, vip: 198.18.10.99, port: 9, encap: l2, backends: [${backendYaml('b1')}] }`;
+
+/** What no wire carries is left out: frames shorter than their own header. */
+const isOnWires = ({ before = [], in: frame }: PacketRow): boolean =>
+  [...before, frame].every(({ length }) => length >= 14);
+const rows = ROWS.filter(isOnWires);
+/** The kernel sends for the portable device: it finds its way by the routes that are made below. */
+const portableRows = [...TCP_ROWS, ...STATEFUL_ROWS, ...NOT_FORWARDED_ROWS].filter(isOnWires);
 
 const framesOf = ({ before = [], in: frame }: PacketRow): Uint8Array[] => [...before, frame, LAST];
 
+function settingsOf(row: PacketRow): RigConfig {
+  const { others = [], ...rest } = configOf(row);
+  return { ...rest, others: [...others, FOR_LAST] };
+}
+
 /** Walks and sends a batch at each call; true once it had `LAST`. */
 function createTurn(device: PacketDevice, row: PacketRow): () => boolean {
-  const { forwarder } = balancerOn(device, configOf(row));
+  const { forwarder } = balancerOn(device, settingsOf(row));
   const walk = createWalk(forwarder);
   return () => {
     const count = device.receive(10_000);
@@ -64,11 +76,25 @@ function walkUntilLast(device: PacketDevice, row: PacketRow): void {
   while (!turn());
 }
 
+/** By row: what comes out of the device in memory. */
+const expectations = new Map<PacketRow, Buffer[]>();
+
 function throughMemory(row: PacketRow): Buffer[] {
+  const known = expectations.get(row);
+  if (known !== undefined) return known;
   const device = createMemoryDevice({ frameCount: 64 });
   for (const frame of framesOf(row)) assert.ok(device.inject(frame));
   walkUntilLast(device, row);
-  return device.sent.map((frame) => Buffer.from(frame));
+  const sent = device.sent.map((frame) => Buffer.from(frame));
+  expectations.set(row, sent);
+  return sent;
+}
+
+/** Of these the steering leaves the kernel more than the walk would (docs/architecture.md): `LAST` alone comes out. */
+const BEYOND_STEERING = new Set(['IPv6: behind an authentication header', 'IPv6: behind eight headers']);
+
+function throughSteering(row: PacketRow): Buffer[] {
+  return BEYOND_STEERING.has(row.name) ? throughMemory(row).slice(-1) : throughMemory(row);
 }
 
 suite('one conformance for every device', { skip: needsRoot }, () => {
@@ -78,23 +104,30 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
   ip('-n', hosts.left, 'link', 'set', 'left', 'address', OWN_MAC, 'mtu', '1700');
   ip('-n', hosts.right, 'link', 'set', 'right', 'mtu', '1700');
   const interfaceIndex = inNamespace(hosts.left, () => requireLink('left').index);
-  const peer = openPacketSocket(hosts.right, 'right');
+  const sender = openPacketSocket(hosts.right, 'right');
+  const receiver = openFrameReceiver(hosts.right, 'right');
   after(() => {
-    peer.close();
+    sender.close();
+    receiver.close();
     hosts.remove();
     rmSync(directory, { recursive: true, force: true });
   });
 
   /** Sends the row's frames to the device's host and collects as many as must come back, and what comes beside them. */
-  function overTheWire(device: PacketDevice, row: PacketRow, count: number): (Buffer | undefined)[] {
-    for (const frame of framesOf(row)) peer.send(frame);
+  function overTheWire(device: PacketDevice, row: PacketRow, count: number): Buffer[] {
+    for (const frame of framesOf(row)) sender.send(frame);
     walkUntilLast(device, row);
     return comeBack(count);
   }
 
-  function comeBack(count: number): (Buffer | undefined)[] {
-    const frames = Array.from({ length: count }, () => peer.receive());
-    for (let more = peer.receive(0); more !== undefined; more = peer.receive(0)) frames.push(more);
+  function comeBack(count: number): Buffer[] {
+    const frames: Buffer[] = [];
+    while (frames.length < count) {
+      const more = receiver.receive(10_000);
+      if (more.length === 0) break;
+      frames.push(...more);
+    }
+    frames.push(...receiver.receive(0));
     return frames;
   }
 
@@ -121,8 +154,8 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     ]);
     try {
       for (const row of rows) {
-        const expected = throughMemory(row);
-        steer(steering, parsedConfig(configOf(row)));
+        const expected = throughSteering(row);
+        steer(steering, parsedConfig(settingsOf(row)));
         assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
       }
     } finally {
@@ -138,8 +171,8 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     const device = inNamespace(hosts.left, () => createAfPacketDevice({ interfaceIndex, filterFd }));
     try {
       for (const row of rows) {
-        const expected = throughMemory(row);
-        steer(steering, parsedConfig(configOf(row)));
+        const expected = throughSteering(row);
+        steer(steering, parsedConfig(settingsOf(row)));
         assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
       }
     } finally {
@@ -162,16 +195,16 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
       return opened;
     });
     try {
-      for (const row of rows) {
+      for (const row of portableRows) {
         const expected = throughMemory(row);
-        inNamespace(hosts.left, () => steer(device, parsedConfig(configOf(row))));
+        inNamespace(hosts.left, () => steer(device, parsedConfig(settingsOf(row))));
         const turn = createTurn(device, row);
         const walked = new Promise<void>((resolve) => {
           onFrames = () => {
             if (turn()) resolve();
           };
         });
-        for (const frame of framesOf(row)) peer.send(frame);
+        for (const frame of framesOf(row)) sender.send(frame);
         await walked;
         assert.deepEqual(comeBack(expected.length), expected, row.name);
       }
