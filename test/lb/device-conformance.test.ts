@@ -31,7 +31,7 @@ import { CLIENT_MAC, OWN_MAC, tcpFrame } from '../packets.ts';
 import { ROWS } from './packet-rows.ts';
 import { BACKENDS, backendYaml, balancerOn, parsedConfig, type RigConfig } from './rig.ts';
 import { NOT_FORWARDED_ROWS } from './rows/not-forwarded.ts';
-import { configOf, type PacketRow } from './rows/row.ts';
+import { configOf, type PacketRow, SMALL_TABLES } from './rows/row.ts';
 import { STATEFUL_ROWS } from './rows/stateful.ts';
 import { TCP_ROWS } from './rows/tcp.ts';
 
@@ -39,7 +39,7 @@ import { TCP_ROWS } from './rows/tcp.ts';
 const LAST = Buffer.from(
   tcpFrame({ destination: '198.18.10.99', destinationPort: 9, flags: 'S', sequence: 0xcafe_cafe }),
 );
-const FOR_LAST = `{ name: last, vip: 198.18.10.99, port: 9, encap: l2, backends: [${backendYaml('b1')}] }`;
+const FOR_LAST = `{ name: last, vip: 198.18.10.99, port: 9, encap: l2, ${SMALL_TABLES.join(', ')}, backends: [${backendYaml('b1')}] }`;
 
 /** What no wire carries is left out: frames shorter than their own header. */
 const isOnWires = ({ before = [], in: frame }: PacketRow): boolean =>

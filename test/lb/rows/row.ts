@@ -50,10 +50,12 @@ export const ON_IPV6_BACKENDS = {
 };
 export const ON_IPV6 = { vip: `"${VIP_IPV6}"`, ...ON_IPV6_BACKENDS };
 
-/** The configuration of a row: where it says nothing of them, tables are small, because each row has its own. */
+/** Each row has tables of its own. */
+export const SMALL_TABLES = ['tableSize: 251', 'conntrack: { capacity: 64 }'] as const;
+
+/** The configuration of a row, with small tables where it says nothing of them. */
 export function configOf({ service = '', ...row }: PacketRow): RigConfig {
-  const tables = { tableSize: 'tableSize: 251', conntrack: 'conntrack: { capacity: 64 }' };
-  const missing = Object.entries(tables).flatMap(([key, line]) => (service.includes(key) ? [] : [line]));
+  const missing = SMALL_TABLES.filter((line) => !service.includes(line.slice(0, line.indexOf(':'))));
   return { ...row, service: [...missing, service].join('\n    ') };
 }
 

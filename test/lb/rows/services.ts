@@ -3,9 +3,9 @@ import { ipv4Packet, type TcpFields, tcpPacket } from '../../packets.ts';
 import { tcp6Packet, udpDatagram } from '../../packets6.ts';
 import { tunnelPacket } from '../../tunnels.ts';
 import { backendYaml } from '../rig.ts';
-import { CLIENT, frameOf, ipip, ipip6, l2, ON_IPV6, type PacketRow, VIP } from './row.ts';
+import { CLIENT, frameOf, ipip, ipip6, l2, ON_IPV6, type PacketRow, SMALL_TABLES, VIP } from './row.ts';
 
-const backends = `backends: [${['b1', 'b2', 'b3'].map((name) => backendYaml(name)).join(', ')}]`;
+const backends = `${SMALL_TABLES.join(', ')}, backends: [${['b1', 'b2', 'b3'].map((name) => backendYaml(name)).join(', ')}]`;
 const RANGE = { others: [`{ name: range, vip: ${VIP}, port: 8000-8999, ${backends} }`] };
 const ALL = { others: [`{ name: all, vip: 198.18.10.9, port: all, ${backends} }`] };
 
