@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { lab, traces } from './command.ts';
+import { assertWellFormed } from './well-formed.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-ways-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -21,12 +22,14 @@ interface Run {
 
 async function runsOf(...options: string[]): Promise<Run[]> {
   const file = join(directory, `${options.join('')}.json`);
-  const run = lab('run', ...options, '--json', file);
+  const report = join(directory, options.join(''));
+  const run = lab('run', ...options, '--json', file, '--report', report);
   const { code, stdout, stderr } = await run.ended;
   assert.equal(code, 0, stdout + stderr);
   assert.deepEqual(traces(run.pid), []);
   const { runs } = JSON.parse(readFileSync(file, 'utf8')) as { runs: Run[] };
   for (const { promise } of runs) assert.deepEqual(promise.broken, []);
+  assert.equal(assertWellFormed(report), runs.length);
   return runs;
 }
 
