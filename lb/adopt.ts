@@ -14,7 +14,8 @@ import type { PacketDevice } from '../io/device.ts';
 import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
 import { createFragmentFacts } from '../wire/fragment.ts';
-import { createExpiryRows, createResetQueue, renumberResets, sweepForResets } from './expiry-reset.ts';
+import { createResetQueue, renumberResets, sweepForResets } from './expiry-reset.ts';
+import { createExpiryRows } from './expiry-rows.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { ForwardingState, ServiceState } from './forwarding-state.ts';
 import { createFragmentStore, forgetTargets } from './fragments.ts';
@@ -56,7 +57,9 @@ export function createForwarder(
     state,
     tables,
     expiryRows: tables.map((table, i) =>
-      table !== null && state.services[i].resetsOnExpiry ? createExpiryRows(table, allocate) : null,
+      table !== null && state.services[i].resetsOnExpiry
+        ? createExpiryRows(table, state.services[i].isIpv6, allocate)
+        : null,
     ),
     resets: createResetQueue(),
     cursors: new Uint32Array(state.services.length),
@@ -95,10 +98,11 @@ export function adoptState(forwarder: Forwarder, state: ForwardingState): void {
     if (table.idleTimeoutMs !== service.conntrack.idleTimeoutMs) setIdleTimeout(table, service.conntrack.idleTimeoutMs);
     return table;
   });
-  forwarder.expiryRows = state.services.map(({ resetsOnExpiry }, i) => {
+  forwarder.expiryRows = state.services.map(({ resetsOnExpiry, isIpv6 }, i) => {
     const table = forwarder.tables[i];
     if (table === null || !resetsOnExpiry) return null;
-    return table === tables[olds[i]] ? (expiryRows[olds[i]] ?? createExpiryRows(table)) : createExpiryRows(table);
+    const kept = table === tables[olds[i]] ? expiryRows[olds[i]] : null;
+    return kept ?? createExpiryRows(table, isIpv6);
   });
   forwarder.cursors = Uint32Array.from(state.services, ({ rotation }, i) => {
     const turn = olds[i] < 0 ? 0 : cursors[olds[i]];

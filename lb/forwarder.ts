@@ -36,14 +36,8 @@ import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
 import { createArrivals } from './arrivals.ts';
 import { createDetours } from './detours.ts';
 import * as exits from './exits.ts';
-import {
-  type ExpiryRows,
-  noteSegment,
-  prefetchRow,
-  type ResetQueue,
-  takeExpired,
-  WORTH_PREFETCHING,
-} from './expiry-reset.ts';
+import { noteSegment, type ResetQueue, takeExpired } from './expiry-reset.ts';
+import { type ExpiryRows, prefetchRow, WORTH_PREFETCHING } from './expiry-rows.ts';
 import { type ForwardingState, ON_MISS_FORWARD, type ServiceState } from './forwarding-state.ts';
 import type { FragmentStore } from './fragments.ts';
 import type { Quote } from './icmp-errors.ts';
@@ -93,7 +87,7 @@ export interface Forwarder {
   state: ForwardingState;
   /** By service index; null where a service forwards by hash alone. */
   tables: (ConnectionTable | null)[];
-  /** By service index; null but for services with `onExpiry: reset` (lb/expiry-reset.ts). */
+  /** By service index; null but for services with `onExpiry: reset` (lb/expiry-rows.ts). */
   expiryRows: (ExpiryRows | null)[];
   readonly resets: ResetQueue;
   /** Round-robin's place in the rotation, by service index. */
@@ -174,7 +168,7 @@ export function createWalk(forwarder: Forwarder): Walk {
     forwarder.touched = touched;
   }
 
-  /** And the rows of `onExpiry: reset` that belong to the connections in these buckets (lb/expiry-reset.ts). */
+  /** And the rows of `onExpiry: reset` that belong to the connections in these buckets (lb/expiry-rows.ts). */
   function touchRows(count: number): void {
     const { tables, expiryRows } = forwarder;
     let touched = 0;

@@ -15,11 +15,12 @@ import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
 
-/** Bytes of the IP packet: IPv4 and TCP headers without options. */
+/** Bytes of the IP packet: IP and TCP headers without options. */
 export const RESET_PACKET_LENGTH = ipv4.IPV4_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
+export const RESET_PACKET_LENGTH_IPV6 = ipv6.IPV6_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
 /** Bytes of the frame around it. */
-export const RESET_FRAME_LENGTH = ETHERNET_HEADER_LENGTH + RESET_PACKET_LENGTH;
-const RESET_FRAME_LENGTH_IPV6 = ETHERNET_HEADER_LENGTH + ipv6.IPV6_HEADER_LENGTH + tcp.TCP_HEADER_LENGTH;
+const RESET_FRAME_LENGTH = ETHERNET_HEADER_LENGTH + RESET_PACKET_LENGTH;
+const RESET_FRAME_LENGTH_IPV6 = ETHERNET_HEADER_LENGTH + RESET_PACKET_LENGTH_IPV6;
 
 /**
  * Turns the TCP segment at `offset`, checked by wire/flow.ts, into the RST that answers it, back to the MAC that it came from,
@@ -49,40 +50,17 @@ export function writeReset(
   setSourceMac(view, offset, ownMacLow, ownMacHigh);
 
   if (ipv4.version(view, ip) === 6) {
-    writeResetPacketIpv6(view, ip, servicePort, clientPort, sequence, acknowledgement, flagBits);
+    for (let k = 0; k < 4; k++) {
+      turned[k] = ipv6.destinationWord(view, ip, k);
+      turned[4 + k] = ipv6.sourceWord(view, ip, k);
+    }
+    writeResetPacketIpv6(view, ip, turned, servicePort, clientPort, sequence, acknowledgement, flagBits);
     return RESET_FRAME_LENGTH_IPV6;
   }
   const client = ipv4.source(view, ip);
   const vip = ipv4.destination(view, ip);
   writeResetPacket(view, ip, vip, client, servicePort, clientPort, sequence, acknowledgement, flagBits);
   return RESET_FRAME_LENGTH;
-}
-
-/** Turns the addresses of the packet at `ip` round and writes the rest of it anew. */
-function writeResetPacketIpv6(
-  view: DataView,
-  ip: number,
-  sourcePort: number,
-  destinationPort: number,
-  sequence: number,
-  acknowledgement: number,
-  flags: number,
-): void {
-  for (let k = 0; k < 4; k++) {
-    turned[k] = ipv6.destinationWord(view, ip, k);
-    turned[4 + k] = ipv6.sourceWord(view, ip, k);
-  }
-  ipv6.writeHeader(view, ip, 0, 0, tcp.TCP_HEADER_LENGTH, ipv4.PROTOCOL_TCP, ipv4.DEFAULT_TTL, turned, 0);
-  tcp.writeBareHeader(
-    view,
-    ip + ipv6.IPV6_HEADER_LENGTH,
-    sourcePort,
-    destinationPort,
-    sequence,
-    acknowledgement,
-    flags,
-    ipv6.pseudoHeaderSum(view, ip, ipv4.PROTOCOL_TCP, tcp.TCP_HEADER_LENGTH),
-  );
 }
 
 /** Source and destination, four words each; used within one call. */
@@ -111,6 +89,30 @@ export function writeResetPacket(
     acknowledgement,
     flags,
     ipv4.pseudoHeaderSum(view, ip, tcp.TCP_HEADER_LENGTH),
+  );
+}
+
+/** The same for IPv6; `addresses` holds the source's four words and the destination's behind them. */
+export function writeResetPacketIpv6(
+  view: DataView,
+  ip: number,
+  addresses: Int32Array,
+  sourcePort: number,
+  destinationPort: number,
+  sequence: number,
+  acknowledgement: number,
+  flags: number,
+): void {
+  ipv6.writeHeader(view, ip, 0, 0, tcp.TCP_HEADER_LENGTH, ipv4.PROTOCOL_TCP, ipv4.DEFAULT_TTL, addresses, 0);
+  tcp.writeBareHeader(
+    view,
+    ip + ipv6.IPV6_HEADER_LENGTH,
+    sourcePort,
+    destinationPort,
+    sequence,
+    acknowledgement,
+    flags,
+    ipv6.pseudoHeaderSum(view, ip, ipv4.PROTOCOL_TCP, tcp.TCP_HEADER_LENGTH),
   );
 }
 

@@ -98,18 +98,18 @@ function stayOn(cpu: number): void {
 
 /**
  * Connections of all tables together, up to which they are kept resident on huge pages: 256 MiB a worker. What
- * `onExpiry: reset` remembers of a connection takes one and a half times as much again.
+ * `onExpiry: reset` remembers of a connection takes one and a half times as much again, of IPv6 two and a half times.
  */
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
 const CAPACITY_WITH_RESETS = 2.5;
+const CAPACITY_WITH_RESETS_IPV6 = 3.5;
 
 /** For the tables of the start, noted in `mapped`. A thousand services with room to spare use ordinary memory. */
 function tableMemory({ services }: ForwardingState, mapped: Set<HugeMapping>): Allocate | undefined {
-  const capacity = services.reduce(
-    (sum, { conntrack, resetsOnExpiry }) =>
-      sum + (conntrack?.capacity ?? 0) * (resetsOnExpiry ? CAPACITY_WITH_RESETS : 1),
-    0,
-  );
+  const capacity = services.reduce((sum, { conntrack, resetsOnExpiry, isIpv6 }) => {
+    const withResets = isIpv6 ? CAPACITY_WITH_RESETS_IPV6 : CAPACITY_WITH_RESETS;
+    return sum + (conntrack?.capacity ?? 0) * (resetsOnExpiry ? withResets : 1);
+  }, 0);
   if (capacity > RESIDENT_CAPACITY) return undefined;
   return (bytes) => {
     const mapping = mapHuge(bytes);
@@ -120,7 +120,10 @@ function tableMemory({ services }: ForwardingState, mapped: Set<HugeMapping>): A
 
 /** Of services that a reload has removed. Never unmapped: nobody could tell whether V8 still has a view of it. */
 function giveBackUnused(mapped: Set<HugeMapping>, { tables, expiryRows }: Forwarder): void {
-  const inUse = new Set([...tables.map((table) => table?.words.buffer), ...expiryRows.map((rows) => rows?.buffer)]);
+  const inUse = new Set([
+    ...tables.map((table) => table?.words.buffer),
+    ...expiryRows.map((rows) => rows?.words.buffer),
+  ]);
   for (const mapping of mapped) {
     if (inUse.has(mapping.buffer)) continue;
     mapping.discard();

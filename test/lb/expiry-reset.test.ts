@@ -204,7 +204,7 @@ describe('who gets none', () => {
   }
 
   test('what it costs: 48 bytes for each connection of the capacity', () => {
-    assert.equal(createRig({ service: TELLS }).forwarder.expiryRows[0]?.byteLength, 48 * 4096);
+    assert.equal(createRig({ service: TELLS }).forwarder.expiryRows[0]?.words.byteLength, 48 * 4096);
   });
 
   test('a service with onExpiry: silent, which takes no memory for it either', () => {

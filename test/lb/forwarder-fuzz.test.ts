@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { EXITS } from '../../lb/exits.ts';
-import { RESET_FRAME_LENGTH } from '../../lb/reset.ts';
 import { tcpFrame } from '../packets.ts';
 import { ROWS } from './packet-rows.ts';
 import { createRig, type Rig } from './rig.ts';
+import { ON_IPV6 } from './rows/row.ts';
 
 const SEEDS = ROWS.map((row) => row.in);
 const WAYS = [
@@ -16,7 +16,10 @@ const WAYS = [
   { service: 'scheduler: round-robin' },
   { service: 'onMiss: drop' },
   { service: 'onExpiry: reset\n    conntrack: { idleTimeout: 9ms, capacity: 8 }' },
+  { ...ON_IPV6, service: 'onExpiry: reset\n    conntrack: { idleTimeout: 9ms, capacity: 8 }' },
 ];
+/** To the client and, through the tunnel, to the backend; of an IPv4 service and of one of IPv6. */
+const RESET_LENGTHS = [54, 54 + 20, 74, 74 + 40];
 const RUNS = Number(process.env.FUZZ_RUNS ?? 20_000);
 
 /** A frame of a row with some bytes changed, and some cut off or added. */
@@ -43,7 +46,7 @@ function walkAndCheck(rig: Rig, frame: Uint8Array, now: number): void {
   assert.ok(EXITS.some(({ verdict, reason }) => [verdict, `${verdict}: ${reason}`].includes(outcome.exit)));
   assert.ok(counters.reduce((sum, value) => sum + value, 0) > before, 'the exit was counted');
   if (outcome.frame !== undefined) assert.ok(outcome.frame.length <= 1514, `${outcome.frame.length} bytes left`);
-  for (const { length } of rig.resets()) assert.ok(length === RESET_FRAME_LENGTH || length === RESET_FRAME_LENGTH + 20);
+  for (const { length } of rig.resets()) assert.ok(RESET_LENGTHS.includes(length), `an RST of ${length} bytes`);
   assert.equal(view.byteLength > 0 && state.generation, 1);
 }
 

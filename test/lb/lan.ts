@@ -8,11 +8,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before } from 'node:test';
+import { type Addresses, IPV4 } from '../../lab/addresses.ts';
 import { startBackend } from '../../lab/backends.ts';
 import { buildNetwork, type Network } from '../../lab/network.ts';
 import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/processes.ts';
 import { openRun, removeRun } from '../../lab/runs.ts';
-import { backendAddress, sharedLan, VIP } from '../../lab/topology.ts';
+import { sharedLan } from '../../lab/topology.ts';
 
 export const PATIENCE_MS = 10_000;
 const COMMAND_TIMEOUT_MS = 60_000;
@@ -36,7 +37,7 @@ export interface Lan {
 }
 
 /** Has the network there before the tests of the suite that calls it, and gone after them. */
-export function useLan(backends: readonly string[]): Lan {
+export function useLan(backends: readonly string[], { family }: Addresses = IPV4): Lan {
   let runId: string;
   let network: Network;
   let directory: string;
@@ -46,13 +47,13 @@ export function useLan(backends: readonly string[]): Lan {
   before(async () => {
     runId = openRun();
     directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
-    network = buildNetwork(runId, sharedLan(backends.length));
+    network = buildNetwork(runId, sharedLan(backends.length, { family }));
     const onUnexpectedEnd = (error: Error) => assert.fail(error.message);
     const started = (program: HostProcess) => void servers.push(program);
     await Promise.all(
       backends.map((name) => {
         const namespace = network.namespace(name);
-        return startBackend({ name, namespace, port: 80, directory, onUnexpectedEnd, started }, never);
+        return startBackend({ name, namespace, family, port: 80, directory, onUnexpectedEnd, started }, never);
       }),
     );
   });
@@ -116,8 +117,8 @@ export async function ready(balancer: HostProcess): Promise<ReadyLine> {
   return JSON.parse(await balancer.waitForLine((line) => logMessage(line) === 'ready', PATIENCE_MS, never));
 }
 
-export function backendYaml(name: string, settings = ''): string {
-  return `{ name: ${name}, address: ${backendAddress(name)}${settings} }`;
+export function backendYaml(name: string, settings = '', { backend }: Addresses = IPV4): string {
+  return `{ name: ${name}, address: "${backend(name)}"${settings} }`;
 }
 
 export interface ConfigurationLines {
@@ -126,13 +127,15 @@ export interface ConfigurationLines {
   readonly service?: string;
   /** Whole services. */
   readonly more?: string;
+  /** Of the network that it is for. */
+  readonly addresses?: Addresses;
 }
 
 /** A service `web` on VIP:80 with backends in YAML, and further lines of YAML. */
 export function configuration(
   backends: readonly string[],
-  { top = '', service = '', more = '' }: ConfigurationLines = {},
+  { top = '', service = '', more = '', addresses = IPV4 }: ConfigurationLines = {},
 ): string {
-  const web = `  - name: web\n    vip: ${VIP}\n    port: 80\n    ${service}\n    backends: [${backends.join(', ')}]\n`;
+  const web = `  - name: web\n    vip: "${addresses.vip}"\n    port: 80\n    ${service}\n    backends: [${backends.join(', ')}]\n`;
   return `interface: eth0\n${top}\nservices:\n${web}${more}`;
 }

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { ReadPacket } from '../../io/pcapng-reader.ts';
+import { parseConfig } from '../../lb/config-file.ts';
 import { BACKENDS, createRig } from '../lb/rig.ts';
 import { bytesOfIp, CLIENT_MAC, ethernetFrame, OWN_MAC, tcpFrame, tcpPacket } from '../packets.ts';
+import { tcp6Frame } from '../packets6.ts';
 import { backendAt, configOf, packetAt, replay, slotOf } from './replays.ts';
 
 const DAY_MS = 86_400_000;
@@ -75,6 +77,41 @@ describe('onExpiry: reset', () => {
     const packets = [packetAt(0, tcpFrame({ flags: 'A' })), packetAt(90_000, tcpFrame({ sourcePort: 1, flags: 'S' }))];
     assert.deepEqual(
       replay(packets, configOf(`encap: l2\n    ${service}`))
+        .told.slice(1, 3)
+        .map(({ comment }) => comment),
+      ['web: idle for 60s; RST to the client', 'web: idle for 60s; RST to the backend'],
+    );
+  });
+
+  for (const encap of ['ipip', 'gue', 'gre']) {
+    for (const [vip, frame] of [
+      ['198.18.10.1', tcpFrame({ flags: 'A' })],
+      ['2001:db8:10::1', tcp6Frame({ flags: 'A' })],
+    ] as const) {
+      for (const address of ['198.18.2.1', '2001:db8:2::1']) {
+        test(`${vip} by ${encap} to ${address}`, () => {
+          const web = `{ name: web, vip: "${vip}", port: 80, encap: ${encap}, onExpiry: reset, conntrack: { idleTimeout: 60s },
+            backends: [{ name: b1, address: "${address}" }] }`;
+          const { config } = parseConfig(`{ interface: eth0, services: [${web}] }`, 'test');
+          const late = packetAt(90_000, tcpFrame({ destination: '198.18.10.2' }));
+          assert.deepEqual(
+            replay([packetAt(0, frame), late], config)
+              .told.slice(1, 3)
+              .map(({ comment }) => comment),
+            ['web: idle for 60s; RST to the client', `web: idle for 60s; RST to ${address}`],
+          );
+        });
+      }
+    }
+  }
+
+  test('IPv6 with L2: the backend’s is told from the client’s', () => {
+    const web = `{ name: web, vip: "2001:db8:10::1", port: 80, encap: l2, onExpiry: reset, conntrack: { idleTimeout: 60s },
+      backends: [{ name: b1, address: "2001:db8:2::1" }] }`;
+    const { config } = parseConfig(`{ interface: eth0, services: [${web}] }`, 'test');
+    const late = packetAt(90_000, tcpFrame());
+    assert.deepEqual(
+      replay([packetAt(0, tcp6Frame({ flags: 'A' })), late], config)
         .told.slice(1, 3)
         .map(({ comment }) => comment),
       ['web: idle for 60s; RST to the client', 'web: idle for 60s; RST to the backend'],

@@ -151,6 +151,14 @@ const rows: PacketRow[] = [
     exit: 'reset: unknown-connection',
     out: reset({ flags: 'RA', sequence: 0, acknowledgement: 1004 }),
   },
+  {
+    name: 'onExpiry: reset: a connection that is not idle goes on',
+    service: 'onExpiry: reset',
+    before: [frameOf(tcp6Packet({ flags: 'S' }))],
+    in: frameOf(tcp6Packet({ ...data, ...behind([DESTINATION_OPTIONS, OPTIONS]) })),
+    exit: 'forward',
+    out: ipip6(tcp6Packet({ ...data, ...behind([DESTINATION_OPTIONS, OPTIONS]) })),
+  },
 
   refused('somebody else', frameOf(tcp6Packet({ destination: '2001:db8:10::2' })), 'pass: not-vip'),
   refused(

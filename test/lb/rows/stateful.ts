@@ -84,6 +84,14 @@ export const STATEFUL_ROWS: readonly PacketRow[] = [
     exit: 'forward',
     out: ipip(tcpPacket(data)),
   },
+  {
+    name: 'onExpiry: reset: a connection that is not idle goes on',
+    service: 'onExpiry: reset',
+    before: [tcpFrame(syn)],
+    in: tcpFrame(data),
+    exit: 'forward',
+    out: ipip(tcpPacket(data)),
+  },
 
   // Silent drops.
   { name: 'drop: SYN opens', service: 'onMiss: drop', in: tcpFrame(syn), exit: 'forward', out: ipip(tcpPacket(syn)) },
