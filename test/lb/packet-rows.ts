@@ -7,6 +7,7 @@ import { FRAGMENT_ROWS } from './rows/fragments.ts';
 import { ICMP_ERROR_ROWS } from './rows/icmp-errors.ts';
 import { IPV6_ROWS } from './rows/ipv6.ts';
 import { NOT_FORWARDED_ROWS } from './rows/not-forwarded.ts';
+import { QUIC_ROWS } from './rows/quic.ts';
 import type { PacketRow } from './rows/row.ts';
 import { SERVICE_ROWS } from './rows/services.ts';
 import { STATEFUL_ROWS } from './rows/stateful.ts';
@@ -21,6 +22,7 @@ export const ROWS: readonly PacketRow[] = [
   ...NOT_FORWARDED_ROWS,
   ...IPV6_ROWS,
   ...UDP_ROWS,
+  ...QUIC_ROWS,
   ...TUNNEL_ROWS,
   ...VLAN_ROWS,
   ...FRAGMENT_ROWS,
