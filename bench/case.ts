@@ -23,6 +23,8 @@ export interface BenchCase {
 
 export interface CaseContext {
   readonly quick: boolean;
+  /** A revision of git to measure beside this one, for the cases that can. */
+  readonly against: string | undefined;
   /** A folder of the case's own; removed afterwards. */
   readonly folder: string;
   /** Says what is being done; shown while it is. */

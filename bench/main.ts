@@ -30,6 +30,11 @@ const options = await yargs(process.argv.slice(2))
     describe: `Write RESULTS.md and its plots to a folder as well; without a name to ${DEFAULT_REPORT}/`,
     coerce: (folder: string) => (folder === '' ? DEFAULT_REPORT : folder),
   })
+  .option('against', {
+    type: 'string',
+    requiresArg: true,
+    describe: 'A revision of git that decision-cost measures in the same rounds',
+  })
   .epilogue(CASES.map(({ name, about }) => `${name}: ${about}`).join('\n\n'))
   .strict()
   .parse();
@@ -64,7 +69,7 @@ if (targets.length > 0) process.stdout.write(`\n${terminalTable(targetTable(targ
 if (!interrupted) writeDown();
 
 function writeDown(): void {
-  const run = { machine, quick: options.quick, cases: measured };
+  const run = { machine, quick: options.quick, against: options.against, cases: measured };
   try {
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(run, null, 2)}\n`);
     if (options.report !== undefined) writeResults(options.report, run);
@@ -78,7 +83,8 @@ async function runCase(benchCase: BenchCase): Promise<CaseResult | undefined> {
   const { name, seconds } = benchCase;
   const limit = options.quick ? seconds.quick : seconds.full;
   const started = performance.now();
-  const child = fork(RUN_CASE, [name, options.quick ? 'quick' : 'full'], {
+  const against = options.against === undefined ? [] : [options.against];
+  const child = fork(RUN_CASE, [name, options.quick ? 'quick' : 'full', ...against], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   running = child;

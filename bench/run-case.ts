@@ -1,5 +1,5 @@
 /**
- * One case, in this process: started by bench/main.ts with NAME and `quick` or `full`, to which it sends its progress and, at
+ * One case, in this process: started by bench/main.ts with NAME, `quick` or `full`, and a revision if there is one, to which it sends its progress and, at
  * the end, its result. Whatever the case has started ends with it, however it ends.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -14,7 +14,7 @@ export type CaseMessage =
   /** One line for people. */
   | { readonly kind: 'failed'; readonly message: string };
 
-const [name, length] = process.argv.slice(2);
+const [name, length, against] = process.argv.slice(2) as [string, string, string?];
 const quick = length === 'quick';
 const found = CASES.find((each) => each.name === name);
 if (found === undefined) throw new RangeError(`no case ${name}`);
@@ -32,6 +32,7 @@ const end = performance.now() + (quick ? found.seconds.quick : found.seconds.ful
 try {
   const result = await found.run({
     quick,
+    against,
     folder,
     progress: (text) => send({ kind: 'progress', text }),
     secondsLeft: () => Math.max(0, (end - performance.now()) / 1000),

@@ -3,7 +3,7 @@
  * time, beside the same algorithm in C. The C program's work is the same to the byte (test/bench/decision-yardstick.test.ts).
  */
 import { join } from 'node:path';
-import type { BenchCase, CaseContext, CaseResult, Cell, Figure, Target } from '../case.ts';
+import type { BenchCase, CaseContext, CaseResult, Cell, Figure, ResultTable, Target } from '../case.ts';
 import { decisionState } from '../decision/balancer.ts';
 import {
   BATCH,
@@ -15,6 +15,7 @@ import {
   rewritesFrames,
   SMALLEST_CAPACITY,
 } from '../decision/modes.ts';
+import { buildRevision } from '../decision/revision.ts';
 import { writeStateFile } from '../decision/state-file.ts';
 import { type LineProcess, startLineProcess } from '../line-process.ts';
 import { figure, interleave, ratios } from '../rounds.ts';
@@ -34,6 +35,9 @@ const WARM_UP_PACKETS = 500_000;
 
 /** At its capacity a table lets 0.4 % of its flows go; a round may meet most of those. */
 const LEAST_HITS = 0.97;
+
+/** A process has luck in how V8 compiles it. */
+const STARTS_AGAINST = 3;
 
 const SUBJECT = new URL('../decision/subject.js', import.meta.url).pathname;
 
@@ -60,6 +64,7 @@ export const decisionCost: BenchCase = {
   needsRoot: false,
   seconds: { quick: 25, full: 180 },
   async run(context) {
+    const other = context.against === undefined ? undefined : buildRevision(context.against, context.folder);
     const yardstick = compileYardstick('decision', context.folder);
     const pairs = MODES.flatMap(({ name }) => flowsOf(name, context.quick).map((flows) => ({ name, flows })));
     const rounds = context.quick ? { packets: 500_000, atMost: 5 } : { packets: 1_000_000, atMost: 11 };
@@ -69,9 +74,48 @@ export const decisionCost: BenchCase = {
       const share = context.secondsLeft() / (pairs.length - done);
       decisions.push(await measureDecision(modeNamed(name), flows, yardstick, rounds, share, context.folder));
     }
-    return present(decisions, yardstick, context);
+    const result = present(decisions, yardstick, context);
+    if (other === undefined) return result;
+    return { ...result, tables: [...result.tables, await measureAgainst(other, rounds, context)] };
   },
 };
+
+/** Of mode `stateless` alone: the other revision and this one by turns. */
+async function measureAgainst(
+  other: string,
+  { packets, atMost }: Rounds,
+  { progress, against = '', quick }: CaseContext,
+): Promise<ResultTable> {
+  const [mode] = MODES;
+  const rows: Cell[][] = [];
+  for (const flows of quick ? [QUICK_OTHERS] : QUICK_FLOWS) {
+    progress(`${mode.name}, ${flows.toLocaleString('en')} flows, ${against} and now`);
+    const values: number[][] = [[], []];
+    for (let start = 0; start < STARTS_AGAINST; start++) {
+      const subjects = [other, SUBJECT].map((path) =>
+        startLineProcess(`decision-cost ${path}`, [process.execPath, path, mode.name, `${flows}`]),
+      );
+      try {
+        for (const subject of subjects) {
+          await packetsThrough(subject, 'open', flows);
+          await packetsThrough(subject, 'run', Math.max(flows, WARM_UP_PACKETS));
+        }
+        const limits = { atLeast: 3, atMost, hasTime: () => true };
+        const measured = await interleave(subjects, limits, async (subject) => {
+          const { ns, packets: sent } = await packetsThrough(subject, 'run', packets);
+          return ns / sent;
+        });
+        for (const [i, rounds] of measured.entries()) values[i].push(...rounds);
+      } finally {
+        await Promise.all(subjects.map((subject) => subject.end()));
+      }
+    }
+    const [before, now] = values;
+    rows.push([flows.toLocaleString('en'), figure(before, 0), figure(now, 0), figure(ratios(now, before), 2)]);
+  }
+  const head = ['flows', against, 'now', 'ratio'];
+  return { title: `Mode ${mode.name}, ns a packet, beside ${against}`, head, rows };
+}
 
 function flowsOf(mode: string, quick: boolean): readonly number[] {
   if (!quick) return ALL_FLOWS;

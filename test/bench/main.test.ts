@@ -46,6 +46,13 @@ test('a case that does not exist is named with those that do', () => {
   assert.match(stderr, /decision-cost/);
 });
 
+test('a revision that does not exist is one line, before anything is measured', () => {
+  const { status, stdout, stderr } = bench('--quick', '--only', 'decision-cost', '--against', 'no-such-revision');
+  assert.equal(status, 1);
+  assert.doesNotMatch(stdout, /Decision cost/);
+  assert.match(stderr, /^bench: decision-cost: --against no-such-revision: git archive: fatal: .*\n$/);
+});
+
 test('a file that cannot be written is said, after the figures', () => {
   const { status, stdout, stderr } = bench('--quick', '--only', 'lookup-table', '--json', 'missing/figures.json');
   assert.equal(status, 1);

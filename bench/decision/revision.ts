@@ -1,0 +1,36 @@
+/**
+ * Another revision of hushlb, built aside, so that case decision-cost can measure it beside this one in the same run:
+ * `npm run bench -- --only decision-cost --against REVISION`. Needs git, and the packages that are installed here to be those
+ * that the revision needs.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ROOT = new URL('../../..', import.meta.url).pathname;
+
+/** Builds `revision` below `folder` and returns the path of its subject (decision/subject.ts). Throws one line where it can't. */
+export function buildRevision(revision: string, folder: string): string {
+  const tree = join(folder, 'revision');
+  mkdirSync(tree);
+  const archive = run('git', ['archive', '--format=tar', revision], { cwd: ROOT }, revision);
+  run('tar', ['-x', '-C', tree], { input: archive }, revision);
+  symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
+  for (const script of ['node_modules/typescript/bin/tsc', 'scripts/join.mjs']) {
+    run(process.execPath, [script], { cwd: tree }, revision);
+  }
+  return join(tree, 'dist', 'bench', 'decision', 'subject.js');
+}
+
+function run(
+  program: string,
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly input?: Buffer },
+  revision: string,
+): Buffer {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { ...options, maxBuffer: 1 << 28 });
+  if (error === undefined && status === 0) return stdout;
+  const why = error?.message ?? stderr.toString().trim().split('\n')[0];
+  const failure = new Error(`--against ${revision}: ${program} ${args[0]}: ${why}`);
+  throw Object.assign(failure, { code: 'REVISION_NOT_BUILT' });
+}
