@@ -6,7 +6,8 @@
  * capabilities are missing. Kernel memory counts against the memory cgroup since Linux 5.11, so RLIMIT_MEMLOCK is left
  * alone. Layouts: union bpf_attr in linux/bpf.h.
  */
-import { bpf, errno, type Mapping, mapAnonymous, SystemCallError, withoutSignals } from './ffi.ts';
+import { alu, assemble, exit } from './bpf-assembler.ts';
+import { bpf, closeDescriptor, errno, type Mapping, mapAnonymous, SystemCallError, withoutSignals } from './ffi.ts';
 
 /** What an XDP program returns. */
 export const XDP_DROP = 1;
@@ -214,6 +215,19 @@ export function createTcxLink(
     view.setUint32(8, ATTACH_TYPE_TCX[direction], true);
     view.setUint32(12, BEFORE_ALL_OTHERS, true);
   }).result;
+}
+
+/** Whether the kernel has TCX, which Linux 6.6 brought; asked for an interface that cannot be. Throws SystemCallError. */
+export function hasTcx(): boolean {
+  const programFd = loadProgram('hushlb_probe', assemble([alu('r0', '=', TCX_NEXT), exit()]), 'tcx');
+  try {
+    return createTcxLink(programFd, 0, 'egress') >= 0;
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    return error.errno === errno.ENODEV;
+  } finally {
+    closeDescriptor(programFd);
+  }
 }
 
 export interface TestRunResult {
