@@ -4,6 +4,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { CommandModule } from 'yargs';
 import type { TunnelEncap } from '../dsr/decap-program.ts';
+import type { SynAckClamp } from '../dsr/syn-ack-clamp.ts';
 import { HushlbError } from '../lb/errors.ts';
 import { UsageError } from './errors.ts';
 import { createLogger } from './logging.ts';
@@ -14,11 +15,14 @@ interface DecapArguments {
   readonly interface: string;
   readonly encap: TunnelEncap;
   readonly port: number | undefined;
+  readonly 'mss-clamp': string | undefined;
   readonly 'log-level': LogLevel;
   readonly 'log-format': LogFormat;
 }
 
 const REPORT_MS = 10_000;
+/** As of the balancer's `mssClamp`. */
+const [MIN_MSS, MAX_MSS] = [536, 65_495];
 
 export const decapCommand: CommandModule<object, DecapArguments> = {
   command: 'decap',
@@ -43,9 +47,17 @@ export const decapCommand: CommandModule<object, DecapArguments> = {
         defaultDescription: '6080',
         describe: 'UDP port of GUE, as in the configuration of the balancer',
       })
+      .option('mss-clamp', {
+        type: 'string',
+        requiresArg: true,
+        defaultDescription: 'off',
+        describe:
+          "The largest MSS in the VIPs' SYN-ACKs: auto, what fits through a tunnel of the interface's MTU, or a number",
+      })
       .option('log-level', logLevelOption)
       .option('log-format', logFormatOption)
       .example('$0 decap --interface eth0 --encap ipip', 'strip IPIP from what arrives on eth0')
+      .example('$0 decap --interface eth0 --mss-clamp auto', 'and have clients leave room for its header')
       .example('$0 decap --interface eth0 --encap gue --port 443', 'strip GUE, which is sent to port 443'),
   handler: decap,
 };
@@ -57,10 +69,21 @@ function checkPort(encap: TunnelEncap, port: number): void {
   }
 }
 
+function parseMss(text: string): number | 'auto' {
+  if (text === 'auto') return text;
+  const mss = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (mss >= MIN_MSS && mss <= MAX_MSS) return mss;
+  throw new UsageError(
+    `--mss-clamp: expected auto or a whole number from ${MIN_MSS} to ${MAX_MSS}, got ${JSON.stringify(text)}`,
+  );
+}
+
 async function decap({ interface: interfaceName, encap, port, ...log }: DecapArguments): Promise<void> {
   if (port !== undefined) checkPort(encap, port);
+  const mss = log['mss-clamp'] === undefined ? undefined : parseMss(log['mss-clamp']);
   const logger = createLogger({ level: log['log-level'], format: log['log-format'] });
   const { attachDecap } = await import('../dsr/decap.ts');
+  const { attachSynAckClamp } = await import('../dsr/syn-ack-clamp.ts');
   const signal = stopSignal();
   const { readAddresses, readLinks } = await import('../io/links.ts');
   // Tunnels to other hosts, which pass through here, keep their headers.
@@ -70,24 +93,29 @@ async function decap({ interface: interfaceName, encap, port, ...log }: DecapArg
     throw new HushlbError('NO_ADDRESS', `this host has no address that a tunnel could end at: ${advice}`);
   }
   const attachment = attachDecap({ interfaceName, encap, addresses, ...(port !== undefined && { port }) });
+  let clamp: SynAckClamp | undefined;
   try {
     const { mode, fallbackReason } = attachment;
     if (fallbackReason !== undefined) {
       logger.warn({ interface: interfaceName, reason: fallbackReason }, 'no native XDP here, fell back to generic');
     }
-    logger.info({ interface: interfaceName, encap, xdp: mode }, 'ready');
+    if (mss !== undefined) clamp = attachSynAckClamp({ interfaceName, encap, mss });
+    const clampedTo = clamp && { mss: clamp.largest[4], mss6: clamp.largest[6] };
+    logger.info({ interface: interfaceName, encap, xdp: mode, ...clampedTo }, 'ready');
 
-    let reported = attachment.counters();
+    const counters = () => ({ ...attachment.counters(), ...clamp?.counters() });
+    let reported = counters();
     const timer = setInterval(() => {
-      const counters = attachment.counters();
-      if (isDeepStrictEqual(counters, reported)) return;
-      reported = counters;
-      logger.info(counters, 'packets stripped so far');
+      const now = counters();
+      if (isDeepStrictEqual(now, reported)) return;
+      reported = now;
+      logger.info(now, 'packets so far');
     }, REPORT_MS);
     const name = await signal;
     clearInterval(timer);
-    logger.info({ signal: name, ...attachment.counters() }, 'stopping');
+    logger.info({ signal: name, ...counters() }, 'stopping');
   } finally {
+    clamp?.close();
     attachment.close();
   }
   logger.info('stopped');

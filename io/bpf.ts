@@ -6,7 +6,8 @@
  * capabilities are missing. Kernel memory counts against the memory cgroup since Linux 5.11, so RLIMIT_MEMLOCK is left
  * alone. Layouts: union bpf_attr in linux/bpf.h.
  */
-import { bpf, errno, type Mapping, mapAnonymous, SystemCallError, withoutSignals } from './ffi.ts';
+import { alu, assemble, exit } from './bpf-assembler.ts';
+import { bpf, closeDescriptor, errno, type Mapping, mapAnonymous, SystemCallError, withoutSignals } from './ffi.ts';
 
 /** What an XDP program returns. */
 export const XDP_DROP = 1;
@@ -25,10 +26,14 @@ export const TCX_DROP = 2;
 /** struct __sk_buff, the context of socket filters and TCX programs: offsets of its 32-bit fields. */
 export const SKB_PACKET_TYPE = 4;
 export const SKB_VLAN_PRESENT = 20;
+export const SKB_DATA = 76;
+export const SKB_DATA_END = 80;
 
 /** Helpers (bpf-helpers(7)) by their numbers. */
 export const MAP_LOOKUP_ELEM = 1;
 export const KTIME_GET_NS = 5;
+export const SKB_STORE_BYTES = 9;
+export const L4_CSUM_REPLACE = 11;
 export const REDIRECT = 23;
 export const SKB_LOAD_BYTES = 26;
 export const XDP_ADJUST_HEAD = 44;
@@ -47,7 +52,7 @@ const MAP_TYPE = { hash: 1, array: 2, 'lpm-trie': 11, xskmap: 17 } as const;
 const NO_PREALLOCATION = 1;
 const PROG_TYPE = { 'socket-filter': 1, tcx: 3, xdp: 6 } as const;
 const ATTACH_TYPE_XDP = 37;
-const ATTACH_TYPE_TCX_INGRESS = 46;
+const ATTACH_TYPE_TCX = { ingress: 46, egress: 47 } as const;
 const BEFORE_ALL_OTHERS = 8;
 const TEST_XDP_LIVE_FRAMES = 2;
 
@@ -196,16 +201,33 @@ export function createXdpLink(programFd: number, interfaceIndex: number, flags: 
 }
 
 /**
- * Attaches a TCX program to what the interface receives, before all others that are there, for as long as the returned
- * descriptor lives (Linux 6.6; EINVAL on an older one).
+ * Attaches a TCX program to what the interface receives (ingress) or sends (egress), before all others that are there, for
+ * as long as the returned descriptor lives (Linux 6.6; EINVAL on an older one).
  */
-export function createTcxLink(programFd: number, interfaceIndex: number): number {
+export function createTcxLink(
+  programFd: number,
+  interfaceIndex: number,
+  direction: keyof typeof ATTACH_TYPE_TCX,
+): number {
   return command(LINK_CREATE, 'attach TCX program', (view) => {
     view.setUint32(0, programFd, true);
     view.setUint32(4, interfaceIndex, true);
-    view.setUint32(8, ATTACH_TYPE_TCX_INGRESS, true);
+    view.setUint32(8, ATTACH_TYPE_TCX[direction], true);
     view.setUint32(12, BEFORE_ALL_OTHERS, true);
   }).result;
+}
+
+/** Whether the kernel has TCX, which Linux 6.6 brought; asked for an interface that cannot be. Throws SystemCallError. */
+export function hasTcx(): boolean {
+  const programFd = loadProgram('hushlb_probe', assemble([alu('r0', '=', TCX_NEXT), exit()]), 'tcx');
+  try {
+    return createTcxLink(programFd, 0, 'egress') >= 0;
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    return error.errno === errno.ENODEV;
+  } finally {
+    closeDescriptor(programFd);
+  }
 }
 
 export interface TestRunResult {
@@ -218,7 +240,7 @@ export interface TestRunResult {
 /** Room for what a program prepends. */
 const TEST_RUN_SLACK = 256;
 
-/** Runs an XDP program once on `packet` (14 bytes at least), on receive queue 0 of no real interface. */
+/** Runs an XDP or TCX program once on `packet` (14 bytes at least), on receive queue 0 of no real interface. */
 export function testRun(programFd: number, packet: Uint8Array): TestRunResult {
   const outAt = packet.byteLength;
   const memory = mapAnonymous(2 * packet.byteLength + TEST_RUN_SLACK);

@@ -48,7 +48,7 @@ export async function attachTapGuard(options: AttachTapGuardOptions): Promise<Ta
 }
 
 function attachTcx(programFd: number, interfaceIndex: number): TapGuard {
-  let linkFd = createTcxLink(programFd, interfaceIndex);
+  let linkFd = createTcxLink(programFd, interfaceIndex, 'ingress');
   return {
     kind: 'tcx',
     fallbackReason: undefined,

@@ -1,6 +1,6 @@
 /**
  * How a BPF program that looks at IPv4 packets without tags begins, and where the fields stand that it reads: for the
- * decapsulation program (dsr/decap-program.ts). Steering looks at more (io/steering-program.ts).
+ * backend's programs (dsr/decap-program.ts, dsr/syn-ack-clamp-program.ts). Steering looks at more (io/steering-program.ts).
  */
 import { alu, type Code, jumpIf, load, networkOrder16 } from './bpf-assembler.ts';
 

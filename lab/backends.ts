@@ -29,6 +29,8 @@ export interface BackendOptions extends Site {
   readonly family?: Family;
   /** IPIP unless it is said; null where packets come from no hushlb. */
   readonly encap?: Encap | null;
+  /** Announces what fits through the tunnel. */
+  readonly clampsMss?: boolean;
   /** For configurations and logs. */
   readonly directory: string;
   readonly onUnexpectedEnd: (error: LabError) => void;
@@ -44,15 +46,16 @@ const HOUR_MS = 3_600_000;
 
 /** Starts both programs and resolves when the backend serves. Rejects with a LabError or the signal's reason. */
 export async function startBackend(options: BackendOptions, signal: AbortSignal): Promise<void> {
-  const { name, namespace, encap = 'ipip', onUnexpectedEnd, started } = options;
+  const { name, namespace, encap = 'ipip', clampsMss = false, onUnexpectedEnd, started } = options;
   const web = startProcess({ ...webServer(options), namespace, onUnexpectedEnd });
   started(web);
   // Without a tunnel the kernel takes packets as they are.
   if (encap !== null && encap !== 'l2') {
+    const clamp = clampsMss ? ['--mss-clamp', 'auto'] : [];
     const decap = startProcess({
       name: `hushlb decap on ${name}`,
       namespace,
-      command: [process.execPath, HUSHLB, 'decap', '--interface', 'eth0', '--encap', encap],
+      command: [process.execPath, HUSHLB, 'decap', '--interface', 'eth0', '--encap', encap, ...clamp],
       onUnexpectedEnd,
     });
     started(decap);

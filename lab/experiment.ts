@@ -77,7 +77,8 @@ function topologyOf(scenario: Scenario, { length }: readonly string[], balancers
   const { family = 4 } = scenario;
   const { plot, balancer } = scenario;
   const upload = plot.kind === 'upload' ? plot : undefined;
-  const advmss = upload?.announced ? mssFor(fittingPacket(balancer?.encap ?? 'ipip', family), family) : undefined;
+  const fitting = mssFor(fittingPacket(balancer?.encap ?? 'ipip', family), family);
+  const advmss = upload?.announcedBy === 'route' ? fitting : undefined;
   const losesIcmp = upload?.losesIcmp ?? false;
   return sharedLan(length, { balancers, longCableOf: longCableOf(scenario), family, losesIcmp, advmss });
 }

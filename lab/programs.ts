@@ -1,8 +1,10 @@
 /**
- * Programs of the machine that the lab makes use of: where they are, or which package brings them.
+ * Programs of the machine that the lab makes use of: where they are, or which package brings them; and what its kernel
+ * must have.
  */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { hasTcx } from '../io/bpf.ts';
 import { LabError } from './errors.ts';
 import { hasRequestsLibrary } from './requests-client.ts';
 import { type Scenario, titleOf } from './scenario.ts';
@@ -22,6 +24,16 @@ export function findProgram(name: string): string | undefined {
         return false;
       }
     });
+}
+
+/** Those that this machine's kernel can run; of the others it says why not. `tcx` is asked once one needs it. */
+export function possibleHere(scenarios: readonly Scenario[], tcx: () => boolean = hasTcx): Scenario[] {
+  const needsTcx = ({ plot }: Scenario): boolean => plot.kind === 'upload' && plot.announcedBy === 'decap';
+  if (!scenarios.some(needsTcx) || tcx()) return [...scenarios];
+  for (const scenario of scenarios.filter(needsTcx)) {
+    process.stderr.write(`left out: ${titleOf(scenario)}: this kernel has no TCX, which Linux 6.6 has\n`);
+  }
+  return scenarios.filter((scenario) => !needsTcx(scenario));
 }
 
 /** Says which program a scenario lacks, and how to get it, before any of them runs. */

@@ -28,7 +28,8 @@ export interface Timeouts {
  * `idle`: nothing, until the client sends again on each. `transfer`: each asks for an answer that comes in pieces, and
  * maybe disaster strikes meanwhile. `sessions`: clients of Python's requests, each sending again and again. `change`: the
  * running balancer gets another configuration, new connections are opened, and the client sends again on the old ones.
- * `upload`: the client sends much on each; maybe the backends announce what fits, maybe ICMP errors never reach the client.
+ * `upload`: the client sends much on each; maybe the backends announce what fits (by `hushlb
+ * decap --mss-clamp` or as their routes say), maybe ICMP errors never reach the client.
  */
 export type Plot =
   | { readonly kind: 'idle' }
@@ -39,7 +40,12 @@ export type Plot =
       readonly disaster: Disaster | null;
     }
   | { readonly kind: 'change'; readonly change: BackendChange }
-  | { readonly kind: 'upload'; readonly bytes: number; readonly announced: boolean; readonly losesIcmp: boolean }
+  | {
+      readonly kind: 'upload';
+      readonly bytes: number;
+      readonly announcedBy: 'decap' | 'route' | null;
+      readonly losesIcmp: boolean;
+    }
   | { readonly kind: 'sessions'; readonly method: 'GET' | 'POST'; readonly together: boolean; readonly pace: Pace };
 
 /** The balancer dies of a kill -9: `restart` starts it again, `failover` sends its connections to the other one. */

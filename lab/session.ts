@@ -7,7 +7,7 @@ import { attended, checkWritable, type StatusLine, terminalLook } from './attend
 import { webServerKind } from './backends.ts';
 import { type ExperimentOptions, runExperiment } from './experiment.ts';
 import { type Evidence, examine } from './findings.ts';
-import { checkPrograms } from './programs.ts';
+import { checkPrograms, possibleHere } from './programs.ts';
 import { describeResult, describeScenario, summarise } from './report.ts';
 import { checkPrerequisites } from './runs.ts';
 import { type Scenario, titleOf } from './scenario.ts';
@@ -35,8 +35,9 @@ export interface SessionOptions extends Pick<ExperimentOptions, 'connections' | 
 }
 
 /** Returns the exit code: 0, 1 for a broken promise, 130 and the like after a signal. Throws LabError. */
-export async function runSession(options: SessionOptions): Promise<number> {
+export async function runSession({ scenarios, ...others }: SessionOptions): Promise<number> {
   checkPrerequisites();
+  const options = { ...others, scenarios: possibleHere(scenarios) };
   checkPrograms(options.scenarios);
   if (options.jsonFile !== undefined) checkWritable(options.jsonFile);
   options.observer?.open();

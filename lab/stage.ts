@@ -54,6 +54,7 @@ export async function startBackends(stage: Stage): Promise<void> {
           webServer: scenario.webServer ?? webServerKind(),
           family: network.topology.family ?? 4,
           encap: stage.balancers.length > 0 ? (balancerSettings(stage).encap ?? 'ipip') : null,
+          clampsMss: scenario.plot.kind === 'upload' && scenario.plot.announcedBy === 'decap',
           directory,
           onUnexpectedEnd,
           started,

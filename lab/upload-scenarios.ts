@@ -17,33 +17,46 @@ const UPLOAD = {
   adjustable: ['backends', 'scheduler'],
 } as const satisfies Partial<Scenario>;
 
-const PLOT = { kind: 'upload', bytes: 2 ** 20, announced: false, losesIcmp: false } as const;
+const PLOT = { kind: 'upload', bytes: 2 ** 20, announcedBy: null, losesIcmp: false } as const;
 const STATELESS = { mode: 'stateless', scheduler: 'maglev' } as const;
+
+const UPLOAD_THAT_FITS = {
+  ...UPLOAD,
+  balancer: { ...STATELESS, mssClamp: 'auto' },
+  patienceMs: 20_000,
+  shows: 'kept',
+  promise: (findings) => [
+    firstAnswers(findings),
+    complete(findings),
+    allKept(findings),
+    noStrays(findings),
+    mss(findings),
+    answered(findings, true),
+    tellings(findings, 'told', 'none'),
+    fits(findings),
+    balancerResets(findings, 0),
+  ],
+} as const satisfies Partial<Scenario>;
 
 export const UPLOAD_SCENARIOS: readonly Scenario[] = [
   {
-    ...UPLOAD,
+    ...UPLOAD_THAT_FITS,
     variant: null,
     summary: 'clients send 1 MiB through a tunnel, and every MSS leaves room for it: all fits at once',
     story:
       'The path takes packets of 1500 bytes, and the tunnel to the backends has its own header in each. An MSS limits what ' +
       "the other side sends. The balancer lowers that of the client's SYNs, for answers; theirs the backends announce past " +
       "it, as their route says (advmss), and the client's segments fit.",
-    balancer: { ...STATELESS, mssClamp: 'auto' },
-    plot: { ...PLOT, announced: true },
-    patienceMs: 20_000,
-    shows: 'kept',
-    promise: (findings) => [
-      firstAnswers(findings),
-      complete(findings),
-      allKept(findings),
-      noStrays(findings),
-      mss(findings),
-      answered(findings, true),
-      tellings(findings, 'told', 'none'),
-      fits(findings),
-      balancerResets(findings, 0),
-    ],
+    plot: { ...PLOT, announcedBy: 'route' },
+  },
+  {
+    ...UPLOAD_THAT_FITS,
+    variant: 'by hushlb decap',
+    summary: 'the same, and hushlb decap on the backends lowers the MSS that they announce',
+    story:
+      "The backends' routes say nothing of an MSS. Beside taking the tunnel off, hushlb decap --mss-clamp auto lowers it in " +
+      'their SYN-ACKs, as they leave.',
+    plot: { ...PLOT, announcedBy: 'decap' },
   },
   {
     ...UPLOAD,

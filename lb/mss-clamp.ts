@@ -4,8 +4,9 @@
  *
  * An MSS limits what its receiver sends: here the backend. What the client sends is limited by the backend's SYN-ACK, which
  * goes round the balancer; Linux announces there what its route says, whatever it was announced. So this alone makes
- * room for a client's large request only with backends that announce no more than they heard; with others their route
- * does it (`ip route … advmss`), or path MTU discovery, with the errors that lb/too-big.ts writes.
+ * room for a client's large request only with backends that announce no more than they heard; with others `hushlb decap
+ * --mss-clamp` does it there (dsr/syn-ack-clamp.ts), or their route (`ip route … advmss`), or path MTU discovery, with the
+ * errors that lb/too-big.ts writes.
  */
 // Hot path: no allocation, no throw, no closure, no await.
 import { updateChecksum } from '../wire/checksum.ts';

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { after, suite, test } from 'node:test';
 import {
   createMap,
   deleteFromMap,
+  hasTcx,
   loadProgram,
   lookupMapInto,
   runOnLiveFrames,
@@ -41,6 +43,11 @@ suite('bpf', { skip: needsRoot }, () => {
     assert.equal(deleteFromMap(fd, second), false);
     assert.equal(lookupMapInto(fd, second, value), false);
     closeDescriptor(fd);
+  });
+
+  test('TCX is there, or is not, as the kernel is of Linux 6.6 or of an older one', () => {
+    const [major, minor] = release().split('.').map(Number);
+    assert.equal(hasTcx(), major > 6 || (major === 6 && minor >= 6));
   });
 
   test('a program runs on a packet and changes it', () => {

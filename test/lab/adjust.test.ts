@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { adjustScenario, DEFAULT_SCALE, findMisfit, findPointless, findUnfit } from '../../lab/adjust.ts';
+import { possibleHere } from '../../lab/programs.ts';
 import { type Scenario, titleOf } from '../../lab/scenario.ts';
 import { SCENARIOS } from '../../lab/scenarios.ts';
 import { clientPatienceMs } from '../../lab/stage.ts';
@@ -65,6 +66,20 @@ it('leaves an upload out that no tunnel makes too long', () => {
     const others = SCENARIOS.filter(({ name }) => name !== 'upload');
     for (const each of others) assert.equal(findUnfit(adjustScenario(each, { encap })), undefined, titleOf(each));
   }
+});
+
+it('leaves out what the kernel cannot do, and asks it only where a scenario needs that', () => {
+  const uploads = SCENARIOS.filter(({ name }) => name === 'upload');
+  const without = possibleHere(uploads, () => false);
+  assert.deepEqual(uploads.filter((each) => !without.includes(each)).map(titleOf), ['upload, by hushlb decap']);
+  assert.deepEqual(
+    possibleHere(uploads, () => true),
+    uploads,
+  );
+  assert.deepEqual(
+    possibleHere(without, () => assert.fail('asked')),
+    without,
+  );
 });
 
 describe('the client’s patience', () => {

@@ -109,7 +109,7 @@ describe('promises', () => {
   });
 
   it('uploads break with an MSS that is wrong, a message too many or too few, and packets that are not what fits', () => {
-    const [clamped, alone, neither] = SCENARIOS.filter(({ name }) => name === 'upload');
+    const [clamped, decapClamped, alone, neither] = SCENARIOS.filter(({ name }) => name === 'upload');
     const telling = { timeMs: 1, mtu: 1480, clientPort: 40_000 };
     const upload = {
       bytes: 2 ** 20,
@@ -130,6 +130,7 @@ describe('promises', () => {
     const lowered = { mssArrived: [1440], mssAnswered: [1440] };
     assert.equal(brokenClaims(clamped, seen(lowered)), 0);
     assert.equal(brokenClaims(clamped, seen({})), 2);
+    assert.equal(brokenClaims(decapClamped, seen({})), 2);
     assert.equal(brokenClaims(clamped, seen({ ...lowered, mssArrived: [1440, 1460] })), 1);
     assert.equal(brokenClaims(clamped, seen({ ...lowered, mssAnswered: [1460] })), 1);
     assert.equal(brokenClaims(clamped, seen({ ...lowered, ...told })), 1);
