@@ -49,7 +49,7 @@ const LAYER_7 = {
     kind: 'sessions',
     method: 'POST',
     together: true,
-    pace: { requests: 6, aroundMs: ({ balancer }) => balancer / 5, least: 75, most: 95, delayMs: 25 },
+    pace: { requests: 6, aroundMs: ({ balancer }) => balancer / 5, least: 80, most: 99, delayMs: 25 },
   },
 } as const satisfies Partial<Scenario>;
 

@@ -257,7 +257,7 @@ test('run refuses a bad configuration like check does, before it touches anythin
   const { code, lines } = await follow(hushlb('run', '-c', bad)).end;
   assert.equal(code, 1);
   assert.deepEqual(lines, [
-    `hushlb: ${bad}: services[0].port: expected a whole number from 1 to 65535, got 0 (line 6, column 5)`,
+    `hushlb: ${bad}: services[0].port: expected a port from 1 to 65535, a range such as 8000-8999, or all, got 0 (line 6, column 5)`,
   ]);
 });
 
