@@ -1,6 +1,7 @@
-/** ICMP messages for tests, as test/packets.ts builds the rest: byte by byte from the RFCs, and not with wire/. */
-import { CLIENT_MAC, ETHERTYPE_IPV4, ethernetFrame, internetChecksum, ipv4Packet, OWN_MAC } from './packets.ts';
-import { ETHERTYPE_IPV6, type Ipv6Fields, ipv6Packet, pseudoHeader } from './packets6.ts';
+/** ICMP messages and frames between a client, a router and a VIP, for the tests of what answers or reads them. */
+import { CLIENT_MAC, ETHERTYPE_IPV4, ethernetFrame, ipv4Packet, OWN_MAC } from './packets.ts';
+import { icmpMessage as build, icmp6Message } from './packets-icmp.ts';
+import { ETHERTYPE_IPV6, type Ipv6Fields, ipv6Packet } from './packets6.ts';
 
 export const CLIENT_4 = '192.0.2.7';
 export const VIP_4 = '198.18.10.1';
@@ -13,27 +14,18 @@ export const u16 = (value: number): number[] => [(value >> 8) & 255, value & 255
 
 export const u32 = (value: number): number[] => [...u16(Math.floor(value / 65536) & 0xffff), ...u16(value & 0xffff)];
 
-/** RFC 792: type, code, checksum, four bytes by type, data. */
-export function icmpMessage(type: number, code: number, rest: readonly number[], data: readonly number[]): number[] {
-  const message = [type, code, 0, 0, ...rest, ...data];
-  [message[2], message[3]] = u16(internetChecksum(message));
-  return message;
-}
+/** Type, code, four bytes by type, data. */
+export const icmpMessage = (type: number, code: number, rest: readonly number[], body: readonly number[]): number[] =>
+  build({ type, code, rest, body });
 
-/** RFC 4443, section 2.3: the same, summed with the pseudo-header of RFC 8200. */
-export function icmpV6Message(
+export const icmpV6Message = (
   source: string,
   destination: string,
   type: number,
   code: number,
   rest: readonly number[],
-  data: readonly number[],
-): number[] {
-  const message = [type, code, 0, 0, ...rest, ...data];
-  const pseudo = pseudoHeader(source, destination, 58, message.length);
-  [message[2], message[3]] = u16(internetChecksum([...pseudo, ...message]));
-  return message;
-}
+  body: readonly number[],
+): number[] => icmp6Message(source, destination, { type, code, rest, body });
 
 /** From a router to a VIP, quoting `quoted`. */
 export const error4 = (type: number, code: number, quoted: readonly number[], rest = [0, 0, 0, 0]): number[] =>
