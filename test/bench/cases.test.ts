@@ -44,7 +44,7 @@ describe('decision-cost', () => {
       const { ours, inC, ratio } = await measureDecision(mode, 100, yardstick, { packets: 640, atMost: 1 }, 0, folder);
       assert.ok(ours.median > 0);
       assert.equal(ours.rounds, 1);
-      assert.equal(inC === null, yardstick.path === undefined);
+      assert.equal(inC === null, yardstick.path === undefined || mode.family === 6);
       assert.equal(ratio?.rounds, inC?.rounds);
     });
   }
