@@ -62,6 +62,8 @@ const INNER_IPV6 = 1 << 26;
 const OUTER_IPV6 = 1 << 27;
 const VARIED_SOURCE = 1 << 28;
 const IS_FORM = 1 << 31;
+const SHAPE = KIND | INNER_IPV6 | OUTER_IPV6 | VARIED_SOURCE;
+const IPV6_IN_IPV6 = KIND_IPIP | INNER_IPV6 | OUTER_IPV6;
 
 /** Bytes that a tunnel adds in front of the client's packet; `outer` is the backend's family. */
 export function tunnelOverhead(
@@ -140,6 +142,7 @@ export function writeTunnel(
   hash: number,
 ): number {
   const form = hops[at | SUM_OR_FORM];
+  if ((form & SHAPE) === IPV6_IN_IPV6) return writeIpv6InIpv6(view, inner, ipLength, hops, at, hash, form);
   const kind = form & KIND;
   const between = bytesBetween(kind);
   const innerIsIpv6 = (form & INNER_IPV6) !== 0;
@@ -176,6 +179,23 @@ export function writeTunnel(
   const source = (form & VARIED_SOURCE) !== 0 ? variedSource(own, destination, hash) : own;
   ipv4.writeHeaderWithTtl(view, ip, tos, length, identification, ttl, protocol, source, destination);
   return between + ipv4.IPV4_HEADER_LENGTH;
+}
+
+/** The common tunnel of IPv6, without the questions that the others are asked. */
+function writeIpv6InIpv6(
+  view: DataView,
+  inner: number,
+  ipLength: number,
+  hops: Int32Array,
+  at: number,
+  hash: number,
+  form: number,
+): number {
+  const ip = inner - ipv6.IPV6_HEADER_LENGTH;
+  const ttl = (form >>> TTL_SHIFT) & 0xff || ipv6.hopLimit(view, inner);
+  const tos = ipv6.trafficClass(view, inner);
+  ipv6.writeHeader(view, ip, tos, hash >>> 12, ipLength, ipv6.PROTOCOL_IPV6, ttl, hops, at | ADDRESSES_IPV6);
+  return ipv6.IPV6_HEADER_LENGTH;
 }
 
 /**

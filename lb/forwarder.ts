@@ -147,10 +147,15 @@ export function createWalk(forwarder: Forwarder): Walk {
   /** First pass: what is it, whose is it. Returns FLOW for a packet of a service, or the exit that it leaves by. */
   function arrive(state: ForwardingState, i: number): number {
     const parsed = parseFlow(view, offset[i] & OFFSET_MASK, length[i], flows, i);
-    service[i] = NO_SERVICE;
-    if (parsed !== FLOW) return arriveOtherwise(state, i, parsed);
+    if (parsed !== FLOW) {
+      service[i] = NO_SERVICE;
+      return arriveOtherwise(state, i, parsed);
+    }
     const owner = findService(state.index, destination[i], destinationPortOf(ports[i]), protocol[i]);
-    if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
+    if (owner < 0) {
+      service[i] = NO_SERVICE;
+      return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
+    }
     service[i] = owner;
     hash[i] = connectionHash(source[i], ports[i], state.hashSeed);
     return FLOW;

@@ -143,8 +143,7 @@ static inline int32_t probe(const struct state *s, int32_t vip, int32_t key) {
   const int32_t *rows = s->index_rows;
   uint32_t hash = ((uint32_t)vip * 0x9e3779b1u ^ (uint32_t)key) * 0x85ebca6bu;
   int32_t at = (int32_t)(hash >> s->h.index_shift) * INDEX_ROW;
-  while (rows[at + 5] != EMPTY &&
-         (rows[at] != vip || rows[at + 4] != key || rows[at + 1] != 0 || rows[at + 2] != 0 || rows[at + 3] != 0)) {
+  while (rows[at + 5] != EMPTY && (rows[at] != vip || rows[at + 4] != key)) {
     at += INDEX_ROW;
     if (at == s->h.index_words) at = 0;
   }
