@@ -137,9 +137,7 @@ const PRIME = 0xc2b2ae35;
 export function findService(index: ServiceIndex, vip: number, port: number, protocol: number): number {
   const { rows, shift } = index;
   const value = rows[probeIpv4(rows, shift, vip, (port << 8) | protocol) | VALUE];
-  return value !== EMPTY
-    ? value
-    : findWide(index, rows[probeIpv4(rows, shift, vip, VIP_KEY) | VALUE], port, protocol);
+  return value !== EMPTY ? value : findWide(index, rows[probeIpv4(rows, shift, vip, VIP_KEY) | VALUE], port, protocol);
 }
 
 /** The same for an IPv6 address, as its four words. */
