@@ -21,7 +21,7 @@ import type { ForwardingState, ServiceState } from './forwarding-state.ts';
 import { createFragmentStore, forgetTargets } from './fragments.ts';
 import { createQuote } from './icmp-errors.ts';
 import { createTokenBucket, ICMP_BURST, ICMP_PER_SECOND } from './rate-limit.ts';
-import { createWaitingFrames } from './waiting.ts';
+import { createWaitingFrames, expireWaiting } from './waiting.ts';
 
 /** What a forwarder needs of its device. */
 export type ForwarderDevice = Pick<PacketDevice, 'view' | 'batch' | 'append'>;
@@ -122,7 +122,7 @@ const SWEEP_PERIOD_MS = 1000;
 /**
  * Expires what has idled out in the `elapsedMs` since the last call: a share of each table that brings the whole of it
  * round once a period. Writes the tables' own numbers to their counter slots. What `onExpiry: reset` then has to say waits
- * for `sendResets` (lb/expiry-reset.ts).
+ * for `sendResets` (lb/expiry-reset.ts). Pieces of datagrams that have waited too long are given up too (lb/waiting.ts).
  */
 export function sweepTables(forwarder: Forwarder, now: number, elapsedMs: number): void {
   const { counters, state } = forwarder;
@@ -140,4 +140,5 @@ export function sweepTables(forwarder: Forwarder, now: number, elapsedMs: number
     counters[base + SERVICE_EVICTED] = table.evicted;
     counters[base + SERVICE_REFUSED] = table.refused;
   }
+  expireWaiting(forwarder, now);
 }

@@ -10,7 +10,7 @@ import { sendResets } from './expiry-reset.ts';
 import { createWalk } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
-import { expireWaiting, isAnythingDue, walkWaiting } from './waiting.ts';
+import { walkWaiting } from './waiting.ts';
 import { publishPortable } from './worker-device.ts';
 import type { Workers } from './workers.ts';
 
@@ -55,11 +55,10 @@ export function startPortableWorker({
     if (count > 0) {
       walk(now);
       device.send();
-      if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walk, now);
+      walkWaiting(forwarder, device, walk, now);
     }
     if (elapsed(ticked, now) >= TICK_MS) {
       sweepTables(forwarder, now, elapsed(ticked, now));
-      expireWaiting(forwarder, now);
       publishPortable(device, deviceCounters);
       ticked = now;
     }

@@ -1,7 +1,7 @@
 /**
  * Frames that come back into the walk between two batches: pieces of a datagram that overtook their first, once that has come
  * (lb/fragments.ts), and packets to be cut that found no room in their batch for the pieces (lb/fragmenting.ts). The worker
- * calls `walkWaiting` where something is due.
+ * calls `walkWaiting` behind each batch.
  *
  * ```
  *   walk ─► batch full, or first piece not here yet ─► copied aside
@@ -53,11 +53,7 @@ export function keepWaiting({ view, batch, waiting }: Forwarder, i: number): boo
   return true;
 }
 
-export function isAnythingDue({ waiting }: Forwarder): boolean {
-  return waiting.isDue || waiting.count > 0;
-}
-
-/** Walks and sends what is due. The device's batch is empty before and after it. */
+/** Walks and sends what is due, mostly nothing. The device's batch is empty before and after it. */
 export function walkWaiting(
   forwarder: Forwarder,
   device: Pick<PacketDevice, 'append' | 'send'>,

@@ -14,7 +14,7 @@ import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { decodeState, type StateMessage } from './state-message.ts';
-import { expireWaiting, isAnythingDue, walkWaiting } from './waiting.ts';
+import { walkWaiting } from './waiting.ts';
 import { type DeviceOptions, openWorkerDevice, type WorkerDevice } from './worker-device.ts';
 
 export interface WorkerInput {
@@ -58,11 +58,10 @@ function runLoop(
     if (count > 0) {
       walk(now);
       device.send();
-      if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walk, now);
+      walkWaiting(forwarder, device, walk, now);
     }
     if (elapsed(ticked, now) >= TICK_MS) {
       sweepTables(forwarder, now, elapsed(ticked, now));
-      expireWaiting(forwarder, now);
       publishCounters(input.deviceCounters);
       ticked = now;
     }

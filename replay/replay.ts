@@ -11,7 +11,7 @@ import { EXIT_ACTION, EXITS, type Verdict } from '../lb/exits.ts';
 import { sendResets } from '../lb/expiry-reset.ts';
 import { createWalk } from '../lb/forwarder.ts';
 import { createOfflineBalancer } from '../lb/offline.ts';
-import { expireWaiting, isAnythingDue, walkWaiting } from '../lb/waiting.ts';
+import { expireWaiting, walkWaiting } from '../lb/waiting.ts';
 import { decisionText } from './decision.ts';
 import { createExpiry } from './expiry.ts';
 import { createFrameDevice } from './frame-device.ts';
@@ -108,7 +108,7 @@ export function createReplay({ config, hops, outbound, onPacket }: ReplayOptions
     if (decision?.looked === true) expiry.note(decision.service, now, decision.ends);
     if (forwarder.resets.count > 0) sendWaiting();
     // All that waited for this packet is of its datagram: what is said of the first of them is true of all.
-    if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walkAndTell, now);
+    walkWaiting(forwarder, device, walkAndTell, now);
   }
 
   function walkAndTell(now: number): Decision | undefined {

@@ -9,7 +9,7 @@ import { sweepTables } from '../../lb/adopt.ts';
 import { EXITS } from '../../lb/exits.ts';
 import { sendResets } from '../../lb/expiry-reset.ts';
 import { createWalk, type Forwarder, type Walk } from '../../lb/forwarder.ts';
-import { expireWaiting, isAnythingDue, walkWaiting } from '../../lb/waiting.ts';
+import { walkWaiting } from '../../lb/waiting.ts';
 import { ROWS } from '../lb/packet-rows.ts';
 import { BACKENDS, backendYaml, balancerOn } from '../lb/rig.ts';
 import { configOf, type PacketRow } from '../lb/rows/row.ts';
@@ -85,7 +85,6 @@ export function createPacketFuzzer(seed: number): PacketFuzzer {
       if (error !== undefined) return { row: bench.row, frames, error };
     }
     sweepTables(bench.forwarder, now, 100_000);
-    expireWaiting(bench.forwarder, now);
     const error = failureOf(() => {
       sendResets(bench.forwarder, bench.device);
       walkDue(bench, now);
@@ -171,7 +170,7 @@ function walkBatch({ device, forwarder, walk }: Bench, frames: readonly Uint8Arr
 
 /** What was held and may go now: pieces whose first has come, and packets that had no room to be cut. */
 function walkDue({ device, forwarder, walk }: Pick<Bench, 'device' | 'forwarder' | 'walk'>, now: number): void {
-  if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walk, now);
+  walkWaiting(forwarder, device, walk, now);
   for (const out of device.sent.splice(0)) assert.ok(out.length <= LONGEST_OUT, `${out.length} bytes left`);
   device.passed.length = 0;
 }

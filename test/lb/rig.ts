@@ -10,7 +10,7 @@ import { sendResets } from '../../lb/expiry-reset.ts';
 import { createWalk, type Forwarder } from '../../lb/forwarder.ts';
 import type { Hop } from '../../lb/forwarding-state.ts';
 import { createOfflineBalancer, type OfflineBalancer } from '../../lb/offline.ts';
-import { expireWaiting, isAnythingDue, walkWaiting } from '../../lb/waiting.ts';
+import { walkWaiting } from '../../lb/waiting.ts';
 import type { CounterLayout } from '../../metrics/counters.ts';
 import { bytesOfMac, OWN_MAC } from '../packets.ts';
 import { bytesOfAddress } from '../packets6.ts';
@@ -133,7 +133,7 @@ export function createRig(
       device.receive(0);
       walkBatch(now);
       device.send();
-      if (isAnythingDue(forwarder)) walkWaiting(forwarder, device, walkBatch, now);
+      walkWaiting(forwarder, device, walkBatch, now);
       return device.sent.slice(before);
     },
     exits(wanted) {
@@ -142,7 +142,6 @@ export function createRig(
     },
     sweep(now, elapsedMs) {
       sweepTables(forwarder, now, elapsedMs);
-      expireWaiting(forwarder, now);
     },
     resets() {
       const before = device.sent.length;
