@@ -108,10 +108,10 @@ export function createArrivals(forwarder: Forwarder): ArriveOtherwise {
 
   function enterIpv6(state: ForwardingState, i: number): number {
     const ip = (offset[i] & OFFSET_MASK) + ETHERNET_HEADER_LENGTH;
-    const owner = findServiceAt(view, ip + DESTINATION, state, destinationPortOf(ports[i]), protocol[i]);
+    const owner = findServiceAt(view, ip + ipv6.DESTINATION, state, destinationPortOf(ports[i]), protocol[i]);
     if (owner < 0) return owner === VIP_ONLY ? exits.OTHER_PORT : exits.NOT_VIP;
     service[i] = owner;
-    noteClient(state, i, ip + SOURCE);
+    noteClient(state, i, ip + ipv6.SOURCE);
     return FLOW;
   }
 
@@ -155,7 +155,7 @@ export function createArrivals(forwarder: Forwarder): ArriveOtherwise {
     if (state.echo !== ECHO_BACKEND) return OTHER_PROTOCOL;
     service[i] = firstService(state.index, vipRowOf(forwarder, state, i));
     ports[i] = 0;
-    if (isV6) noteClient(state, i, offset[i] + ETHERNET_HEADER_LENGTH + SOURCE);
+    if (isV6) noteClient(state, i, offset[i] + ETHERNET_HEADER_LENGTH + ipv6.SOURCE);
     else hash[i] = connectionHash(source[i], 0, state.hashSeed);
     return ECHO;
   }
@@ -167,26 +167,22 @@ export function createArrivals(forwarder: Forwarder): ArriveOtherwise {
     const quoted = quote[QUOTED_IP];
     const quotedPorts = portsAt(view, quote[QUOTED_L4]);
     const owner = isV6
-      ? findServiceAt(view, quoted + SOURCE, state, quotedPorts & 0xffff, quote[QUOTED_PROTOCOL])
+      ? findServiceAt(view, quoted + ipv6.SOURCE, state, quotedPorts & 0xffff, quote[QUOTED_PROTOCOL])
       : findService(state.index, destination[i], quotedPorts & 0xffff, quote[QUOTED_PROTOCOL]);
     if (owner < 0) return exits.ICMP_OF_NO_FLOW;
     service[i] = owner;
     ports[i] = (quotedPorts >>> 16) | (quotedPorts << 16);
-    if (isV6) noteClient(state, i, quoted + DESTINATION);
+    if (isV6) noteClient(state, i, quoted + ipv6.DESTINATION);
     else {
       source[i] = ipv4.destination(view, quoted);
       hash[i] = connectionHash(source[i], ports[i], state.hashSeed);
     }
-    client[i] = quoted + (isV6 ? DESTINATION : 0);
+    client[i] = quoted + (isV6 ? ipv6.DESTINATION : 0);
     return RELATED;
   }
 
   return arrive;
 }
-
-/** Of the IPv6 header. */
-const SOURCE = 8;
-const DESTINATION = 24;
 
 function findServiceAt(view: DataView, at: number, state: ForwardingState, port: number, protocol: number): number {
   return findService6(
@@ -204,7 +200,7 @@ function findServiceAt(view: DataView, at: number, state: ForwardingState, port:
 export function vipRowOf({ view, batch }: Forwarder, { index }: ForwardingState, i: number): number {
   const ip = batch.offset[i] + ETHERNET_HEADER_LENGTH;
   if (ipv4.version(view, ip) === 4) return vipRow(index, ipv4.destination(view, ip));
-  const at = ip + DESTINATION;
+  const at = ip + ipv6.DESTINATION;
   return vipRow6(
     index,
     view.getInt32(at, true),

@@ -14,6 +14,7 @@ import { SERVICE_RELATED } from '../metrics/counters.ts';
 import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
 import { FRAGMENT_ID, FRAGMENT_KEY, readFragment } from '../wire/fragment.ts';
 import * as ipv4 from '../wire/ipv4.ts';
+import * as ipv6 from '../wire/ipv6.ts';
 import { ECHO, FIRST_PIECE, RELATED, vipRowOf } from './arrivals.ts';
 import * as exits from './exits.ts';
 import type { Forwarder } from './forwarder.ts';
@@ -92,7 +93,7 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
   function leaveEcho(state: ForwardingState, i: number, now: number): number {
     const ownerIndex = service[i];
     const owner = state.services[ownerIndex];
-    const backend = chosenByHash(state, owner, i, offset[i] + ETHERNET_HEADER_LENGTH + SOURCE_IPV6);
+    const backend = chosenByHash(state, owner, i, offset[i] + ETHERNET_HEADER_LENGTH + ipv6.SOURCE);
     return backend === NO_BACKEND ? exits.NO_BACKEND_LEFT : sendTo(state, owner, ownerIndex, backend, i, now);
   }
 
@@ -102,7 +103,7 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
     if (owner.rotation.length > 0) return NO_BACKEND;
     const { hashSeed } = state;
     const size = lookupTable.length;
-    const vipAt = offset[i] + ETHERNET_HEADER_LENGTH + DESTINATION_IPV6;
+    const vipAt = offset[i] + ETHERNET_HEADER_LENGTH + ipv6.DESTINATION;
     const slot = owner.isIpv6
       ? flowSlotIpv6(size, hashKind, view, clientAt, vipAt, ports[i], protocol, hashSeed)
       : flowSlot(size, hashKind, source[i], destination[i], ports[i], protocol, hashSeed);
@@ -133,7 +134,7 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
       return follow(
         state,
         sole,
-        chosenByHash(state, owner, i, offset[i] + ETHERNET_HEADER_LENGTH + SOURCE_IPV6),
+        chosenByHash(state, owner, i, offset[i] + ETHERNET_HEADER_LENGTH + ipv6.SOURCE),
         i,
         now,
       );
@@ -163,8 +164,8 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
     const ip = offset[i] + ETHERNET_HEADER_LENGTH;
     readFragment(view, offset[i], ipLength[i], piece);
     const isIpv6 = ipv4.version(view, ip) === 6;
-    pieceSource = isIpv6 ? addressWord(view, ip + SOURCE_IPV6, hashSeed) : source[i];
-    pieceDestination = isIpv6 ? addressWord(view, ip + DESTINATION_IPV6, hashSeed) : destination[i];
+    pieceSource = isIpv6 ? addressWord(view, ip + ipv6.SOURCE, hashSeed) : source[i];
+    pieceDestination = isIpv6 ? addressWord(view, ip + ipv6.DESTINATION, hashSeed) : destination[i];
     pieceId = piece[FRAGMENT_ID];
     pieceKey = piece[FRAGMENT_KEY];
   }
@@ -215,7 +216,3 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
 
   return { leave, routeQuic: quic.route, tooBig };
 }
-
-/** Of the header. */
-const SOURCE_IPV6 = 8;
-const DESTINATION_IPV6 = 24;

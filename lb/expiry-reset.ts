@@ -27,6 +27,7 @@ import {
   setEtherType,
   setSourceMac,
 } from '../wire/ethernet.ts';
+import * as ipv6 from '../wire/ipv6.ts';
 import { destinationPortOf, RST, swapPort } from '../wire/tcp.ts';
 import {
   ACKNOWLEDGED,
@@ -53,9 +54,6 @@ const QUEUE_CAPACITY = RESETS_A_SWEEP + 128;
 const SERVICE = LONGEST_ROW;
 const TELLS_CLIENT = LONGEST_ROW + 1;
 const QUEUE_ROW = LONGEST_ROW + 2;
-
-/** Of an IPv6 header. */
-const SOURCE_ADDRESS_IPV6 = 8;
 
 /** Connections that wait for their resets; one a forwarder. */
 export interface ResetQueue {
@@ -203,7 +201,7 @@ function writeToBackend(
   writePacket(forwarder, service, place, frame, false);
   // As of the connection's own packets, so that the RST takes their way.
   const client = isIpv6
-    ? addressDigest(view, frame + ETHERNET_HEADER_LENGTH + SOURCE_ADDRESS_IPV6, state.hashSeed)
+    ? addressDigest(view, frame + ETHERNET_HEADER_LENGTH + ipv6.SOURCE, state.hashSeed)
     : rows[place + SOURCE];
   const hash = connectionHash(client, rows[place + PORTS], state.hashSeed);
   const grown = encapsulate(view, frame, packetLength, encap, hops, backend, hash);

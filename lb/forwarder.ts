@@ -32,6 +32,7 @@ import { BACKEND_BYTES, BACKEND_PACKETS, SERVICE_HITS } from '../metrics/counter
 import { ETHERNET_HEADER_LENGTH } from '../wire/ethernet.ts';
 import { FLOW, type FlowBatch, parseFlow } from '../wire/flow.ts';
 import type { FragmentFacts } from '../wire/fragment.ts';
+import * as ipv6 from '../wire/ipv6.ts';
 import { ACK, destinationPortOf, FIN, RST, SYN } from '../wire/tcp.ts';
 import { createArrivals } from './arrivals.ts';
 import { createDetours } from './detours.ts';
@@ -48,10 +49,6 @@ import { createRefusals } from './refusals.ts';
 import { findService, NO_SERVICE, VIP_ONLY } from './service-index.ts';
 import { putTagsBack } from './vlan-tags.ts';
 import type { WaitingFrames } from './waiting.ts';
-
-/** Where an IPv6 frame has its source address, and how long one is; the destination follows. */
-const SOURCE_IPV6 = ETHERNET_HEADER_LENGTH + 8;
-const ADDRESS_IPV6 = 16;
 
 /** One worker's forwarder: what it reads (frames, state), and what it alone writes (tables, counters). */
 export interface Forwarder {
@@ -236,8 +233,10 @@ export function createWalk(forwarder: Forwarder): Walk {
   }
 
   function slotIpv6({ lookupTable, hashKind, protocol }: ServiceState, i: number, seed: number): number {
-    const from = offset[i] + SOURCE_IPV6;
-    return flowSlotIpv6(lookupTable.length, hashKind, view, from, from + ADDRESS_IPV6, ports[i], protocol, seed);
+    const ip = offset[i] + ETHERNET_HEADER_LENGTH;
+    const from = ip + ipv6.SOURCE;
+    const to = ip + ipv6.DESTINATION;
+    return flowSlotIpv6(lookupTable.length, hashKind, view, from, to, ports[i], protocol, seed);
   }
 
   function sendTo(

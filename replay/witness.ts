@@ -12,7 +12,7 @@ import type { ServiceState } from '../lb/forwarding-state.ts';
 import { SERVICE_HITS, SERVICE_QUIC_ROUTED, SERVICE_SYN_MISSES } from '../metrics/counters.ts';
 import { ETHERNET_HEADER_LENGTH, etherType } from '../wire/ethernet.ts';
 import { PROTOCOL_ICMP } from '../wire/icmp.ts';
-import { PROTOCOL_ICMPV6 } from '../wire/ipv6.ts';
+import * as ipv6 from '../wire/ipv6.ts';
 import { FIN, RST } from '../wire/tcp.ts';
 
 /**
@@ -54,8 +54,6 @@ export interface Witness {
   after(now: number): Decision | undefined;
 }
 
-const SOURCE_IPV6 = 8;
-const DESTINATION_IPV6 = 24;
 const TAG_TYPES = [0x8100, 0x88a8];
 const TAG_LENGTH = 4;
 
@@ -90,7 +88,7 @@ export function createWitness(forwarder: Forwarder): Witness {
       return opens ? 'syn' : wasForgotten(service, table) ? 'forgotten' : 'unknown';
     }
     const protocol = flows.protocol[0];
-    if (protocol !== PROTOCOL_ICMP && protocol !== PROTOCOL_ICMPV6) return 'fragment';
+    if (protocol !== PROTOCOL_ICMP && protocol !== ipv6.PROTOCOL_ICMPV6) return 'fragment';
     if (flows.ports[0] === 0) return 'ping';
     const isKnown = table !== null && peek(table, hash[0], flows.source[0], flows.ports[0], now) !== MISS;
     return isKnown ? 'error-hit' : 'error-miss';
@@ -115,8 +113,8 @@ export function createWitness(forwarder: Forwarder): Witness {
     const size = lookupTable.length;
     if (!isIpv6) return flowSlot(size, hashKind, source[0], destination[0], ports[0], protocol, hashSeed);
     const isError = finding === 'error-hit' || finding === 'error-miss';
-    const client = isError ? forwarder.client[0] : ip + SOURCE_IPV6;
-    return flowSlotIpv6(size, hashKind, view, client, ip + DESTINATION_IPV6, ports[0], protocol, hashSeed);
+    const client = isError ? forwarder.client[0] : ip + ipv6.SOURCE;
+    return flowSlotIpv6(size, hashKind, view, client, ip + ipv6.DESTINATION, ports[0], protocol, hashSeed);
   }
 
   return {

@@ -16,8 +16,9 @@ export const PROTOCOL_ICMPV6 = 58;
 const PAYLOAD_LENGTH = 4;
 const NEXT_HEADER = 6;
 const HOP_LIMIT = 7;
-const SOURCE = 8;
-const DESTINATION = 24;
+/** Where the addresses stand in the header, for those who read them whole. */
+export const SOURCE = 8;
+export const DESTINATION = 24;
 
 export function version(view: DataView, offset: number): number {
   return view.getUint8(offset) >>> 4;
