@@ -39,9 +39,9 @@ export const runCommand: CommandModule<object, RunArguments> = {
 async function run({ config: file, ...log }: RunArguments): Promise<void> {
   const hangups = listenForHangups();
   const stop = Promise.race([stopSignal(), hangups.ofTerminal]);
-  const { config, warnings } = readConfigFile(file);
+  const checked = readConfigFile(file);
   const logger = createLogger({ level: log['log-level'], format: log['log-format'] });
-  for (const { path, message } of warnings) logger.warn({ path }, message);
+  for (const { path, message } of checked.warnings) logger.warn({ path }, message);
 
   // Loaded here: the other commands work on machines where the native parts below the daemon do not load.
   const { runDaemon } = await import('../lb/daemon.ts');
@@ -54,10 +54,12 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
     return name;
   });
 
-  const daemon = await Promise.race([runDaemon(config, { logger, readConfig: () => readConfigFile(file) }), signal]);
+  const readConfig = () => readConfigFile(file);
+  const daemon = await Promise.race([runDaemon(checked, { logger, file, readConfig }), signal]);
   // Stopped while starting: nothing was promised yet, and what is attached ends with the process.
   if (typeof daemon === 'string') return end(daemon, 0);
-  hangups.tell(() => daemon.reload());
+  // The log says what came of it.
+  hangups.tell(() => daemon.control.change({ kind: 'reload' }, 'SIGHUP').catch(() => {}));
   const name = await Promise.race([daemon.finished, signal]);
   await daemon.stop();
   logger.info('stopped');

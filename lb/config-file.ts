@@ -20,6 +20,8 @@ import { contradictions, type Warning, warningsOf } from './config-rules.ts';
 export interface CheckedConfig {
   readonly config: Config;
   readonly warnings: readonly Warning[];
+  /** What was checked. */
+  readonly text: string;
 }
 
 /** Room for MAX_BACKENDS backends on lines of 120 characters. */
@@ -85,7 +87,7 @@ export function parseConfig(text: string, source: string): CheckedConfig {
   }
   const outline: Outline = { offsets: new Map(), repeated: [] };
   outlineInto(outline, document.contents, [], '');
-  return validateConfig(raw, source, { lines, outline });
+  return { ...validateConfig(raw, source, { lines, outline }), text };
 }
 
 interface Refusal {
@@ -161,7 +163,7 @@ export function validateConfig(
   raw: unknown,
   source: string,
   place?: { readonly lines: yaml.LineCounter; readonly outline: Outline },
-): CheckedConfig {
+): Omit<CheckedConfig, 'text'> {
   if (raw === null || raw === undefined) {
     throw new ConfigError(source, [{ path: '', message: 'expected a configuration, got an empty file' }]);
   }

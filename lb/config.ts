@@ -8,6 +8,8 @@
 import * as z from 'zod';
 import type { ZeroCopy } from '../io/xsk-socket.ts';
 import { behaviourOf, type Mode } from './behaviour.ts';
+import { type AdminConfig, admin, settledAdmin } from './config-admin.ts';
+import { type HealthConfig, health } from './config-health.ts';
 import {
   busyPollUs,
   duration,
@@ -37,6 +39,10 @@ export type Protocol = 'tcp' | 'udp';
 export type Encap = 'ipip' | 'l2' | 'gue' | 'gre';
 /** What becomes of a packet that may be fragmented and doesn't fit the path to its backend. */
 export type TooBig = 'drop' | 'fragment';
+/** What becomes of a service when all its backends are down: forward by the last table, or drop what is new. */
+export type AllDown = 'keep' | 'drop';
+/** What becomes of the connections of a backend that went down: another backend, which resets them, or the same. */
+export type OnDown = 'rehash' | 'keep';
 /** Who answers an echo request to a VIP: hushlb, a backend, or the balancer's own host. */
 export type Echo = 'answer' | 'backend' | 'kernel';
 
@@ -53,6 +59,10 @@ export interface Config {
   /** Where each worker is pinned; null: nowhere. */
   readonly cpus: readonly number[] | null;
   readonly echo: Echo;
+  /** Null: no API, and no changes at run time but by reload. */
+  readonly admin: AdminConfig | null;
+  /** Takes the file over when it changes. */
+  readonly watch: boolean;
   readonly services: readonly ServiceConfig[];
 }
 
@@ -93,6 +103,10 @@ export interface ServiceConfig {
   readonly profile: ProfileName | null;
   readonly onMiss: OnMiss;
   readonly onExpiry: OnExpiry;
+  /** Null: backends are taken for up. */
+  readonly health: HealthConfig | null;
+  readonly allDown: AllDown;
+  readonly onDown: OnDown;
   readonly backends: readonly BackendConfig[];
 }
 
@@ -175,6 +189,9 @@ const service = mapping({
   profile: oneOf(...PROFILE_NAMES).optional(),
   onMiss: oneOf('forward', 'reset', 'drop').optional(),
   onExpiry: oneOf('silent', 'reset').optional(),
+  health: health.optional(),
+  allDown: oneOf('keep', 'drop').default('keep'),
+  onDown: oneOf('rehash', 'keep').default('rehash'),
   backends: z.array(backend, 'a list of backends').min(1, 'at least one backend'),
 });
 
@@ -193,6 +210,7 @@ function settled({ port, ...written }: z.output<typeof service>, mode: Mode): Se
     profile,
     onMiss,
     onExpiry,
+    health: written.health ?? null,
     conntrack: { enabled, idleTimeoutMs, capacity },
   };
 }
@@ -221,12 +239,15 @@ export const configSchema: z.ZodType<Config> = mapping({
   workers: numberOr(1, MAX_WORKERS, 'auto').default('auto'),
   cpus: z.array(wholeNumber(0, MAX_CPU), 'a list of CPUs, such as [2, 3]').min(1, 'at least one CPU').optional(),
   echo: oneOf('answer', 'backend', 'kernel').default('answer'),
+  admin: z.union([z.literal(false), admin], 'false or a mapping').prefault({}),
+  watch: z.boolean('true or false').default(false),
   services: z
     .array(service, 'a list of services')
     .min(1, 'at least one service')
     .max(MAX_SERVICES, `at most ${MAX_SERVICES} services`),
-}).transform(({ services, cpus = null, ...rest }) => ({
+}).transform(({ services, cpus = null, admin: written, ...rest }) => ({
   ...rest,
   cpus,
+  admin: written === false ? null : settledAdmin(written, rest.interface),
   services: services.map((each) => settled(each, rest.mode)),
 }));

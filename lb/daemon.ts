@@ -18,8 +18,11 @@ import { type Link, readLink, readLinks } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
 import type { Config } from './config.ts';
 import type { CheckedConfig } from './config-file.ts';
+import { type ControlPlane, createControlPlane } from './control-plane.ts';
 import { HushlbError } from './errors.ts';
+import { createEventLog } from './events.ts';
 import { buildForwardingState } from './forwarding-state.ts';
+import { uncheckedHealth } from './health-view.ts';
 import { watchForHints } from './hints.ts';
 import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
@@ -28,15 +31,13 @@ import { openPacketPath } from './packet-path.ts';
 import { socketText } from './ports.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
-import { reload } from './reload.ts';
-import { type ReloadRequests, takeReloadRequests } from './reload-requests.ts';
 import { publishNext, type Running } from './running.ts';
+import { takeUnsaved } from './unsaved.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
 import { planSockets, planWorkers, type WorkerPlan } from './worker-plan.ts';
 
 export interface Daemon {
-  /** Asks for the configuration to be read again and taken over. The log says what came of it; not heard while it stops. */
-  reload(): void;
+  readonly control: ControlPlane;
   /** Takes everything down; resolves when nothing is attached any more. */
   stop(): Promise<void>;
   /** Resolves after `stop`; rejects when the balancer cannot go on (a worker failed, the interface is gone). */
@@ -45,7 +46,9 @@ export interface Daemon {
 
 export interface DaemonOptions {
   readonly logger: Logger;
-  /** Reads the configuration again, for a reload. Throws ConfigError. */
+  /** The configuration's file. */
+  readonly file: string;
+  /** Reads the file again, for a reload. Throws ConfigError. */
   readConfig(): CheckedConfig;
 }
 
@@ -53,18 +56,18 @@ export interface DaemonOptions {
  * Starts balancing and returns when packets flow. Throws HushlbError, SystemCallError or the metrics server's error, each
  * one line with what to do, and leaves nothing behind then.
  */
-export async function runDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
+export async function runDaemon(checked: CheckedConfig, options: DaemonOptions): Promise<Daemon> {
   const undo: (() => void | Promise<void>)[] = [];
   const takeDown = async (): Promise<void> => {
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
   };
   try {
-    const { failed, reloads } = await putUp(config, options, undo);
+    const { failed, control } = await putUp(checked, options, undo);
     let stopped: () => void = () => {};
     const finished = Promise.race([new Promise<void>((resolve) => (stopped = resolve)), failed]);
     return {
       finished: finished.finally(takeDown),
-      reload: () => reloads.request(),
+      control,
       async stop() {
         stopped();
         await takeDown();
@@ -78,10 +81,11 @@ export async function runDaemon(config: Config, options: DaemonOptions): Promise
 
 /** Puts the parts up, pushes how each is taken down to `undo`; `failed` rejects when the balancer cannot go on. */
 async function putUp(
-  config: Config,
-  { logger, readConfig }: DaemonOptions,
+  checked: CheckedConfig,
+  { logger, file, readConfig }: DaemonOptions,
   undo: (() => void | Promise<void>)[],
-): Promise<{ failed: Promise<never>; reloads: ReloadRequests }> {
+): Promise<{ failed: Promise<never>; control: ControlPlane }> {
+  const { config } = checked;
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
   const plan = planFor(config, queueCount);
@@ -149,12 +153,12 @@ async function putUp(
     logger,
   });
   undo.push(() => hints.close());
-  const reloads = takeReloadRequests({
-    readConfig,
-    apply: (next, signal) => reload(parts, next, { logger, signal }),
-    logger,
-  });
-  undo.push(() => reloads.close());
+  const { before: lost, unsaved } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
+  for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
+  const events = createEventLog();
+  const health = uncheckedHealth(new Date());
+  const control = createControlPlane({ running: parts, checked, file, readConfig, unsaved, events, health, logger });
+  undo.push(() => control.close());
 
   logger.info(
     {
@@ -171,7 +175,7 @@ async function putUp(
     },
     'ready',
   );
-  return { failed: workers.failed, reloads };
+  return { failed: workers.failed, control };
 }
 
 function planFor(config: Config, queueCount: number): WorkerPlan[] {

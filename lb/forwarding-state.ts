@@ -14,8 +14,8 @@ import { GUE_PORT } from '../wire/gue.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { PROTOCOL_UDP } from '../wire/udp.ts';
 import type { Echo, Encap, HashInput, Protocol, ServiceConfig } from './config.ts';
-import { rowCount, type ServicePlaces } from './places.ts';
-import type { Prepared } from './prepare.ts';
+import { rowCount } from './places.ts';
+import { isForsaken, type Prepared } from './prepare.ts';
 import type { OnMiss } from './profiles.ts';
 import { createQuicRoutes, type QuicRoutes } from './quic-lb.ts';
 import { buildServiceIndex, type ServiceIndex, type ServiceKey } from './service-index.ts';
@@ -69,7 +69,7 @@ export interface ServiceState {
   readonly rotation: Uint16Array;
   /** Null where the service forwards by hash alone. */
   readonly conntrack: { readonly capacity: number; readonly idleTimeoutMs: number } | null;
-  /** By backend index; rows of removed backends are no backend's. */
+  /** By backend index; rows of removed backends are no backend's, nor are those of backends that connections leave. */
   readonly hops: NextHops;
   readonly exitBase: number;
   readonly serviceBase: number;
@@ -154,28 +154,29 @@ function serviceState(service: ServiceConfig, i: number, input: ForwardingInput)
     acceptsIpOptions: service.ipOptions === 'accept',
     mssClamp: clampOf(service),
     fragments: service.tooBig === 'fragment',
-    quic: quicRoutesOf(service, places.services[i], input.prepared.config.hashSeed),
+    quic: quicRoutesOf(service, i, input.prepared),
     onMiss: ON_MISS[service.onMiss],
     resetsOnExpiry: service.onExpiry === 'reset' && service.conntrack.enabled,
     encap: ENCAPS[service.encap],
     lookupTable: tables[i].slots,
-    rotation: rotationOf(service, places.services[i].backends),
+    rotation: rotationOf(service, tables[i].serving, places.services[i].backends),
     conntrack: service.conntrack.enabled ? service.conntrack : null,
-    hops: nextHopsOf(service, places.services[i], layout.backendBase[i], input),
+    hops: nextHopsOf(service, i, input),
     exitBase: layout.exitBase[i],
     serviceBase,
     missSlot: serviceBase + (service.protocol === 'udp' ? SERVICE_DATAGRAM_MISSES : SERVICE_NON_SYN_MISSES),
   };
 }
 
-function quicRoutesOf({ quic, backends }: ServiceConfig, places: ServicePlaces, seed: number): QuicRoutes | null {
+function quicRoutesOf({ quic, backends }: ServiceConfig, i: number, prepared: Prepared): QuicRoutes | null {
   if (quic === null) return null;
-  const servers = backends.flatMap(({ serverId }, place) =>
-    serverId === undefined
+  const places = prepared.places.services[i];
+  const servers = backends.flatMap(({ name, serverId }, place) =>
+    serverId === undefined || isForsaken(prepared, i, name)
       ? []
       : [{ serverId: Uint8Array.from(Buffer.from(serverId, 'hex')), backend: places.backends[place].index }],
   );
-  return createQuicRoutes([{ ...quic, servers }], seed | 0);
+  return createQuicRoutes([{ ...quic, servers }], prepared.config.hashSeed | 0);
 }
 
 function clampOf({ mssClamp, encap }: ServiceConfig): number {
@@ -199,15 +200,13 @@ function serviceKey(service: ServiceConfig): ServiceKey {
   };
 }
 
-function nextHopsOf(
-  service: ServiceConfig,
-  places: ServicePlaces,
-  counters: readonly number[],
-  { hopOf, ownMac }: ForwardingInput,
-): NextHops {
+function nextHopsOf(service: ServiceConfig, index: number, { prepared, hopOf, ownMac }: ForwardingInput): NextHops {
+  const places = prepared.places.services[index];
+  const counters = prepared.layout.backendBase[index];
   const hops = createNextHops(rowCount(places));
   const encapsulation = encapsulationOf(service);
-  for (const [i, { address }] of service.backends.entries()) {
+  for (const [i, { name, address }] of service.backends.entries()) {
+    if (isForsaken(prepared, index, name)) continue;
     const row = places.backends[i].index;
     openRow(hops, row, counters[i]);
     const hop = hopOf(address);

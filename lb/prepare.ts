@@ -1,15 +1,25 @@
 /**
- * All that follows from a configuration alone, before the network is asked: places, lookup tables, counters. The daemon
- * prepares one at its start and one a reload, which takes over from the one before what stays.
+ * All that follows from a configuration and from what health checks found, before the network is asked: places, lookup
+ * tables, counters. The daemon prepares one at its start and one for each change, which takes over from the one before what
+ * stays. What people want (the configuration) and what is observed (`down`) stay apart.
  */
 import { type CounterLayout, type CounterRoom, createCounterLayout } from '../metrics/counters.ts';
-import { type Config, MAX_BACKENDS, MAX_SERVICES } from './config.ts';
+import { type Config, MAX_BACKENDS, MAX_SERVICES, type ServiceConfig } from './config.ts';
 import { EXITS } from './exits.ts';
 import { assignPlaces, NO_PLACES, type Places } from './places.ts';
-import { buildTable, type ServiceTable, tableKey } from './service-table.ts';
+import {
+  backendKey,
+  buildTable,
+  type Down,
+  NOBODY_DOWN,
+  type ServiceTable,
+  servingBackends,
+  tableKey,
+} from './service-table.ts';
 
 export interface Prepared {
   readonly config: Config;
+  readonly down: Down;
   readonly places: Places;
   /** One a service. */
   readonly tables: readonly ServiceTable[];
@@ -22,33 +32,49 @@ export const ROOM_FOR_CHANGES: CounterRoom = { services: 2 * MAX_SERVICES, backe
 
 /** A configuration that nothing ran before. `room` is for its counters; exactly enough by default. */
 export function prepare(config: Config, room: CounterRoom = exactRoom(config)): Prepared {
-  return arrange(config, assignPlaces(config, NO_PLACES, room, 0), room, new Map());
+  return arrange(config, NOBODY_DOWN, assignPlaces(config, NO_PLACES, room, 0), room, new Map());
 }
 
 /** A configuration that follows `before` at the time `nowMs`. Throws HushlbError where there is no room for it. */
-export function prepareNext(config: Config, before: Prepared, nowMs: number): Prepared {
+export function prepareNext(config: Config, before: Prepared, nowMs: number, down: Down = before.down): Prepared {
   const built = new Map(
     before.config.services.map((service, i) => [service.name, { service, table: before.tables[i] }]),
   );
-  return arrange(config, assignPlaces(config, before.places, before.room, nowMs), before.room, built);
+  return arrange(config, down, assignPlaces(config, before.places, before.room, nowMs), before.room, built);
 }
 
-type Built = ReadonlyMap<string, { readonly service: Config['services'][number]; readonly table: ServiceTable }>;
+/** Whether connections leave the backend because it is down. Where `allDown: keep` lets it serve, they stay. */
+export function isForsaken({ config, tables, down }: Prepared, service: number, backend: string): boolean {
+  const { name, onDown } = config.services[service];
+  return onDown === 'rehash' && down.has(backendKey(name, backend)) && !tables[service].serving.includes(backend);
+}
 
-function arrange(config: Config, places: Places, room: CounterRoom, built: Built): Prepared {
+type Built = ReadonlyMap<string, { readonly service: ServiceConfig; readonly table: ServiceTable }>;
+
+function arrange(config: Config, down: Down, places: Places, room: CounterRoom, built: Built): Prepared {
   const tables = config.services.map((service, i) => {
     const old = built.get(service.name);
+    const serving = servingBackends(service, down, old?.table.serving ?? []);
     // Its backends have their indexes still, because it never lost its places.
-    if (old !== undefined && tableKey(old.service) === tableKey(service)) return old.table;
-    return buildTable(service, places.services[i].backends);
+    if (old !== undefined && servedKey(old) === tableKey(service, serving)) return old.table;
+    return buildTable(service, serving, places.services[i].backends);
   });
   return {
     config,
+    down,
     places,
     tables,
     layout: createCounterLayout({ exits: EXITS, room, services: places.services }),
     room,
   };
+}
+
+function servedKey({ service, table }: { service: ServiceConfig; table: ServiceTable }): string {
+  const serving = new Set(table.serving);
+  return tableKey(
+    service,
+    service.backends.filter(({ name }) => serving.has(name)),
+  );
 }
 
 function exactRoom({ services }: Config): CounterRoom {

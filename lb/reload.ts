@@ -9,7 +9,7 @@
  * ```
  *
  * A packet for a service that its worker doesn't know would be lost, since an AF_XDP socket gives none back to the kernel:
- * that is the reason for the order. Called by lb/reload-requests.ts, one at a time.
+ * that is the reason for the order. Called by lb/control-plane.ts, one at a time.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -20,6 +20,7 @@ import { socketOf } from './places.ts';
 import { type Prepared, prepareNext } from './prepare.ts';
 import { backendAddresses, logWay, waitForAnswers, withoutRoute } from './reachability.ts';
 import { publishNext, type Running, steer } from './running.ts';
+import type { Down } from './service-table.ts';
 
 /** The configuration is right by itself, but not for the process that runs. */
 export class ReloadRefused extends Error {
@@ -37,6 +38,13 @@ export interface ReloadReport extends Changes {
   readonly generation: number;
 }
 
+export interface ReloadOptions {
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  /** Who is down; as before, where it is left out. */
+  readonly down?: Down;
+}
+
 /**
  * Throws ReloadRefused, HushlbError or SystemCallError, and nothing has changed then; or the signal's reason, when the
  * process is about to end.
@@ -44,11 +52,11 @@ export interface ReloadReport extends Changes {
 export async function reload(
   running: Running,
   config: Config,
-  { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal },
+  { logger, signal, down }: ReloadOptions,
 ): Promise<ReloadReport> {
   const before = running.prepared;
   refuseFixed(before.config, config);
-  const after = prepareNext(config, before, performance.now());
+  const after = prepareNext(config, before, performance.now(), down);
   const added = await reachNewBackends(running, config, signal);
 
   // Whoever counted there before is gone from every worker since the reload before this one.
@@ -80,6 +88,7 @@ const FIXED: readonly (readonly [key: string, value: (config: Config) => string]
   ['afXdp.zeroCopy', ({ afXdp }) => afXdp.zeroCopy],
   ['afXdp.busyPoll', ({ afXdp }) => (afXdp.busyPollUs === null ? 'false' : `${afXdp.busyPollUs}us`)],
   ['hashSeed', (config) => String(config.hashSeed)],
+  ['admin', ({ admin }) => (admin === null ? 'false' : JSON.stringify(admin))],
   ['metrics.listen', ({ metrics }) => (metrics === null ? 'off' : `${metrics.listen.host}:${metrics.listen.port}`)],
 ];
 

@@ -1,14 +1,26 @@
 /**
- * A service's choice of backends, as people look at it and as packets do: Maglev's lookup table over its active backends,
- * and the rotation of round-robin. Used by lb/prepare.ts and lb/forwarding-state.ts; `hushlb table` shows a lookup table.
+ * A service's choice of backends, as people look at it and as packets do: who serves new connections, Maglev's lookup table
+ * over them, and the rotation of round-robin. Used by lb/prepare.ts and lb/forwarding-state.ts; `hushlb table` shows a lookup
+ * table.
  */
 import { buildLookupTable, type LookupTable, NO_BACKEND } from '../hashing/lookup-table.ts';
-import type { ServiceConfig } from './config.ts';
+import type { BackendConfig, ServiceConfig } from './config.ts';
 import type { BackendPlace } from './places.ts';
 
 export interface ServiceTable extends LookupTable {
   /** Backend index for each of the M slots, or NO_BACKEND, on shared memory. */
   readonly slots: Uint16Array;
+  /** The names of the backends that get new connections, in the order of the file. */
+  readonly serving: readonly string[];
+}
+
+/** Backends that health checks found down, as `backendKey` names them. */
+export type Down = ReadonlySet<string>;
+
+export const NOBODY_DOWN: Down = new Set();
+
+export function backendKey(service: string, backend: string): string {
+  return `${service}/${backend}`;
 }
 
 /** Maglev over a service's active backends: a draining one gets no slot. */
@@ -16,12 +28,28 @@ export function lookupTableOf(service: ServiceConfig): LookupTable {
   return buildLookupTable(activeBackends(service), service.tableSize);
 }
 
-export function buildTable(service: ServiceConfig, places: readonly BackendPlace[]): ServiceTable {
-  const table = lookupTableOf(service);
-  return { ...table, slots: slotsByIndex(table, places) };
+/**
+ * Who gets new connections: the active backends that are up. Where none is, `allDown` decides: nobody, or whoever of them
+ * served before, because checks are wrong more often than all of a service is.
+ */
+export function servingBackends(service: ServiceConfig, down: Down, before: readonly string[]): BackendConfig[] {
+  const active = activeBackends(service);
+  const up = active.filter(({ name }) => !down.has(backendKey(service.name, name)));
+  if (up.length > 0 || service.allDown === 'drop') return up;
+  const last = active.filter(({ name }) => before.includes(name));
+  return last.length > 0 ? last : active;
 }
 
-function activeBackends({ backends }: ServiceConfig): ServiceConfig['backends'] {
+export function buildTable(
+  service: ServiceConfig,
+  serving: readonly BackendConfig[],
+  places: readonly BackendPlace[],
+): ServiceTable {
+  const table = buildLookupTable(serving, service.tableSize);
+  return { ...table, slots: slotsByIndex(table, places), serving: serving.map(({ name }) => name) };
+}
+
+function activeBackends({ backends }: ServiceConfig): BackendConfig[] {
   return backends.filter((backend) => backend.state === 'active');
 }
 
@@ -34,23 +62,26 @@ function slotsByIndex(table: LookupTable, places: readonly BackendPlace[]): Uint
   return slots;
 }
 
-/** Equal for services of one name that have equal tables; the order in the file does not matter. */
-export function tableKey(service: ServiceConfig): string {
-  const backends = activeBackends(service).map(({ name, weight }) => `${name} ${weight}`);
-  return [service.tableSize, ...backends.sort()].join('\n');
+/** Equal for equal tables of services of one name; the order in the file does not matter. */
+export function tableKey({ tableSize }: ServiceConfig, serving: readonly BackendConfig[]): string {
+  return [tableSize, ...serving.map(({ name, weight }) => `${name} ${weight}`).sort()].join('\n');
 }
 
 /** One for all: a thousand of them would travel to every worker. */
 const NO_ROTATION = new Uint16Array(0);
 
-/** Round-robin only, else empty. Rounds over the active backends: in round r stand those whose weight is at least r. */
-export function rotationOf(service: ServiceConfig, places: readonly BackendPlace[]): Uint16Array {
+/** Round-robin only, else empty. Rounds over those who serve: in round r stand those whose weight is at least r. */
+export function rotationOf(
+  service: ServiceConfig,
+  serving: readonly string[],
+  places: readonly BackendPlace[],
+): Uint16Array {
   const rotation: number[] = [];
   if (service.scheduler !== 'round-robin') return NO_ROTATION;
   const heaviest = Math.max(...service.backends.map((backend) => backend.weight));
   for (let round = 1; round <= heaviest; round++) {
     service.backends.forEach((backend, i) => {
-      if (backend.state === 'active' && backend.weight >= round) rotation.push(places[i].index);
+      if (backend.weight >= round && serving.includes(backend.name)) rotation.push(places[i].index);
     });
   }
   return Uint16Array.from(rotation);

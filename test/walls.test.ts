@@ -17,7 +17,8 @@ interface Wall {
   readonly packages?: readonly string[];
 }
 
-const BELOW_LB = ['wire', 'hashing', 'conntrack', 'metrics', 'io', 'dsr'];
+const BELOW_LB = ['wire', 'hashing', 'conntrack', 'metrics', 'io', 'dsr', 'health'];
+const ABOVE_LB = ['simulate', 'replay', 'plan', 'explain', 'admin', 'doctor'];
 
 /** Who may import whom, as docs/architecture.md has it. */
 const WALLS: Readonly<Record<string, Wall>> = {
@@ -27,15 +28,20 @@ const WALLS: Readonly<Record<string, Wall>> = {
   metrics: { folders: [], packages: ['prom-client'] },
   io: { folders: [], packages: ['koffi'] },
   dsr: { folders: ['wire', 'io'], packages: [] },
+  health: { folders: ['wire', 'io'], packages: [] },
   lb: { folders: BELOW_LB, packages: ['pino', 'yaml', 'zod'] },
   simulate: { folders: [...BELOW_LB, 'lb'], packages: [] },
   replay: { folders: [...BELOW_LB, 'lb'], packages: [] },
+  plan: { folders: [...BELOW_LB, 'lb'], packages: [] },
+  explain: { folders: [...BELOW_LB, 'lb', 'replay'], packages: [] },
+  admin: { folders: [...BELOW_LB, 'lb', 'replay', 'plan', 'explain'], packages: ['pino', 'zod'] },
+  doctor: { folders: [...BELOW_LB, 'lb', 'admin'], packages: [] },
   lab: { folders: ['wire', 'io'] },
   probe: { folders: [], packages: [] },
   report: { folders: ['wire', 'io', 'lab'], packages: ['eta'] },
-  cli: { folders: [...BELOW_LB, 'lb', 'simulate', 'replay', 'lab', 'probe', 'report'] },
+  cli: { folders: [...BELOW_LB, ...ABOVE_LB, 'lb', 'lab', 'probe', 'report'] },
   bench: { folders: [...BELOW_LB, 'lb', 'simulate', 'lab', 'cli'] },
-  test: { folders: [...BELOW_LB, 'lb', 'simulate', 'replay', 'lab', 'probe', 'report', 'cli', 'bench'] },
+  test: { folders: [...BELOW_LB, ...ABOVE_LB, 'lb', 'lab', 'probe', 'report', 'cli', 'bench'] },
   scripts: { folders: [], packages: ['rollup'] },
 };
 

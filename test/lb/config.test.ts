@@ -49,6 +49,8 @@ test('three lines are enough: everything else has a default', () => {
     workers: 'auto',
     cpus: null,
     echo: 'answer',
+    admin: { socket: '/run/hushlb/eth0.sock', group: null, tcp: null },
+    watch: false,
     services: [
       {
         name: 'web',
@@ -70,6 +72,9 @@ test('three lines are enough: everything else has a default', () => {
         profile: null,
         onMiss: 'forward',
         onExpiry: 'silent',
+        health: null,
+        allDown: 'keep',
+        onDown: 'rehash',
         backends: [{ name: 'b1', address: '198.18.2.1', weight: 1, state: 'active' }],
       },
     ],
@@ -98,6 +103,8 @@ test('every setting can be given another value', () => {
       workers: 2,
       cpus: [7, 0],
       echo: 'kernel',
+      admin: { socket: '/run/lb.sock', group: 'netops', listen: '127.0.0.1:9109', tokenFile: '/etc/token' },
+      watch: true,
       services: [
         service({
           protocol: 'tcp',
@@ -114,6 +121,21 @@ test('every setting can be given another value', () => {
           profile: 'aws-nlb',
           onMiss: 'drop',
           onExpiry: 'reset',
+          health: {
+            check: 'https',
+            port: 8443,
+            through: 'tunnel',
+            interval: '500ms',
+            timeout: '250ms',
+            rise: 1,
+            fall: 5,
+            method: 'HEAD',
+            path: '/healthz',
+            host: 'www.example.com',
+            status: 204,
+          },
+          allDown: 'drop',
+          onDown: 'keep',
           backends: [backend(1, { weight: 256, state: 'draining' })],
         }),
       ],
@@ -133,6 +155,12 @@ test('every setting can be given another value', () => {
       workers: 2,
       cpus: [7, 0],
       echo: 'kernel',
+      admin: {
+        socket: '/run/lb.sock',
+        group: 'netops',
+        tcp: { listen: { host: '127.0.0.1', port: 9109 }, tokenFile: '/etc/token' },
+      },
+      watch: true,
       services: undefined,
     },
   );
@@ -156,6 +184,25 @@ test('every setting can be given another value', () => {
     profile: 'aws-nlb',
     onMiss: 'drop',
     onExpiry: 'reset',
+    health: {
+      check: 'https',
+      port: 8443,
+      through: 'tunnel',
+      intervalMs: 500,
+      timeoutMs: 250,
+      rise: 1,
+      fall: 5,
+      http: {
+        method: 'HEAD',
+        path: '/healthz',
+        host: 'www.example.com',
+        status: { first: 204, last: 204 },
+        body: null,
+      },
+      command: null,
+    },
+    allDown: 'drop',
+    onDown: 'keep',
     backends: [{ name: 'b1', address: '198.18.2.1', weight: 256, state: 'draining' }],
   });
 });
@@ -440,7 +487,7 @@ test('an unknown key is named, with the nearest known one if there is one', () =
   }
   const known =
     'name, vip, protocol, port, scheduler, hash, tableSize, conntrack, encap, gue, quic, varySource, outerTtl, mssClamp, ' +
-    'tooBig, ipOptions, profile, onMiss, onExpiry, backends';
+    'tooBig, ipOptions, profile, onMiss, onExpiry, health, allDown, onDown, backends';
   for (const key of ['healthCheck', 'x', 'toString', 'constructor']) {
     const text = `services[0].${key}: expected one of the keys ${known}, got the key "${key}"`;
     assert.deepEqual(unknown({ [key]: 1 }), [text]);

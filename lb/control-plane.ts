@@ -1,0 +1,145 @@
+/**
+ * The hands on a running balancer: changes of its configuration and of what is known of its backends' health, one after the
+ * other, each whole or not at all. On the main thread, made by lb/daemon.ts. A signal, the watched file, the admin API
+ * (admin/) and health checks (lb/health.ts) ask here; lb/reload.ts does it.
+ *
+ * ```
+ *   SIGHUP, watch ──► reload: the file's text ───────┐
+ *   hushlb drain … ─► edit of the text that runs ────┼─► check ─► queue ─► reload(): swapped whole ─► log, event
+ *   health checks ──► who is down ───────────────────┘
+ * ```
+ *
+ * What runs is always a text that a file could hold. Changes at run time that no file has are remembered as such: `save`
+ * writes them, a reload says which ones it undoes, and the next start says which ones were lost (lb/unsaved.ts).
+ */
+import { randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import { type Change, type ChangeReport, changeText } from './change.ts';
+import { createChangeQueue } from './change-queue.ts';
+import { type CheckedConfig, parseConfig } from './config-file.ts';
+import { editText } from './edit.ts';
+import type { EventLog } from './events.ts';
+import type { HealthView } from './health-view.ts';
+import { reload } from './reload.ts';
+import type { Running } from './running.ts';
+import { saveFile } from './save.ts';
+import type { Down } from './service-table.ts';
+import type { UnsavedChanges } from './unsaved.ts';
+
+export interface ControlPlane {
+  readonly parts: Running;
+  readonly events: EventLog;
+  readonly health: HealthView;
+  /** The configuration's file. */
+  readonly file: string;
+  /** What runs, as a file would say it. */
+  text(): string;
+  /** Changes that run and are in no file, oldest first, as `changeText` says them. */
+  unsaved(): readonly string[];
+  /**
+   * Carries a change out; `by` says who asked, for the log. Rejects with a ConfigError, ReloadRefused, HushlbError or
+   * SystemCallError, and nothing has changed then; or with an AbortError when the balancer is stopping.
+   */
+  change(change: Change, by: string): Promise<ChangeReport>;
+  /** New connections avoid these backends from now on, and no others. Rejects as `change` does. */
+  setDown(down: Down): Promise<void>;
+  /** Writes what runs to the configuration's file, or to another. Rejects with a HushlbError. */
+  save(by: string, to?: string): Promise<SaveReport>;
+  close(): Promise<void>;
+}
+
+export interface SaveReport {
+  readonly file: string;
+  /** What the file has now and had not before. */
+  readonly changes: readonly string[];
+}
+
+export interface ControlPlaneInput {
+  readonly running: Running;
+  readonly checked: CheckedConfig;
+  readonly file: string;
+  /** Reads the file again. Throws ConfigError. */
+  readConfig(): CheckedConfig;
+  readonly unsaved: UnsavedChanges;
+  readonly events: EventLog;
+  readonly health: HealthView;
+  readonly logger: Logger;
+}
+
+export function createControlPlane(input: ControlPlaneInput): ControlPlane {
+  const { running, events, health, file, unsaved } = input;
+  const queue = createChangeQueue();
+  let { text } = input.checked;
+  /** As the file was when it was last read or written. */
+  let fileText = text;
+
+  function begin(change: Change, by: string): { id: string; what: string; logger: Logger } {
+    const id = randomBytes(4).toString('hex');
+    return { id, what: changeText(change), logger: input.logger.child({ id, by }) };
+  }
+
+  async function carryOut(change: Change, by: string, signal: AbortSignal): Promise<ChangeReport> {
+    const { id, what, logger } = begin(change, by);
+    const isReload = change.kind === 'reload';
+    try {
+      const { prepared } = running;
+      const checked = isReload
+        ? input.readConfig()
+        : parseConfig(editText(text, prepared.config, change), 'the configuration that runs');
+      const report = await reload(running, checked.config, { logger, signal });
+      const lost = isReload ? unsaved.list() : [];
+      text = checked.text;
+      if (isReload) fileText = text;
+      unsaved.set(isReload ? [] : [...unsaved.list(), what]);
+      for (const { path, message } of checked.warnings) logger.warn({ path }, message);
+      for (const gone of lost) logger.warn({ lost: gone }, 'the file does not have this change, the reload undid it');
+      if (isReload) logger.info({ ...report }, 'reloaded');
+      else logger.info({ change: what, ...report }, 'changed');
+      events.emit({ kind: 'change', id, reason: `${what} by ${by}, generation ${report.generation}` });
+      const warnings = checked.warnings.map(({ path, message }) => `${path}: ${message}`);
+      return { id, change: what, ...report, warnings, lost, unsaved: unsaved.list() };
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const problems = problemsOf(error);
+      const refusal = isReload ? 'reload refused, nothing changed' : 'change refused, nothing changed';
+      for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
+      events.emit({ kind: 'refused', id, reason: `${what} by ${by}: ${problems[0]}` });
+      throw error;
+    }
+  }
+
+  return {
+    parts: running,
+    events,
+    health,
+    file,
+    text: () => text,
+    unsaved: () => unsaved.list(),
+    change(change, by) {
+      const work = (signal: AbortSignal) => carryOut(change, by, signal);
+      return change.kind === 'reload' ? queue.runOnce('reload', work) : queue.run(work);
+    },
+    setDown: (down) =>
+      queue.run(async (signal) => {
+        await reload(running, running.prepared.config, { logger: input.logger, signal, down });
+      }),
+    save: (by, to = file) =>
+      queue.run(async () => {
+        saveFile(to, text, to === file ? fileText : null);
+        if (to !== file) return { file: to, changes: unsaved.list() };
+        const changes = unsaved.list();
+        fileText = text;
+        unsaved.set([]);
+        input.logger.info({ by, file, changes }, 'saved');
+        return { file, changes };
+      }),
+    close: () => queue.close(),
+  };
+}
+
+/** One line each; a bug keeps its stack. */
+export function problemsOf(error: unknown): readonly string[] {
+  if (!(error instanceof Error)) return [String(error)];
+  if ('lines' in error && Array.isArray(error.lines)) return error.lines;
+  return ['code' in error ? error.message : (error.stack ?? error.message)];
+}

@@ -1,0 +1,48 @@
+/**
+ * Changes at run time that no file has. They are noted beside the admin socket as well, so that the next start can say what
+ * the last one's end has lost; a machine that starts anew has lost the note with them. Used by lb/control-plane.ts.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+export interface UnsavedChanges {
+  /** Oldest first. */
+  list(): readonly string[];
+  set(changes: readonly string[]): void;
+}
+
+/** What an earlier process noted in `note` and never saved, which is forgotten here; null in place of a file: nothing is. */
+export function takeUnsaved(note: string | null): { before: readonly string[]; unsaved: UnsavedChanges } {
+  const before = note === null ? [] : readNote(note);
+  let changes: readonly string[] = [];
+  const unsaved: UnsavedChanges = {
+    list: () => changes,
+    set(next) {
+      if (note !== null && (next.length > 0 || changes.length > 0)) writeNote(note, next);
+      changes = next;
+    },
+  };
+  if (note !== null && before.length > 0) rmSync(note, { force: true });
+  return { before, unsaved };
+}
+
+function readNote(note: string): readonly string[] {
+  try {
+    const noted: unknown = JSON.parse(readFileSync(note, 'utf8'));
+    return Array.isArray(noted) ? noted.filter((line) => typeof line === 'string') : [];
+  } catch {
+    // None, or one that a kill cut short: nothing is known of the last run then.
+    return [];
+  }
+}
+
+/** A full or read-only disk is no reason to refuse a change: the log has it. */
+function writeNote(note: string, changes: readonly string[]): void {
+  try {
+    if (changes.length === 0) rmSync(note, { force: true });
+    else {
+      mkdirSync(dirname(note), { recursive: true, mode: 0o755 });
+      writeFileSync(note, `${JSON.stringify(changes)}\n`, { mode: 0o600 });
+    }
+  } catch {}
+}
