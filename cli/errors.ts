@@ -38,6 +38,16 @@ function lineOf(error: Error & { code: string }): string {
 
 const COMMANDS = new Set([
   'run',
+  'status',
+  'reload',
+  'drain',
+  'undrain',
+  'weight',
+  'add',
+  'remove',
+  'mode',
+  'scheduler',
+  'save',
   'check',
   'table',
   'profiles',

@@ -9,6 +9,16 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { VERSION } from '../lb/version.ts';
 import { auditCommand } from './audit.ts';
+import {
+  addCommand,
+  drainCommand,
+  modeCommand,
+  reloadCommand,
+  removeCommand,
+  schedulerCommand,
+  undrainCommand,
+  weightCommand,
+} from './change.ts';
 import { checkCommand } from './check.ts';
 import { decapCommand } from './decap.ts';
 import { report, UsageError } from './errors.ts';
@@ -17,7 +27,9 @@ import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
 import { replayCommand } from './replay.ts';
 import { runCommand } from './run.ts';
+import { saveCommand } from './save.ts';
 import { simulateCommand } from './simulate.ts';
+import { statusCommand } from './status.ts';
 import { tableCommand } from './table.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
 
@@ -42,6 +54,16 @@ const parser = yargs(hideBin(process.argv))
   .updateStrings(USAGE_MESSAGES as Record<string, string>)
   .usage('$0 COMMAND\n\nA userspace, stateless layer-4 load balancer that keeps quiet.')
   .command(runCommand)
+  .command(statusCommand)
+  .command(reloadCommand)
+  .command(drainCommand)
+  .command(undrainCommand)
+  .command(weightCommand)
+  .command(addCommand)
+  .command(removeCommand)
+  .command(modeCommand)
+  .command(schedulerCommand)
+  .command(saveCommand)
   .command(checkCommand)
   .command(tableCommand)
   .command(profilesCommand)
@@ -55,7 +77,8 @@ const parser = yargs(hideBin(process.argv))
   .demandCommand(
     1,
     1,
-    'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion',
+    'expected a command: run, status, reload, drain, undrain, weight, add, remove, mode, scheduler, save, check, table, ' +
+      'profiles, decap, lab, simulate, replay, probe-idle, audit or completion',
   )
   .strict()
   .parserConfiguration({
@@ -68,6 +91,7 @@ const parser = yargs(hideBin(process.argv))
   .alias('h', 'help')
   .example('$0 check -c hushlb.yaml', 'say everything that is wrong with a configuration')
   .example('$0 run -c hushlb.yaml', 'balance in the foreground until Ctrl-C')
+  .example('$0 status', 'say how the balancer on this host is')
   .example('$0 lab run stateless round-robin', 'see on live traffic what holds and what breaks')
   .example('$0 probe-idle https://www.example.com/', 'measure after what idle time a server hangs up, and how')
   .epilogue('Each command explains itself: hushlb run --help')
