@@ -130,7 +130,6 @@ const REMEDIES: Record<string, string> = {
   EADDRINUSE: 'is in use by another process: choose another',
   EACCES: 'needs more rights: run as root, or choose another',
   EADDRNOTAVAIL: 'is not an address of this host',
-  ENOENT: 'is in a directory that does not exist',
   EPERM: 'cannot be given to that group: run as root',
   ENOTFOUND: 'has a host name that cannot be resolved: write an IP address',
   EAI_AGAIN: 'has a host name that cannot be resolved: write an IP address',
