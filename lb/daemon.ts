@@ -121,7 +121,17 @@ async function putUp(
   undo.push(() => metrics?.close());
 
   const state = buildForwardingState({ prepared, ownMac: link.mac, hopOf: hops.hopOf, generation: 1 });
-  const path = await openPacketPath({ config, link, queueCount, plan, counters, deviceCounters, state, logger });
+  const path = await openPacketPath({
+    config,
+    link,
+    queueCount,
+    plan,
+    counters,
+    deviceCounters,
+    state,
+    prepared: preparedNow,
+    logger,
+  });
   undo.push(() => path.close());
   const { workers } = path;
   const facts: DeviceFacts = {
