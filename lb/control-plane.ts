@@ -16,6 +16,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
+import { type ChangeTally, createTally } from './change-tally.ts';
 import { type CheckedConfig, parseConfig } from './config-file.ts';
 import { editText } from './edit.ts';
 import type { EventLog } from './events.ts';
@@ -30,6 +31,7 @@ export interface ControlPlane {
   readonly parts: Running;
   readonly events: EventLog;
   readonly health: HealthView;
+  readonly tally: ChangeTally;
   /** The configuration's file. */
   readonly file: string;
   /** What runs, as a file would say it. */
@@ -69,6 +71,7 @@ export interface ControlPlaneInput {
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   const { running, events, health, file, unsaved } = input;
   const queue = createChangeQueue();
+  const keeper = createTally();
   let { text } = input.checked;
   /** As the file was when it was last read or written. */
   let fileText = text;
@@ -91,6 +94,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       text = checked.text;
       if (isReload) fileText = text;
       unsaved.set(isReload ? [] : [...unsaved.list(), what]);
+      keeper.applied(isReload ? 'reload' : 'runtime');
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);
       for (const gone of lost) logger.warn({ lost: gone }, 'the file does not have this change, the reload undid it');
       if (isReload) logger.info({ ...report }, 'reloaded');
@@ -100,6 +104,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       return { id, change: what, ...report, warnings, lost, unsaved: unsaved.list() };
     } catch (error) {
       if (signal.aborted) throw error;
+      keeper.refused(isReload ? 'reload' : 'runtime');
       const problems = problemsOf(error);
       const refusal = isReload ? 'reload refused, nothing changed' : 'change refused, nothing changed';
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
@@ -112,6 +117,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
     parts: running,
     events,
     health,
+    tally: keeper.tally,
     file,
     text: () => text,
     unsaved: () => unsaved.list(),

@@ -114,7 +114,8 @@ async function putUp(
   );
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
-  const observed = { prepared: preparedNow, counters, deviceCounters, steering };
+  let control: ControlPlane | undefined;
+  const observed = { prepared: preparedNow, counters, deviceCounters, steering, control: () => control };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
@@ -157,8 +158,9 @@ async function putUp(
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
   const events = createEventLog();
   const health = uncheckedHealth(new Date());
-  const control = createControlPlane({ running: parts, checked, file, readConfig, unsaved, events, health, logger });
-  undo.push(() => control.close());
+  const plane = createControlPlane({ running: parts, checked, file, readConfig, unsaved, events, health, logger });
+  control = plane;
+  undo.push(() => plane.close());
 
   logger.info(
     {
@@ -175,7 +177,7 @@ async function putUp(
     },
     'ready',
   );
-  return { failed: workers.failed, control };
+  return { failed: workers.failed, control: plane };
 }
 
 function planFor(config: Config, queueCount: number): WorkerPlan[] {
