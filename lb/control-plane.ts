@@ -16,6 +16,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
+import { type ChangeTally, createTally } from './change-tally.ts';
 import { type CheckedConfig, parseConfig } from './config-file.ts';
 import { editText } from './edit.ts';
 import type { EventLog } from './events.ts';
@@ -31,6 +32,7 @@ export interface ControlPlane {
   readonly device: DeviceFacts;
   readonly events: EventLog;
   readonly health: HealthView;
+  readonly tally: ChangeTally;
   /** The configuration's file. */
   readonly file: string;
   /** What runs, as a file would say it. */
@@ -83,6 +85,7 @@ export interface ControlPlaneInput {
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   const { running, device, events, health, file, unsaved } = input;
   const queue = createChangeQueue();
+  const keeper = createTally();
   let { text } = input.checked;
   /** As the file was when it was last read or written. */
   let fileText = text;
@@ -110,6 +113,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       if (text === fileText) unsaved.set([]);
       else if (text !== before) unsaved.set([...unsaved.list(), what]);
       lastChange = { id, change: what, at: new Date().toISOString() };
+      keeper.applied(isReload ? 'reload' : 'runtime');
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);
       for (const gone of lost) logger.warn({ lost: gone }, 'the file does not have this change, the reload undid it');
       if (isReload) logger.info({ ...report }, 'reloaded');
@@ -119,6 +123,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       return { id, change: what, ...report, warnings, lost, unsaved: unsaved.list() };
     } catch (error) {
       if (signal.aborted) throw error;
+      keeper.refused(isReload ? 'reload' : 'runtime');
       const problems = problemsOf(error);
       const refusal = isReload ? 'reload refused, nothing changed' : 'change refused, nothing changed';
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
@@ -132,6 +137,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
     device,
     events,
     health,
+    tally: keeper.tally,
     file,
     text: () => text,
     fileText: () => fileText,

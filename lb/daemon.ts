@@ -116,7 +116,8 @@ async function putUp(
   );
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
-  const observed = { prepared: preparedNow, counters, deviceCounters, steering };
+  let control: ControlPlane | undefined;
+  const observed = { prepared: preparedNow, counters, deviceCounters, steering, control: () => control };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
@@ -183,9 +184,10 @@ async function putUp(
   const events = createEventLog();
   const health = uncheckedHealth(new Date());
   const observers = { device: facts, events, health };
-  const control = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
-  undo.push(() => control.close());
-  const admin = await attend?.(control);
+  const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
+  control = plane;
+  undo.push(() => plane.close());
+  const admin = await attend?.(plane);
   undo.push(() => admin?.close());
   // Before that it was perhaps the note of another process, which has the socket.
   forget();
@@ -206,7 +208,7 @@ async function putUp(
     },
     'ready',
   );
-  return { failed: workers.failed, control };
+  return { failed: workers.failed, control: plane };
 }
 
 function planFor(config: Config, queueCount: number): WorkerPlan[] {
