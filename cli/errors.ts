@@ -42,6 +42,7 @@ const COMMANDS = new Set([
   'table',
   'profiles',
   'decap',
+  'agree',
   'lab',
   'simulate',
   'replay',

@@ -8,6 +8,7 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { VERSION } from '../lb/version.ts';
+import { agreeCommand } from './agree.ts';
 import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
 import { decapCommand } from './decap.ts';
@@ -46,6 +47,7 @@ const parser = yargs(hideBin(process.argv))
   .command(tableCommand)
   .command(profilesCommand)
   .command(decapCommand)
+  .command(agreeCommand)
   .command(labCommand)
   .command(simulateCommand)
   .command(replayCommand)
@@ -55,7 +57,7 @@ const parser = yargs(hideBin(process.argv))
   .demandCommand(
     1,
     1,
-    'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion',
+    'expected a command: run, check, table, profiles, decap, agree, lab, simulate, replay, probe-idle, audit or completion',
   )
   .strict()
   .parserConfiguration({

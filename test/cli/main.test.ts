@@ -18,6 +18,7 @@ const COMMANDS = [
   'table',
   'profiles',
   'decap',
+  'agree',
   'lab',
   'simulate',
   'replay',
@@ -31,6 +32,7 @@ const WITH_HELP = [
   ['table'],
   ['profiles'],
   ['decap'],
+  ['agree'],
   ['lab'],
   ['lab', 'list'],
   ['lab', 'run'],
@@ -96,7 +98,7 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
   const cases: [args: string[], line: string][] = [
     [
       [],
-      'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion; see hushlb --help',
+      'expected a command: run, check, table, profiles, decap, agree, lab, simulate, replay, probe-idle, audit or completion; see hushlb --help',
     ],
     [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
     [['check'], 'missing option: config; see hushlb check --help'],
