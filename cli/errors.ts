@@ -45,6 +45,7 @@ const COMMANDS = new Set([
   'lab',
   'simulate',
   'replay',
+  'explain',
   'probe-idle',
   'audit',
 ]);

@@ -12,6 +12,7 @@ import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
 import { decapCommand } from './decap.ts';
 import { report, UsageError } from './errors.ts';
+import { explainCommand } from './explain.ts';
 import { labCommand } from './lab.ts';
 import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
@@ -49,13 +50,14 @@ const parser = yargs(hideBin(process.argv))
   .command(labCommand)
   .command(simulateCommand)
   .command(replayCommand)
+  .command(explainCommand)
   .command(probeIdleCommand)
   .command(auditCommand)
   .completion('completion', 'Print a completion script for bash, zsh or fish')
   .demandCommand(
     1,
     1,
-    'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion',
+    'expected a command: run, check, table, profiles, decap, lab, simulate, replay, explain, probe-idle, audit or completion',
   )
   .strict()
   .parserConfiguration({

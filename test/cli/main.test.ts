@@ -21,6 +21,7 @@ const COMMANDS = [
   'lab',
   'simulate',
   'replay',
+  'explain',
   'probe-idle',
   'audit',
   'completion',
@@ -37,6 +38,7 @@ const WITH_HELP = [
   ['lab', 'clean'],
   ['simulate'],
   ['replay'],
+  ['explain'],
   ['probe-idle'],
   ['audit'],
 ];
@@ -96,7 +98,7 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
   const cases: [args: string[], line: string][] = [
     [
       [],
-      'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion; see hushlb --help',
+      'expected a command: run, check, table, profiles, decap, lab, simulate, replay, explain, probe-idle, audit or completion; see hushlb --help',
     ],
     [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
     [['check'], 'missing option: config; see hushlb check --help'],
