@@ -14,9 +14,8 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { readDriver, readOffloads, readReceiveQueues } from '../io/ethtool.ts';
 import { SystemCallError } from '../io/ffi.ts';
-import { type Link, readLink, readLinks } from '../io/links.ts';
+import type { Link } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
-import type { Config } from './config.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
 import { HushlbError } from './errors.ts';
@@ -27,20 +26,21 @@ import { watchForHints } from './hints.ts';
 import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
 import { openObservationPost } from './observe.ts';
-import { openPacketPath } from './packet-path.ts';
+import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
 import { socketText } from './ports.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { publishNext, type Running } from './running.ts';
 import { takeUnsaved } from './unsaved.ts';
+import { findLink } from './usable-link.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
-import { planSockets, planWorkers, type WorkerPlan } from './worker-plan.ts';
+import { planFor } from './worker-plan.ts';
 
 export interface Daemon {
   readonly control: ControlPlane;
   /** Takes everything down; resolves when nothing is attached any more. */
   stop(): Promise<void>;
-  /** Resolves after `stop`; rejects when the balancer cannot go on (a worker failed, the interface is gone). */
+  /** Resolves after `stop`; rejects when the balancer cannot go on (a worker fails again and again). */
   readonly finished: Promise<void>;
 }
 
@@ -88,10 +88,12 @@ async function putUp(
   const { config } = checked;
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
-  const plan = planFor(config, queueCount);
+  const plan = planFor(queueCount, config);
   const prepared = prepare(config, ROOM_FOR_CHANGES);
 
+  const events = createEventLog();
   let running: Running | undefined;
+  let keeper: PathKeeper | undefined;
   const addresses = backendAddresses(config);
   const hops = followNextHops(link, addresses, (changed) => {
     // Those of a configuration that is not in force yet are of no interest to the workers.
@@ -114,15 +116,38 @@ async function putUp(
   );
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
-  const observed = { prepared: preparedNow, counters, deviceCounters, steering };
+  const observed = {
+    prepared: preparedNow,
+    counters,
+    deviceCounters,
+    steering,
+    restarts: () => keeper?.restarts() ?? 0,
+  };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
   const state = buildForwardingState({ prepared, ownMac: link.mac, hopOf: hops.hopOf, generation: 1 });
-  const path = await openPacketPath({ config, link, queueCount, plan, counters, deviceCounters, state, logger });
-  undo.push(() => path.close());
-  const { workers } = path;
-  const parts: Running = { prepared, state, ownMac: link.mac, hops, steering: path.steering, workers, counters };
+  const kept = await keepPacketPath({
+    link,
+    queueCount,
+    plan,
+    counters,
+    deviceCounters,
+    current: () =>
+      running === undefined ? { config, state } : { config: running.prepared.config, state: running.state },
+    adopt(now) {
+      if (running === undefined) return;
+      running.ownMac = now.mac;
+      hops.through(now);
+      publishNext(running);
+    },
+    events,
+    logger,
+  });
+  undo.push(() => kept.close());
+  keeper = kept;
+  const { first: path, workers } = kept;
+  const parts: Running = { prepared, state, ownMac: link.mac, hops, steering: kept.steering, workers, counters };
   running = parts;
   publishNext(parts);
   for (const address of addresses) logWay(logger, hops, address);
@@ -148,14 +173,13 @@ async function putUp(
     layout: () => preparedNow().layout,
     counters,
     hasNewQueues: () =>
-      path.xdp !== null && (path.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
+      path.xdp !== null && (kept.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
     longPackets: () => (path.xdp === null ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
     logger,
   });
   undo.push(() => hints.close());
   const { before: lost, unsaved } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
-  const events = createEventLog();
   const health = uncheckedHealth(new Date());
   const control = createControlPlane({ running: parts, checked, file, readConfig, unsaved, events, health, logger });
   undo.push(() => control.close());
@@ -175,12 +199,7 @@ async function putUp(
     },
     'ready',
   );
-  return { failed: workers.failed, control };
-}
-
-function planFor(config: Config, queueCount: number): WorkerPlan[] {
-  if (config.io === 'portable') return planSockets(1, config);
-  return config.io === 'af-packet' ? planSockets(queueCount, config) : planWorkers(queueCount, config);
+  return { failed: kept.failed, control };
 }
 
 /** Undefined where the driver doesn't tell, and when the interface has just gone: its worker says that. */
@@ -201,22 +220,4 @@ function mergesSegments({ name }: Link): boolean {
     if (error instanceof SystemCallError) return false;
     throw error;
   }
-}
-
-type UsableLink = Link & { readonly mac: Uint8Array };
-
-function findLink(name: string): UsableLink {
-  const link = readLink(name);
-  if (link === undefined) {
-    const names = readLinks().map((known) => known.name);
-    throw new HushlbError('INTERFACE_MISSING', `interface ${name} does not exist; this host has ${names.join(', ')}`);
-  }
-  if (!link.up) throw new HushlbError('INTERFACE_DOWN', `interface ${name} is down: ip link set ${name} up`);
-  if (link.mac === undefined) {
-    throw new HushlbError(
-      'INTERFACE_UNFIT',
-      `interface ${name} has no MAC address: hushlb needs an Ethernet interface`,
-    );
-  }
-  return { ...link, mac: link.mac };
 }

@@ -19,6 +19,8 @@ export interface Observed {
   readonly deviceCounters: readonly Float64Array[];
   /** What the steering counts; undefined while there is none yet. */
   steering(): SteeringCounters | undefined;
+  /** Workers that were replaced. */
+  restarts(): number;
 }
 
 export interface ObservationPost {
@@ -43,6 +45,7 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
       }));
     },
     deviceCounters: () => deviceCounters(observed),
+    workerRestarts: () => observed.restarts(),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;

@@ -6,6 +6,7 @@
 import { createClock, elapsed } from '../io/clock.ts';
 import { createPortableDevice, type PortableDevice } from '../io/portable-device.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
+import { HushlbError } from './errors.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
@@ -19,6 +20,8 @@ export interface PortableInput {
   readonly counters: Float64Array;
   readonly deviceCounters: Float64Array;
   readonly state: ForwardingState;
+  /** It has ended by itself: the device failed. */
+  onEnd(reason: Error): void;
 }
 
 export interface PortableWorker {
@@ -36,11 +39,9 @@ export function startPortableWorker({
   counters,
   deviceCounters,
   state,
+  onEnd,
 }: PortableInput): PortableWorker {
   widenInlining();
-  let fail: (error: unknown) => void = () => {};
-  const failed = new Promise<never>((_, reject) => (fail = reject));
-  failed.catch(() => {});
 
   const device = createPortableDevice({ interfaceIndex, onFrames: turnOrFail });
   const forwarder = createForwarder(device, counters, state);
@@ -70,7 +71,7 @@ export function startPortableWorker({
       turn();
     } catch (error) {
       stop();
-      fail(error);
+      onEnd(error as Error);
     }
   }
 
@@ -83,9 +84,10 @@ export function startPortableWorker({
     steering: device,
     workers: {
       zeroCopy: false,
-      failed,
       publish: (next) => adoptState(forwarder, next),
       behind: () => [],
+      // Its socket and its guard belong together: both are opened anew by lb/path-keeper.ts, or not at all.
+      restart: () => Promise.reject(new HushlbError('WORKER_ENDED', 'the worker of io portable does not start again')),
       stop: async () => stop(),
     },
   };

@@ -6,7 +6,9 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import type { Allocate } from '../conntrack/table.ts';
 import { onlineCpus, pinThread } from '../io/affinity.ts';
 import { createClock, elapsed } from '../io/clock.ts';
-import { type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
+import type { PacketDevice } from '../io/device.ts';
+import { errno, type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
+import { type Leftovers, leftoversOfThread } from '../io/leftovers.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
 import { HushlbError } from './errors.ts';
@@ -30,9 +32,11 @@ export interface WorkerInput {
 }
 
 export type WorkerMessage =
-  | { readonly kind: 'ready'; readonly zeroCopy: boolean }
+  /** `leftovers`: what is to be given back when the thread has ended, if it does not get to `closed`. */
+  | { readonly kind: 'ready'; readonly zeroCopy: boolean; readonly leftovers: Leftovers }
   | { readonly kind: 'failed'; readonly message: string; readonly code: string }
-  | { readonly kind: 'stopped' };
+  /** Its sockets are closed; `leftovers` is the rest. */
+  | { readonly kind: 'closed'; readonly leftovers: Leftovers };
 
 /** How long a quiet worker sleeps in poll(2) before it looks at its tables; a stop or a new state wakes it. */
 const RECEIVE_TIMEOUT_MS = 100;
@@ -49,7 +53,7 @@ function runLoop(
   const clock = createClock();
   let ticked = clock.milliseconds();
   while (!stopRequested(input.control)) {
-    const count = device.receive(RECEIVE_TIMEOUT_MS);
+    const count = receive(device);
     const now = clock.milliseconds();
     if (announcedGeneration(input.control) !== forwarder.state.generation) {
       takeOver(forwarder, input.control);
@@ -66,6 +70,19 @@ function runLoop(
       ticked = now;
     }
     if (forwarder.resets.count > 0) sendResets(forwarder, device);
+  }
+}
+
+/**
+ * While the interface is down nothing arrives, and the worker keeps its table for when it is up again. Anything else that
+ * goes wrong with it is thrown: a socket does not come back from the interface's end.
+ */
+function receive(device: PacketDevice): number {
+  try {
+    return device.receive(RECEIVE_TIMEOUT_MS);
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === errno.ENETDOWN) return 0;
+    throw error;
   }
 }
 
@@ -138,9 +155,9 @@ function main(input: WorkerInput, post: (message: WorkerMessage) => void): void 
     opened = openWorkerDevice(input.device);
     const mapped = new Set<HugeMapping>();
     const forwarder = createForwarder(opened.device, input.counters, input.state, tableMemory(input.state, mapped));
-    post({ kind: 'ready', zeroCopy: opened.zeroCopy });
+    acknowledgeGeneration(input.control, input.state.generation);
+    post({ kind: 'ready', zeroCopy: opened.zeroCopy, leftovers: leftoversOfThread() });
     runLoop(opened, forwarder, input, mapped);
-    post({ kind: 'stopped' });
   } catch (error) {
     const { message, code } = error as Error & { code?: string };
     // Without a code it is a bug: thrown on, it reaches the main thread with its stack.
@@ -148,6 +165,7 @@ function main(input: WorkerInput, post: (message: WorkerMessage) => void): void 
     post({ kind: 'failed', message, code });
   } finally {
     opened?.device.close();
+    post({ kind: 'closed', leftovers: leftoversOfThread() });
   }
 }
 

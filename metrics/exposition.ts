@@ -51,6 +51,7 @@ export interface ExpositionSources {
   readonly workers: readonly Float64Array[];
   tables(): readonly TableStatus[];
   deviceCounters(): readonly DeviceCounter[];
+  workerRestarts(): number;
 }
 
 type Labels = Record<string, string | number>;
@@ -251,6 +252,13 @@ export function createExposition(sources: ExpositionSources): Registry {
     'What the packet device counted by itself: packets dropped before or after the balancer saw them.',
     ['queue', 'event'],
     () => sources.deviceCounters().map(({ queue, event, value }) => [{ queue, event }, value] as const),
+  );
+  define(
+    Counter,
+    'worker_restarts_total',
+    'Workers that failed and were replaced: their connection tables began anew.',
+    [],
+    () => [[{}, sources.workerRestarts()]],
   );
   define(Gauge, 'build_info', 'Always 1: its label is the version that runs.', ['version'], () => [
     [{ version: sources.version }, 1],

@@ -32,7 +32,7 @@ const layout = createCounterLayout({
   ]),
 });
 
-function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[] } = {}) {
+function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[]; restarts?: number } = {}) {
   const workers = [allocateCounters(layout), allocateCounters(layout)];
   const registry = createExposition({
     version: '1.2.3',
@@ -40,6 +40,7 @@ function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[] } = 
     workers,
     tables: () => sources.tables ?? [],
     deviceCounters: () => sources.devices ?? [],
+    workerRestarts: () => sources.restarts ?? 0,
   });
   return { workers, scrape: async () => parseExposition(await registry.metrics()) };
 }
@@ -74,6 +75,7 @@ test('everything is there from the start, at 0', async () => {
     ]),
   ];
   expected.push(...[0, 1].map((worker) => `hushlb_worker_non_syn_misses_total{worker="${worker}"}`));
+  expected.push('hushlb_worker_restarts_total');
   for (const name of expected) assert.equal(samples.get(name), 0, name);
   const others = [...samples.keys()].filter((name) => name.startsWith('hushlb_') && !expected.includes(name));
   assert.deepEqual(others, ['hushlb_build_info{version="1.2.3"}']);
@@ -91,6 +93,7 @@ test('an exit shows only where it can occur: with a service, or without', async 
     layout: () => layout,
     workers,
     tables: () => [],
+    workerRestarts: () => 0,
     deviceCounters: () => [],
   });
   const { samples } = parseExposition(await registry.metrics());

@@ -24,6 +24,7 @@ function exposition(tables: () => [] = () => []) {
     layout: () => layout,
     workers: [slots],
     tables,
+    workerRestarts: () => 0,
     deviceCounters: () => [],
   });
   return { slots, registry };
