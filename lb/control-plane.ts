@@ -16,6 +16,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
+import type { Config } from './config.ts';
 import { type CheckedConfig, parseConfig } from './config-file.ts';
 import { editText } from './edit.ts';
 import type { EventLog } from './events.ts';
@@ -63,6 +64,8 @@ export interface ControlPlaneInput {
   readonly unsaved: UnsavedChanges;
   readonly events: EventLog;
   readonly health: HealthView;
+  /** Called with each configuration that has come into force. */
+  inForce?(config: Config): void;
   readonly logger: Logger;
 }
 
@@ -89,6 +92,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       const report = await reload(running, checked.config, { logger, signal });
       const lost = isReload ? unsaved.list() : [];
       text = checked.text;
+      input.inForce?.(checked.config);
       if (isReload) fileText = text;
       unsaved.set(isReload ? [] : [...unsaved.list(), what]);
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);

@@ -22,7 +22,7 @@ import { type ControlPlane, createControlPlane } from './control-plane.ts';
 import { HushlbError } from './errors.ts';
 import { createEventLog } from './events.ts';
 import { buildForwardingState } from './forwarding-state.ts';
-import { uncheckedHealth } from './health-view.ts';
+import { keepHealth } from './health.ts';
 import { watchForHints } from './hints.ts';
 import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
@@ -114,6 +114,9 @@ async function putUp(
   );
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
+  let control: ControlPlane | undefined;
+  const events = createEventLog();
+  const health = keepHealth({ events, logger, setDown: async (down) => control?.setDown(down) });
   const observed = { prepared: preparedNow, counters, deviceCounters, steering };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
@@ -155,10 +158,11 @@ async function putUp(
   undo.push(() => hints.close());
   const { before: lost, unsaved } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
-  const events = createEventLog();
-  const health = uncheckedHealth(new Date());
-  const control = createControlPlane({ running: parts, checked, file, readConfig, unsaved, events, health, logger });
-  undo.push(() => control.close());
+  const { follow: inForce } = health;
+  control = createControlPlane({ running: parts, checked, file, readConfig, unsaved, events, health, inForce, logger });
+  undo.push(control.close);
+  undo.push(health.close);
+  health.follow(config);
 
   logger.info(
     {
