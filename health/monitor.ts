@@ -38,6 +38,8 @@ export interface Monitor {
 export interface MonitorOptions {
   /** After every result that changed the state, or brought flapping or ended it. */
   onChange(key: string, after: Judgement, before: Judgement): void;
+  /** A check could not be made for lack of something here: nothing was judged. */
+  onTrouble?(key: string, reason: string): void;
   readonly maxOpen?: number;
   /** Milliseconds that only go forward. */
   readonly now?: () => number;
@@ -60,7 +62,7 @@ interface Entry {
 }
 
 export function createMonitor(options: MonitorOptions): Monitor {
-  const { onChange, maxOpen = MAX_OPEN, now = () => performance.now(), random = Math.random } = options;
+  const { onChange, onTrouble, maxOpen = MAX_OPEN, now = () => performance.now(), random = Math.random } = options;
   const entries = new Map<string, Entry>();
   /** Waiting for their turn. */
   const due = new Set<Entry>();
@@ -117,12 +119,13 @@ export function createMonitor(options: MonitorOptions): Monitor {
     if (!entry.gone) {
       const endedMs = now();
       entry.checks++;
-      if (result?.ok === false) entry.failures++;
+      if (result.judged && !result.ok) entry.failures++;
       entry.lastMs = endedMs - startedMs;
       wait(entry, Math.max(startedMs + nextWaitMs(settings.intervalMs, random()) - endedMs, 0));
       const before = entry.judgement;
-      const after = result === null ? before : judge(before, result, settings, endedMs);
+      const after = result.judged ? judge(before, result, settings, endedMs) : before;
       entry.judgement = after;
+      if (!result.judged) onTrouble?.(entry.target.key, result.reason);
       if (after.up !== before.up || after.flapping !== before.flapping) onChange(entry.target.key, after, before);
     }
     startDue();
@@ -145,21 +148,27 @@ export function createMonitor(options: MonitorOptions): Monitor {
   };
 }
 
-/** `null`: the check could not be made, and nothing is known. */
-type Result = CheckResult | null;
+/** Not `judged`: the check could not be made, and nothing is known. */
+interface Result extends CheckResult {
+  readonly judged: boolean;
+}
+
+const GIVEN_UP: Result = { judged: false, ok: false, reason: 'given up' };
+
+const judged = (result: CheckResult): Result => ({ ...result, judged: true });
 
 /** Never rejects. A check that ignores its signal is left behind at its timeout. */
 async function resultWithin(timeoutMs: number, check: Check, abort: AbortController): Promise<Result> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Result>((resolve) => {
     timer = setTimeout(() => {
-      resolve({ ok: false, reason: `no answer within ${timeoutMs} ms` });
+      resolve({ judged: true, ok: false, reason: `no answer within ${timeoutMs} ms` });
       abort.abort();
     }, timeoutMs);
-    abort.signal.addEventListener('abort', () => resolve(null), { once: true });
+    abort.signal.addEventListener('abort', () => resolve(GIVEN_UP), { once: true });
   });
   try {
-    return await Promise.race([check(abort.signal).catch(failure), late]);
+    return await Promise.race([check(abort.signal).then(judged, failure), late]);
   } finally {
     clearTimeout(timer);
   }
@@ -179,6 +188,5 @@ const OWN_TROUBLE: readonly string[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS',
 /** An error as the reason of a failure, on one line. */
 function failure(error: unknown): Result {
   const { code = '', message = String(error) } = error as NodeJS.ErrnoException;
-  if (OWN_TROUBLE.includes(code)) return null;
-  return { ok: false, reason: WORDS[code] ?? message.split('\n', 1)[0] };
+  return { judged: !OWN_TROUBLE.includes(code), ok: false, reason: WORDS[code] ?? message.split('\n', 1)[0] };
 }

@@ -117,7 +117,7 @@ async function putUp(
   let control: ControlPlane | undefined;
   const events = createEventLog();
   const health = keepHealth({ events, logger, setDown: async (down) => control?.setDown(down) });
-  const observed = { prepared: preparedNow, counters, deviceCounters, steering };
+  const observed = { prepared: preparedNow, counters, deviceCounters, steering, health };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 

@@ -4,6 +4,7 @@
  */
 import { commandCheck } from '../health/command.ts';
 import { httpCheck } from '../health/http.ts';
+import type { Echoes } from '../health/icmp.ts';
 import type { Check, Target } from '../health/monitor.ts';
 import { tcpCheck } from '../health/tcp.ts';
 import type { BackendConfig, Config, ServiceConfig } from './config.ts';
@@ -12,21 +13,26 @@ import { isSinglePort } from './ports.ts';
 import { backendKey } from './service-table.ts';
 
 /** Draining backends are among them: while they drain, `onDown` decides about their connections, too. */
-export function healthTargets({ services }: Config): Target[] {
+export function healthTargets({ services }: Config, echoes: Pick<Echoes, 'check'>): Target[] {
   return services.flatMap((service) => {
     const { health } = service;
-    return health === null ? [] : service.backends.map((backend) => targetOf(service, backend, health));
+    return health === null ? [] : service.backends.map((backend) => targetOf(service, backend, health, echoes));
   });
 }
 
-function targetOf(service: ServiceConfig, backend: BackendConfig, health: HealthConfig): Target {
+function targetOf(
+  service: ServiceConfig,
+  backend: BackendConfig,
+  health: HealthConfig,
+  echoes: Pick<Echoes, 'check'>,
+): Target {
   const { intervalMs, timeoutMs, graceMs, rise, fall, ...what } = health;
   const port = what.port ?? (isSinglePort(service.ports) ? service.ports.first : null);
   return {
     key: backendKey(service.name, backend.name),
     identity: JSON.stringify([what, port, backend.address]),
     settings: { intervalMs, timeoutMs, graceMs, rise, fall },
-    check: checkOf(service, backend, health, port),
+    check: health.check === 'icmp' ? echoes.check(backend.address) : checkOf(service, backend, health, port),
   };
 }
 

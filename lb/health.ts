@@ -8,6 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import { createEchoes } from '../health/icmp.ts';
 import type { Judgement } from '../health/judge.ts';
 import { createMonitor, type TargetState } from '../health/monitor.ts';
 import type { Config, ServiceConfig } from './config.ts';
@@ -37,8 +38,11 @@ interface Verdict {
 }
 
 const RETRY_MS = 1000;
+/** Checks that cannot be made fail by the hundred: one line a minute says so. */
+const QUIET_MS = 60_000;
 
 export function keepHealth({ events, logger, setDown }: HealthKeeperOptions): HealthKeeper {
+  const echoes = createEchoes();
   const unchecked = uncheckedHealth(new Date());
   let config: Config | undefined;
   let backends = new Map<string, { readonly service: string; readonly backend: string; readonly address: string }>();
@@ -49,11 +53,20 @@ export function keepHealth({ events, logger, setDown }: HealthKeeperOptions): He
   let applying = false;
   let retry: NodeJS.Timeout | undefined;
   let closed = false;
+  let quietUntil = 0;
 
   const monitor = createMonitor({
     onChange(key, after, before) {
       untold.push({ key, after, before });
       void apply();
+    },
+    onTrouble(key, reason) {
+      if (performance.now() < quietUntil) return;
+      quietUntil = performance.now() + QUIET_MS;
+      logger.warn(
+        { backend: key, reason },
+        'health checks cannot be made for lack of resources here, nothing is judged',
+      );
     },
   });
 
@@ -129,7 +142,7 @@ export function keepHealth({ events, logger, setDown }: HealthKeeperOptions): He
           ),
         ),
       );
-      monitor.setTargets(healthTargets(next));
+      monitor.setTargets(healthTargets(next, echoes));
       // Whoever is gone, or is checked otherwise from now on, is no longer known to be down.
       void apply();
     },
@@ -141,6 +154,7 @@ export function keepHealth({ events, logger, setDown }: HealthKeeperOptions): He
       closed = true;
       clearTimeout(retry);
       monitor.close();
+      echoes.close();
     },
   };
 }

@@ -5,8 +5,10 @@
 import { shares } from '../hashing/table-facts.ts';
 import type { SteeringCounters } from '../io/service-map.ts';
 import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
+import type { BackendStatus } from '../metrics/health.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import type { ListenAddress } from './config-values.ts';
+import type { HealthView } from './health-view.ts';
 import type { Prepared } from './prepare.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';
@@ -19,6 +21,7 @@ export interface Observed {
   readonly deviceCounters: readonly Float64Array[];
   /** What the steering counts; undefined while there is none yet. */
   steering(): SteeringCounters | undefined;
+  readonly health: HealthView;
 }
 
 export interface ObservationPost {
@@ -43,10 +46,21 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
       }));
     },
     deviceCounters: () => deviceCounters(observed),
+    backends: () => backendStatuses(observed),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
   return { url: `http://${host}:${server.port}/metrics`, close: () => server.close() };
+}
+
+function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
+  return prepared().config.services.flatMap(({ name: service, backends }) =>
+    backends.map(({ name: backend }) => {
+      const { state, checks, failures, lastMs } = health.of(service, backend);
+      const checked = { checks, failures, lastSeconds: lastMs === null ? null : lastMs / 1000 };
+      return { service, backend, up: state !== 'down', checked: state === 'unchecked' ? null : checked };
+    }),
+  );
 }
 
 function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCounter[] {

@@ -26,6 +26,7 @@ import {
   SERVICE_UNFINISHED_CHECKSUMS,
   sumSlots,
 } from './counters.ts';
+import { type BackendStatus, healthMetrics } from './health.ts';
 
 /** The lookup table of a service as it is in force. */
 export interface TableStatus {
@@ -51,6 +52,7 @@ export interface ExpositionSources {
   readonly workers: readonly Float64Array[];
   tables(): readonly TableStatus[];
   deviceCounters(): readonly DeviceCounter[];
+  backends(): readonly BackendStatus[];
 }
 
 type Labels = Record<string, string | number>;
@@ -245,6 +247,9 @@ export function createExposition(sources: ExpositionSources): Registry {
       .tables()
       .flatMap(({ service, slots }) => slots.map(({ backend, count }) => [{ service, backend }, count] as const)),
   );
+  for (const { type, name, help, samples } of healthMetrics(sources.backends)) {
+    define(type, name, help, ofBackend, samples);
+  }
   define(
     Counter,
     'device_events_total',

@@ -153,7 +153,7 @@ describe('http', () => {
       const check = httpCheck(place, { ...GET, body: 'well' }, false);
       assert.equal(await verdictOf(check, 200), 'no answer within 200 ms');
       const [socket] = await connection;
-      if (!socket.destroyed) await once(socket, 'close');
+      if (!socket.destroyed) await new Promise((resolve) => socket.once('close', resolve));
     });
   }
 

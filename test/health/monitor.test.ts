@@ -74,7 +74,11 @@ test('a check that never answers is down at its timeout, and was told to give up
 });
 
 test('what this host lacks is no verdict on a backend', async (t) => {
-  const monitor = createMonitor({ onChange: () => assert.fail('a verdict') });
+  const troubles = new Set<string>();
+  const monitor = createMonitor({
+    onChange: () => assert.fail('a verdict'),
+    onTrouble: (key, reason) => troubles.add(`${key}: ${reason}`),
+  });
   t.after(monitor.close);
   const poor: Check = async () => {
     throw Object.assign(new Error('connect EMFILE'), { code: 'EMFILE' });
@@ -82,6 +86,7 @@ test('what this host lacks is no verdict on a backend', async (t) => {
   monitor.setTargets([target('web/b1', poor)]);
   await until(() => (monitor.stateOf('web/b1')?.checks ?? 0) >= 3, 'it was tried thrice');
   assert.equal(monitor.stateOf('web/b1')?.failures, 0);
+  assert.deepEqual([...troubles], ['web/b1: connect EMFILE']);
 });
 
 test('who stays keeps its state, who is checked otherwise begins anew, who goes is given up', async (t) => {

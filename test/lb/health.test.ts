@@ -66,6 +66,11 @@ describe('health checks', { skip: needsRoot }, () => {
     assert.equal(line.level, 40);
     assert.ok(line.wasUpMs > 0);
     assert.deepEqual(new Set(newConnections()), new Set(['b2']));
+    assert.deepEqual(
+      BACKENDS.map((name) => metric(`hushlb_backend_up{service="web",backend="${name}"}`)),
+      [0, 1],
+    );
+    assert.ok(metric('hushlb_backend_health_check_failures_total{service="web",backend="b1"}') >= 2);
 
     balancer.hangUp();
     await next(/"reloaded"/);

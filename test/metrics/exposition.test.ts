@@ -18,6 +18,7 @@ import {
   SERVICE_UNFINISHED_CHECKSUMS,
 } from '../../metrics/counters.ts';
 import { createExposition, type DeviceCounter, type TableStatus } from '../../metrics/exposition.ts';
+import type { BackendStatus } from '../../metrics/health.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -32,7 +33,7 @@ const layout = createCounterLayout({
   ]),
 });
 
-function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[] } = {}) {
+function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[]; backends?: BackendStatus[] } = {}) {
   const workers = [allocateCounters(layout), allocateCounters(layout)];
   const registry = createExposition({
     version: '1.2.3',
@@ -40,6 +41,7 @@ function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[] } = 
     workers,
     tables: () => sources.tables ?? [],
     deviceCounters: () => sources.devices ?? [],
+    backends: () => sources.backends ?? [],
   });
   return { workers, scrape: async () => parseExposition(await registry.metrics()) };
 }
@@ -92,6 +94,7 @@ test('an exit shows only where it can occur: with a service, or without', async 
     workers,
     tables: () => [],
     deviceCounters: () => [],
+    backends: () => [],
   });
   const { samples } = parseExposition(await registry.metrics());
   assert.deepEqual(
@@ -199,4 +202,24 @@ test('two scrapes at once do not disturb each other', async () => {
   for (const { samples } of all) {
     assert.equal(samples.get('hushlb_packets_total{reason="forwarded",service="web",verdict="forward"}'), 9);
   }
+});
+
+test('health: 1 for who is up or not checked, and what checks came to', async () => {
+  const backends: BackendStatus[] = [
+    { service: 'web', backend: 'b1', up: true, checked: { checks: 7, failures: 2, lastSeconds: 0.25 } },
+    { service: 'web', backend: 'b2', up: false, checked: { checks: 0, failures: 0, lastSeconds: null } },
+    { service: 'api', backend: 'b1', up: true, checked: null },
+  ];
+  const { samples } = await setUp({ backends }).scrape();
+  const ofHealth = [...samples].filter(([name]) => /backend_(up|health)/.test(name));
+  assert.deepEqual(Object.fromEntries(ofHealth), {
+    'hushlb_backend_up{backend="b1",service="web"}': 1,
+    'hushlb_backend_up{backend="b2",service="web"}': 0,
+    'hushlb_backend_up{backend="b1",service="api"}': 1,
+    'hushlb_backend_health_checks_total{backend="b1",service="web"}': 7,
+    'hushlb_backend_health_checks_total{backend="b2",service="web"}': 0,
+    'hushlb_backend_health_check_failures_total{backend="b1",service="web"}': 2,
+    'hushlb_backend_health_check_failures_total{backend="b2",service="web"}': 0,
+    'hushlb_backend_health_check_seconds{backend="b1",service="web"}': 0.25,
+  });
 });

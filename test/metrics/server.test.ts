@@ -25,6 +25,7 @@ function exposition(tables: () => [] = () => []) {
     workers: [slots],
     tables,
     deviceCounters: () => [],
+    backends: () => [],
   });
   return { slots, registry };
 }
