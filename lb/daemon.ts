@@ -31,7 +31,7 @@ import { openPacketPath } from './packet-path.ts';
 import { socketText } from './ports.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
-import { publishNext, type Running } from './running.ts';
+import { type DeviceFacts, publishNext, type Running } from './running.ts';
 import { takeUnsaved } from './unsaved.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
 import { planSockets, planWorkers, type WorkerPlan } from './worker-plan.ts';
@@ -50,6 +50,8 @@ export interface DaemonOptions {
   readonly file: string;
   /** Reads the file again, for a reload. Throws ConfigError. */
   readConfig(): CheckedConfig;
+  /** Opens what people reach the balancer by, when packets flow and before it is ready; closed first of all. */
+  attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> }>;
 }
 
 /**
@@ -82,7 +84,7 @@ export async function runDaemon(checked: CheckedConfig, options: DaemonOptions):
 /** Puts the parts up, pushes how each is taken down to `undo`; `failed` rejects when the balancer cannot go on. */
 async function putUp(
   checked: CheckedConfig,
-  { logger, file, readConfig }: DaemonOptions,
+  { logger, file, readConfig, attend }: DaemonOptions,
   undo: (() => void | Promise<void>)[],
 ): Promise<{ failed: Promise<never>; control: ControlPlane }> {
   const { config } = checked;
@@ -117,14 +119,33 @@ async function putUp(
   let control: ControlPlane | undefined;
   const events = createEventLog();
   const health = keepHealth({ events, logger, setDown: async (down) => control?.setDown(down) });
-  const observed = { prepared: preparedNow, counters, deviceCounters, steering, health };
+  const observed = { prepared: preparedNow, counters, deviceCounters, steering, health, control: () => control };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
   const state = buildForwardingState({ prepared, ownMac: link.mac, hopOf: hops.hopOf, generation: 1 });
-  const path = await openPacketPath({ config, link, queueCount, plan, counters, deviceCounters, state, logger });
+  const path = await openPacketPath({
+    config,
+    link,
+    queueCount,
+    plan,
+    counters,
+    deviceCounters,
+    state,
+    prepared: preparedNow,
+    logger,
+  });
   undo.push(() => path.close());
   const { workers } = path;
+  const facts: DeviceFacts = {
+    interface: link.name,
+    io: path.io,
+    xdp: path.xdp ?? 'off',
+    zeroCopy: workers.zeroCopy,
+    queues: plan.map(({ queues }) => queues),
+    counters: deviceCounters,
+    startedAt: new Date(),
+  };
   const parts: Running = { prepared, state, ownMac: link.mac, hops, steering: path.steering, workers, counters };
   running = parts;
   publishNext(parts);
@@ -156,13 +177,22 @@ async function putUp(
     logger,
   });
   undo.push(() => hints.close());
-  const { before: lost, unsaved } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
+  const {
+    before: lost,
+    unsaved,
+    forget,
+  } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
-  const { follow: inForce } = health;
-  control = createControlPlane({ running: parts, checked, file, readConfig, unsaved, events, health, inForce, logger });
-  undo.push(control.close);
+  const observers = { device: facts, events, health, inForce: health.follow };
+  const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
+  control = plane;
+  undo.push(plane.close);
   undo.push(health.close);
   health.follow(config);
+  const admin = await attend?.(plane);
+  undo.push(() => admin?.close());
+  // Before that it was perhaps the note of another process, which has the socket.
+  forget();
 
   logger.info(
     {
@@ -171,6 +201,7 @@ async function putUp(
       busyPoll: config.afXdp.busyPollUs === null ? 'off' : `${config.afXdp.busyPollUs}us`,
       mode: config.mode,
       metrics: metrics?.url ?? 'off',
+      admin: admin?.places ?? 'off',
       services: config.services.map(({ name, vip, ports }, i) => ({
         name,
         address: socketText(vip, ports),
@@ -179,7 +210,7 @@ async function putUp(
     },
     'ready',
   );
-  return { failed: workers.failed, control };
+  return { failed: workers.failed, control: plane };
 }
 
 function planFor(config: Config, queueCount: number): WorkerPlan[] {

@@ -4,12 +4,16 @@
  */
 import { shares } from '../hashing/table-facts.ts';
 import type { SteeringCounters } from '../io/service-map.ts';
-import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
-import type { BackendStatus } from '../metrics/health.ts';
+import { createExposition } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
+import type { BackendStatus, ConfigurationStatus, DeviceCounter } from '../metrics/sources.ts';
+import { type ChangeTally, createTally } from './change-tally.ts';
 import type { ListenAddress } from './config-values.ts';
+import type { ControlPlane } from './control-plane.ts';
 import type { HealthView } from './health-view.ts';
+import { portText } from './ports.ts';
 import type { Prepared } from './prepare.ts';
+import { seedCheck } from './seed-check.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';
 
@@ -22,6 +26,8 @@ export interface Observed {
   /** What the steering counts; undefined while there is none yet. */
   steering(): SteeringCounters | undefined;
   readonly health: HealthView;
+  /** Undefined before packets flow. */
+  control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
 }
 
 export interface ObservationPost {
@@ -32,6 +38,7 @@ export interface ObservationPost {
 /** Throws MetricsListenError. */
 export async function openObservationPost(observed: Observed, listen: ListenAddress): Promise<ObservationPost> {
   const { prepared, counters } = observed;
+  const { tally } = createTally();
   const registry = createExposition({
     version: VERSION,
     layout: () => prepared().layout,
@@ -46,11 +53,23 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
       }));
     },
     deviceCounters: () => deviceCounters(observed),
+    configuration: () => configuration(observed, tally),
     backends: () => backendStatuses(observed),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
   return { url: `http://${host}:${server.port}/metrics`, close: () => server.close() };
+}
+
+function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCounter[] {
+  const ofQueues = rows.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] })));
+  const { toSocket = 0, otherPort = 0, noSocket = 0 } = steering() ?? {};
+  const ofSteering: DeviceCounter[] = [
+    { queue: 'all', event: 'steered_to_socket', value: toSocket },
+    { queue: 'all', event: 'vip_other_port_to_kernel', value: otherPort },
+    { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
+  ];
+  return [...ofQueues, ...ofSteering];
 }
 
 function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
@@ -63,13 +82,25 @@ function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
   );
 }
 
-function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCounter[] {
-  const ofQueues = rows.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] })));
-  const { toSocket = 0, otherPort = 0, noSocket = 0 } = steering() ?? {};
-  const ofSteering: DeviceCounter[] = [
-    { queue: 'all', event: 'steered_to_socket', value: toSocket },
-    { queue: 'all', event: 'vip_other_port_to_kernel', value: otherPort },
-    { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
-  ];
-  return [...ofQueues, ...ofSteering];
+/** `atStart` is told while nothing can be changed yet. */
+function configuration({ prepared, control }: Observed, atStart: ChangeTally): ConfigurationStatus {
+  const { hashSeed, services } = prepared().config;
+  const { parts, tally = atStart, unsaved } = control() ?? {};
+  return {
+    generation: parts?.state.generation ?? 1,
+    lastChangeMs: tally.lastChangeMs,
+    lastReloadGood: tally.lastReloadGood,
+    changes: tally.counts,
+    unsaved: unsaved?.().length ?? 0,
+    seedCheck: seedCheck(hashSeed),
+    services: services.map(({ name, vip, protocol, ports, scheduler, hash, backends }) => ({
+      service: name,
+      vip,
+      protocol,
+      port: portText(ports),
+      scheduler,
+      hash,
+      backends: backends.map(({ name: backend, state }) => ({ backend, draining: state === 'draining' })),
+    })),
+  };
 }

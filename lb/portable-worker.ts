@@ -6,10 +6,13 @@
 import { createClock, elapsed } from '../io/clock.ts';
 import { createPortableDevice, type PortableDevice } from '../io/portable-device.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
+import { createAsking } from './ask.ts';
+import { createEntryScan } from './entry-scan.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Prepared } from './prepare.ts';
 import { walkWaiting } from './waiting.ts';
 import { publishPortable } from './worker-device.ts';
 import type { Workers } from './workers.ts';
@@ -19,6 +22,8 @@ export interface PortableInput {
   readonly counters: Float64Array;
   readonly deviceCounters: Float64Array;
   readonly state: ForwardingState;
+  /** What is in force, for the names in answers. */
+  prepared(): Prepared;
 }
 
 export interface PortableWorker {
@@ -36,6 +41,7 @@ export function startPortableWorker({
   counters,
   deviceCounters,
   state,
+  prepared,
 }: PortableInput): PortableWorker {
   widenInlining();
   let fail: (error: unknown) => void = () => {};
@@ -48,6 +54,22 @@ export function startPortableWorker({
   const clock = createClock();
   let ticked = clock.milliseconds();
   const ticker = setInterval(turnOrFail, QUIET_TICK_MS);
+
+  const scan = createEntryScan(forwarder, (report) => asking.tell(0, report));
+  let isStopped = false;
+  const asking = createAsking(1, prepared, (_, query) => {
+    if (isStopped) return false;
+    scan.accept(query);
+    setImmediate(scanPiece);
+    return true;
+  });
+
+  /** The event loop goes round between two pieces, and frames are walked there. */
+  function scanPiece(): void {
+    if (!scan.isBusy || isStopped) return;
+    scan.work(clock.milliseconds());
+    setImmediate(scanPiece);
+  }
 
   function turn(): void {
     const count = device.receive(0);
@@ -75,6 +97,8 @@ export function startPortableWorker({
   }
 
   function stop(): void {
+    isStopped = true;
+    asking.gone(0);
     clearInterval(ticker);
     device.close();
   }
@@ -86,6 +110,7 @@ export function startPortableWorker({
       failed,
       publish: (next) => adoptState(forwarder, next),
       behind: () => [],
+      ask: asking.ask,
       stop: async () => stop(),
     },
   };

@@ -3,16 +3,26 @@
  * and says so when one fails. Used by lb/daemon.ts.
  */
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { createWake, type Wake } from '../io/wake.ts';
-import { announceGeneration, type Control, createControl, requestStop, runningGeneration } from './control.ts';
+import { createAsking } from './ask.ts';
+import {
+  announceGeneration,
+  announceQuery,
+  type Control,
+  createControl,
+  requestStop,
+  runningGeneration,
+} from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Prepared } from './prepare.ts';
 import { encodeState } from './state-message.ts';
-import type { WorkerInput, WorkerMessage } from './worker.ts';
+import type { WorkerInput, WorkerMessage, WorkerReport } from './worker.ts';
 import type { DeviceOptions } from './worker-device.ts';
 import type { WorkerPlan } from './worker-plan.ts';
+import type { WorkerAnswer, WorkerRequest } from './worker-requests.ts';
 
 export interface Workers {
   /** All of their queues. */
@@ -22,6 +32,8 @@ export interface Workers {
   publish(state: ForwardingState): void;
   /** The workers, from 0, that walk their packets by a generation before this one. */
   behind(generation: number): number[];
+  /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
+  ask(request: WorkerRequest): Promise<WorkerAnswer>;
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
 }
@@ -35,10 +47,14 @@ export interface WorkersInput {
   /** One row a queue. */
   readonly deviceCounters: readonly Float64Array[];
   readonly state: ForwardingState;
+  /** What is in force, for the names in answers. */
+  prepared(): Prepared;
 }
 
 interface Running {
   readonly worker: Worker;
+  /** For questions and answers. */
+  readonly port: MessagePort;
   readonly control: Control;
   readonly wake: Wake;
   readonly ended: Promise<unknown>;
@@ -53,6 +69,7 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   for (const [i, plan] of input.plan.entries()) {
     const control = createControl();
     const wake = createWake();
+    const { port1: port, port2 } = new MessageChannel();
     const workerData: WorkerInput = {
       device: input.deviceOf(plan, wake.fd),
       cpu: plan.cpu,
@@ -60,11 +77,25 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
       counters: input.counters[i],
       deviceCounters: plan.queues.map((queue) => input.deviceCounters[queue]),
       state: input.state,
+      port: port2,
     };
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData });
-    running.push({ worker, control, wake, ended: once(worker, 'exit') });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, transferList: [port2] });
+    running.push({ worker, control, wake, port, ended: once(worker, 'exit') });
     readies.push(readyOf(worker));
     failures.push(failureOf(worker, plan));
+  }
+  const asking = createAsking(running.length, input.prepared, (i, query) => {
+    // After the stop there are none.
+    if (running.at(i) === undefined) return false;
+    const { port, control, wake } = running[i];
+    port.postMessage(query);
+    announceQuery(control);
+    wake.wake();
+    return true;
+  });
+  for (const [i, { port, worker }] of running.entries()) {
+    port.on('message', ({ report }: WorkerReport) => asking.tell(i, report));
+    worker.on('exit', () => asking.gone(i));
   }
   const failed = Promise.race(failures);
   failed.catch(() => {});
@@ -75,7 +106,10 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
       wake.wake();
     }
     await Promise.all(running.map(({ ended }) => ended));
-    for (const { wake } of running.splice(0)) wake.close();
+    for (const { wake, port } of running.splice(0)) {
+      port.close();
+      wake.close();
+    }
   };
   try {
     const zeroCopy = await Promise.race([Promise.all(readies), failed]);
@@ -91,6 +125,7 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
         announceTo(running, state);
       },
       behind: (generation) => running.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
+      ask: asking.ask,
       stop,
     };
   } catch (error) {

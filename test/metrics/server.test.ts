@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { allocateCounters, createCounterLayout } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
 import { MetricsListenError, startMetricsServer } from '../../metrics/server.ts';
+import { freshStart } from './fresh-start.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -25,6 +26,7 @@ function exposition(tables: () => [] = () => []) {
     workers: [slots],
     tables,
     deviceCounters: () => [],
+    configuration: freshStart,
     backends: () => [],
   });
   return { slots, registry };
