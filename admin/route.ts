@@ -30,6 +30,8 @@ export interface Route<Query = unknown, Body = unknown, Result = unknown> {
   readonly result: z.ZodType<Result>;
   /** True: `handle` gives an endless answer, sent as a line of JSON each (application/x-ndjson). */
   readonly streams?: boolean;
+  /** Of the answer where it is a text and no JSON. */
+  readonly media?: 'application/yaml';
   handle(request: RouteRequest<Query, Body>, control: ControlPlane): Result | Promise<Result> | AsyncIterable<Result>;
 }
 

@@ -44,7 +44,7 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
   for (const { path, message } of checked.warnings) logger.warn({ path }, message);
 
   // Loaded here: the other commands work on machines where the native parts below the daemon do not load.
-  const { runDaemon } = await import('../lb/daemon.ts');
+  const [{ runDaemon }, { openAdmin }] = await Promise.all([import('../lb/daemon.ts'), import('../admin/server.ts')]);
   const signal = stop.then((name) => {
     logger.info({ signal: name }, 'stopping');
     setTimeout(() => {
@@ -54,8 +54,16 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
     return name;
   });
 
-  const readConfig = () => readConfigFile(file);
-  const daemon = await Promise.race([runDaemon(checked, { logger, file, readConfig }), signal]);
+  const { admin } = checked.config;
+  const daemon = await Promise.race([
+    runDaemon(checked, {
+      logger,
+      file,
+      readConfig: () => readConfigFile(file),
+      ...(admin !== null && { attend: (control) => openAdmin(control, admin, logger) }),
+    }),
+    signal,
+  ]);
   // Stopped while starting: nothing was promised yet, and what is attached ends with the process.
   if (typeof daemon === 'string') return end(daemon, 0);
   // The log says what came of it.

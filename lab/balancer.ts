@@ -64,7 +64,7 @@ const READY_PATIENCE_MS = 10_000;
 
 export function startBalancer(options: BalancerOptions): HostProcess {
   const file = balancerFile(options);
-  writeFileSync(file, options.configuration);
+  writeFileSync(file, withSocket(options));
   return startProcess({
     name: options.name === 'lb' ? 'the balancer' : `the balancer ${options.name}`,
     namespace: options.namespace,
@@ -88,7 +88,7 @@ export async function reloadBalancer(
   signal: AbortSignal,
 ): Promise<void> {
   const file = balancerFile(options);
-  writeFileSync(`${file}.new`, options.configuration);
+  writeFileSync(`${file}.new`, withSocket(options));
   renameSync(`${file}.new`, file);
   balancer.hangUp();
   const isAnswer = (line: string): boolean => /^reload(ed|.* refused)/.test(logMessage(line) ?? '');
@@ -100,6 +100,11 @@ export async function reloadBalancer(
 }
 
 type ReloadOptions = Pick<BalancerOptions, 'name' | 'directory' | 'configuration'>;
+
+/** Namespaces share a file system: two balancers, whose interfaces have one name, would have one admin socket. */
+function withSocket({ directory, name, configuration }: ReloadOptions): string {
+  return `${stringify({ admin: { socket: `${directory}/${name}.sock` } })}${configuration}`;
+}
 
 function balancerFile({ directory, name }: Pick<BalancerOptions, 'directory' | 'name'>): string {
   return `${directory}/${name}.yaml`;

@@ -24,6 +24,7 @@ const SLOTS_PER_BACKEND = 100;
  */
 export function* contradictions(raw: unknown): Generator<Finding> {
   yield* tuningContradictions(raw);
+  yield* adminContradictions(raw);
   yield* serviceContradictions(listOf(raw, 'services'));
 }
 
@@ -52,6 +53,17 @@ function* tuningContradictions(raw: unknown): Generator<Finding> {
     if (typeof cpu === 'number' && cpus.indexOf(cpu) < i) {
       yield { path: ['cpus', i], expected: 'a CPU that no other worker has' };
     }
+  }
+}
+
+function* adminContradictions(raw: unknown): Generator<Finding> {
+  const admin = field(raw, 'admin');
+  const [listen, tokenFile] = [field(admin, 'listen'), field(admin, 'tokenFile')];
+  if (listen !== undefined && tokenFile === undefined) {
+    yield { path: ['admin', 'tokenFile'], expected: 'a file with a token, because admin.listen opens TCP' };
+  }
+  if (tokenFile !== undefined && listen === undefined) {
+    yield { path: ['admin', 'listen'], expected: 'HOST:PORT, because the token is for TCP alone' };
   }
 }
 

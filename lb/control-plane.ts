@@ -16,24 +16,31 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
+import { type ChangeTally, createTally } from './change-tally.ts';
 import { type CheckedConfig, parseConfig } from './config-file.ts';
 import { editText } from './edit.ts';
 import type { EventLog } from './events.ts';
 import type { HealthView } from './health-view.ts';
 import { reload } from './reload.ts';
-import type { Running } from './running.ts';
+import type { DeviceFacts, Running } from './running.ts';
 import { saveFile } from './save.ts';
 import type { Down } from './service-table.ts';
 import type { UnsavedChanges } from './unsaved.ts';
 
 export interface ControlPlane {
   readonly parts: Running;
+  readonly device: DeviceFacts;
   readonly events: EventLog;
   readonly health: HealthView;
+  readonly tally: ChangeTally;
   /** The configuration's file. */
   readonly file: string;
   /** What runs, as a file would say it. */
   text(): string;
+  /** The file, as it was when it was last read or written. */
+  fileText(): string;
+  /** The last that was carried out, of configuration; null before the first. */
+  lastChange(): LastChange | null;
   /** Changes that run and are in no file, oldest first, as `changeText` says them. */
   unsaved(): readonly string[];
   /**
@@ -43,9 +50,17 @@ export interface ControlPlane {
   change(change: Change, by: string): Promise<ChangeReport>;
   /** New connections avoid these backends from now on, and no others. Rejects as `change` does. */
   setDown(down: Down): Promise<void>;
-  /** Writes what runs to the configuration's file, or to another. Rejects with a HushlbError. */
-  save(by: string, to?: string): Promise<SaveReport>;
+  /** Writes what runs to the configuration's file. Rejects with a HushlbError. */
+  save(by: string): Promise<SaveReport>;
   close(): Promise<void>;
+}
+
+export interface LastChange {
+  readonly id: string;
+  /** `changeText` of it. */
+  readonly change: string;
+  /** ISO 8601, by the wall clock. */
+  readonly at: string;
 }
 
 export interface SaveReport {
@@ -56,6 +71,7 @@ export interface SaveReport {
 
 export interface ControlPlaneInput {
   readonly running: Running;
+  readonly device: DeviceFacts;
   readonly checked: CheckedConfig;
   readonly file: string;
   /** Reads the file again. Throws ConfigError. */
@@ -67,11 +83,13 @@ export interface ControlPlaneInput {
 }
 
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
-  const { running, events, health, file, unsaved } = input;
+  const { running, device, events, health, file, unsaved } = input;
   const queue = createChangeQueue();
+  const keeper = createTally();
   let { text } = input.checked;
   /** As the file was when it was last read or written. */
   let fileText = text;
+  let lastChange: LastChange | null = null;
 
   function begin(change: Change, by: string): { id: string; what: string; logger: Logger } {
     const id = randomBytes(4).toString('hex');
@@ -88,9 +106,14 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
         : parseConfig(editText(text, prepared.config, change), 'the configuration that runs');
       const report = await reload(running, checked.config, { logger, signal });
       const lost = isReload ? unsaved.list() : [];
+      const before = text;
       text = checked.text;
       if (isReload) fileText = text;
-      unsaved.set(isReload ? [] : [...unsaved.list(), what]);
+      // What was undone, and what was so already, is no loss.
+      if (text === fileText) unsaved.set([]);
+      else if (text !== before) unsaved.set([...unsaved.list(), what]);
+      lastChange = { id, change: what, at: new Date().toISOString() };
+      keeper.applied(isReload ? 'reload' : 'runtime');
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);
       for (const gone of lost) logger.warn({ lost: gone }, 'the file does not have this change, the reload undid it');
       if (isReload) logger.info({ ...report }, 'reloaded');
@@ -100,6 +123,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       return { id, change: what, ...report, warnings, lost, unsaved: unsaved.list() };
     } catch (error) {
       if (signal.aborted) throw error;
+      keeper.refused(isReload ? 'reload' : 'runtime');
       const problems = problemsOf(error);
       const refusal = isReload ? 'reload refused, nothing changed' : 'change refused, nothing changed';
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
@@ -110,10 +134,14 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
 
   return {
     parts: running,
+    device,
     events,
     health,
+    tally: keeper.tally,
     file,
     text: () => text,
+    fileText: () => fileText,
+    lastChange: () => lastChange,
     unsaved: () => unsaved.list(),
     change(change, by) {
       const work = (signal: AbortSignal) => carryOut(change, by, signal);
@@ -123,10 +151,9 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       queue.run(async (signal) => {
         await reload(running, running.prepared.config, { logger: input.logger, signal, down });
       }),
-    save: (by, to = file) =>
+    save: (by) =>
       queue.run(async () => {
-        saveFile(to, text, to === file ? fileText : null);
-        if (to !== file) return { file: to, changes: unsaved.list() };
+        saveFile(file, text, fileText);
         const changes = unsaved.list();
         fileText = text;
         unsaved.set([]);

@@ -30,7 +30,7 @@ import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
 import { socketText } from './ports.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
-import { publishNext, type Running } from './running.ts';
+import { type DeviceFacts, publishNext, type Running } from './running.ts';
 import { takeUnsaved } from './unsaved.ts';
 import { findLink } from './usable-link.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
@@ -50,6 +50,8 @@ export interface DaemonOptions {
   readonly file: string;
   /** Reads the file again, for a reload. Throws ConfigError. */
   readConfig(): CheckedConfig;
+  /** Opens what people reach the balancer by, when packets flow and before it is ready; closed first of all. */
+  attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> }>;
 }
 
 /**
@@ -82,7 +84,7 @@ export async function runDaemon(checked: CheckedConfig, options: DaemonOptions):
 /** Puts the parts up, pushes how each is taken down to `undo`; `failed` rejects when the balancer cannot go on. */
 async function putUp(
   checked: CheckedConfig,
-  { logger, file, readConfig }: DaemonOptions,
+  { logger, file, readConfig, attend }: DaemonOptions,
   undo: (() => void | Promise<void>)[],
 ): Promise<{ failed: Promise<never>; control: ControlPlane }> {
   const { config } = checked;
@@ -116,13 +118,9 @@ async function putUp(
   );
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
-  const observed = {
-    prepared: preparedNow,
-    counters,
-    deviceCounters,
-    steering,
-    restarts: () => keeper?.restarts() ?? 0,
-  };
+  let control: ControlPlane | undefined;
+  const restarts = () => keeper?.restarts() ?? 0;
+  const observed = { prepared: preparedNow, counters, deviceCounters, steering, restarts, control: () => control };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
@@ -133,8 +131,7 @@ async function putUp(
     plan,
     counters,
     deviceCounters,
-    current: () =>
-      running === undefined ? { config, state } : { config: running.prepared.config, state: running.state },
+    current: () => ({ prepared: preparedNow(), state: running?.state ?? state }),
     adopt(now) {
       if (running === undefined) return;
       running.ownMac = now.mac;
@@ -147,6 +144,15 @@ async function putUp(
   undo.push(() => kept.close());
   keeper = kept;
   const { first: path, workers } = kept;
+  const facts: DeviceFacts = {
+    interface: link.name,
+    io: path.io,
+    xdp: path.xdp ?? 'off',
+    zeroCopy: workers.zeroCopy,
+    queues: plan.map(({ queues }) => queues),
+    counters: deviceCounters,
+    startedAt: new Date(),
+  };
   const parts: Running = { prepared, state, ownMac: link.mac, hops, steering: kept.steering, workers, counters };
   running = parts;
   publishNext(parts);
@@ -178,11 +184,21 @@ async function putUp(
     logger,
   });
   undo.push(() => hints.close());
-  const { before: lost, unsaved } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
+  const {
+    before: lost,
+    unsaved,
+    forget,
+  } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
   const health = uncheckedHealth(new Date());
-  const control = createControlPlane({ running: parts, checked, file, readConfig, unsaved, events, health, logger });
-  undo.push(() => control.close());
+  const observers = { device: facts, events, health };
+  const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
+  control = plane;
+  undo.push(() => plane.close());
+  const admin = await attend?.(plane);
+  undo.push(() => admin?.close());
+  // Before that it was perhaps the note of another process, which has the socket.
+  forget();
 
   logger.info(
     {
@@ -191,6 +207,7 @@ async function putUp(
       busyPoll: config.afXdp.busyPollUs === null ? 'off' : `${config.afXdp.busyPollUs}us`,
       mode: config.mode,
       metrics: metrics?.url ?? 'off',
+      admin: admin?.places ?? 'off',
       services: config.services.map(({ name, vip, ports }, i) => ({
         name,
         address: socketText(vip, ports),
@@ -199,7 +216,7 @@ async function putUp(
     },
     'ready',
   );
-  return { failed: kept.failed, control };
+  return { failed: kept.failed, control: plane };
 }
 
 /** Undefined where the driver doesn't tell, and when the interface has just gone: its worker says that. */

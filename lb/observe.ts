@@ -4,10 +4,15 @@
  */
 import { shares } from '../hashing/table-facts.ts';
 import type { SteeringCounters } from '../io/service-map.ts';
-import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
+import { createExposition } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
+import type { ConfigurationStatus, DeviceCounter } from '../metrics/sources.ts';
+import { type ChangeTally, createTally } from './change-tally.ts';
 import type { ListenAddress } from './config-values.ts';
+import type { ControlPlane } from './control-plane.ts';
+import { portText } from './ports.ts';
 import type { Prepared } from './prepare.ts';
+import { seedCheck } from './seed-check.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';
 
@@ -21,6 +26,8 @@ export interface Observed {
   steering(): SteeringCounters | undefined;
   /** Workers that were replaced. */
   restarts(): number;
+  /** Undefined before packets flow. */
+  control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
 }
 
 export interface ObservationPost {
@@ -31,6 +38,7 @@ export interface ObservationPost {
 /** Throws MetricsListenError. */
 export async function openObservationPost(observed: Observed, listen: ListenAddress): Promise<ObservationPost> {
   const { prepared, counters } = observed;
+  const { tally } = createTally();
   const registry = createExposition({
     version: VERSION,
     layout: () => prepared().layout,
@@ -46,6 +54,7 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
     },
     deviceCounters: () => deviceCounters(observed),
     workerRestarts: () => observed.restarts(),
+    configuration: () => configuration(observed, tally),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
@@ -61,4 +70,27 @@ function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCou
     { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
   ];
   return [...ofQueues, ...ofSteering];
+}
+
+/** `atStart` is told while nothing can be changed yet. */
+function configuration({ prepared, control }: Observed, atStart: ChangeTally): ConfigurationStatus {
+  const { hashSeed, services } = prepared().config;
+  const { parts, tally = atStart, unsaved } = control() ?? {};
+  return {
+    generation: parts?.state.generation ?? 1,
+    lastChangeMs: tally.lastChangeMs,
+    lastReloadGood: tally.lastReloadGood,
+    changes: tally.counts,
+    unsaved: unsaved?.().length ?? 0,
+    seedCheck: seedCheck(hashSeed),
+    services: services.map(({ name, vip, protocol, ports, scheduler, hash, backends }) => ({
+      service: name,
+      vip,
+      protocol,
+      port: portText(ports),
+      scheduler,
+      hash,
+      backends: backends.map(({ name: backend, state }) => ({ backend, draining: state === 'draining' })),
+    })),
+  };
 }

@@ -10,13 +10,17 @@ import type { Config } from './config.ts';
 import type { Forwarder } from './forwarder.ts';
 import { buildForwardingState, type Hop } from './forwarding-state.ts';
 import { prepare, prepareNext } from './prepare.ts';
+import type { Down } from './service-table.ts';
 
 export interface OfflineBalancer {
   readonly forwarder: Forwarder;
   /** Of the configuration in force. */
   layout(): CounterLayout;
-  /** Takes over another configuration, between two batches. Throws HushlbError where there is no room for it. */
-  takeOver(config: Config, nowMs: number): void;
+  /**
+   * Takes over another configuration, or other news of who is down, between two batches. Throws HushlbError where there is no
+   * room for it.
+   */
+  takeOver(config: Config, nowMs: number, down?: Down): void;
 }
 
 export interface OfflineOptions {
@@ -40,9 +44,9 @@ export function createOfflineBalancer(options: OfflineOptions): OfflineBalancer 
   return {
     forwarder,
     layout: () => prepared.layout,
-    takeOver(next, nowMs) {
+    takeOver(next, nowMs, down) {
       const before = prepared;
-      prepared = prepareNext(next, before, nowMs);
+      prepared = prepareNext(next, before, nowMs, down);
       clearNewCounters(before.layout, prepared.layout, [counters]);
       const generation = forwarder.state.generation + 1;
       adoptState(forwarder, buildForwardingState({ prepared, ownMac, hopOf, before: forwarder.state, generation }));

@@ -24,6 +24,7 @@ import type { Config, Io } from './config.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { startPortableWorker } from './portable-worker.ts';
+import type { Prepared } from './prepare.ts';
 import { steer } from './running.ts';
 import type { WorkerPlan } from './worker-plan.ts';
 import { startWorkers, type Workers } from './workers.ts';
@@ -37,6 +38,8 @@ export interface PacketPathInput {
   readonly counters: readonly Float64Array[];
   readonly deviceCounters: readonly Float64Array[];
   readonly state: ForwardingState;
+  /** What is in force, for the names in answers. */
+  prepared(): Prepared;
   readonly logger: Logger;
   /** A worker, from 0, has ended by itself: as in lb/workers.ts. */
   onWorkerEnd(worker: number, reason: Error): void;
@@ -170,7 +173,7 @@ async function openTapPath(input: PacketPathInput, undo: Undo): Promise<Omit<Pac
 }
 
 async function openPortablePath(input: PacketPathInput, undo: Undo): Promise<Omit<PacketPath, 'close'>> {
-  const { config, link, counters, deviceCounters, state } = input;
+  const { config, link, counters, deviceCounters, state, prepared } = input;
   await claim(link, undo);
   const guard = await openPortableGuard(input, undo);
   const { workers, steering: device } = startPortableWorker({
@@ -179,6 +182,7 @@ async function openPortablePath(input: PacketPathInput, undo: Undo): Promise<Omi
     deviceCounters: deviceCounters[0],
     state,
     onEnd: (reason) => input.onWorkerEnd(0, reason),
+    prepared,
   });
   undo.push(() => workers.stop());
   const steering: Steered = {

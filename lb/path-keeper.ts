@@ -24,6 +24,7 @@ import { HushlbError } from './errors.ts';
 import type { EventLog } from './events.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { openPacketPath, type PacketPath, type Steered } from './packet-path.ts';
+import type { Prepared } from './prepare.ts';
 import { createRestartBudget, MOST_FAILURES, WITHIN_MS } from './restart-budget.ts';
 import { steer } from './running.ts';
 import { type UsableLink, whyUnusable } from './usable-link.ts';
@@ -38,7 +39,7 @@ export interface PathKeeperInput {
   /** One row a queue; an interface that comes back with more queues adds some. */
   readonly deviceCounters: Float64Array[];
   /** What is in force. */
-  current(): { readonly config: Config; readonly state: ForwardingState };
+  current(): { readonly prepared: Prepared; readonly state: ForwardingState };
   /** The interface has another index, MAC or MTU: builds the next state for it, which `current` tells from then on. */
   adopt(link: UsableLink): void;
   readonly events: EventLog;
@@ -88,10 +89,13 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
   }
 
   function open(): Promise<PacketPath> {
-    const { config, state } = current();
+    const { prepared, state } = current();
+    const { config } = prepared;
     const { counters, deviceCounters } = input;
     const { queueCount, plan } = planOf(link, config);
-    return openPacketPath({ config, link, queueCount, plan, counters, deviceCounters, state, logger, onWorkerEnd });
+    const rows = { counters, deviceCounters };
+    const names = () => current().prepared;
+    return openPacketPath({ config, link, queueCount, plan, ...rows, state, prepared: names, logger, onWorkerEnd });
   }
 
   /** No more workers than there are counters for: they are counted by worker. */
@@ -128,9 +132,9 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
       return;
     }
     // What was decided meanwhile.
-    const { config, state } = current();
+    const { prepared, state } = current();
     if (state !== before) path.workers.publish(state);
-    steer(path.steering, config);
+    steer(path.steering, prepared.config);
     budget = createRestartBudget();
     tell('info', `interface ${name} is back, packets flow again`);
   }
@@ -214,6 +218,7 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
       zeroCopy: first.workers.zeroCopy,
       publish: (state) => path?.workers.publish(state),
       behind: (generation) => path?.workers.behind(generation) ?? [],
+      ask: (request) => path?.workers.ask(request) ?? Promise.reject(new HushlbError('INTERFACE_AWAY', said)),
       restart: async (worker) => path?.workers.restart(worker),
       stop: async () => path?.workers.stop(),
     },

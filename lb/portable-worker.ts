@@ -6,11 +6,14 @@
 import { createClock, elapsed } from '../io/clock.ts';
 import { createPortableDevice, type PortableDevice } from '../io/portable-device.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
+import { createAsking } from './ask.ts';
+import { createEntryScan } from './entry-scan.ts';
 import { HushlbError } from './errors.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Prepared } from './prepare.ts';
 import { walkWaiting } from './waiting.ts';
 import { publishPortable } from './worker-device.ts';
 import type { Workers } from './workers.ts';
@@ -22,6 +25,8 @@ export interface PortableInput {
   readonly state: ForwardingState;
   /** It has ended by itself: the device failed. */
   onEnd(reason: Error): void;
+  /** What is in force, for the names in answers. */
+  prepared(): Prepared;
 }
 
 export interface PortableWorker {
@@ -40,6 +45,7 @@ export function startPortableWorker({
   deviceCounters,
   state,
   onEnd,
+  prepared,
 }: PortableInput): PortableWorker {
   widenInlining();
 
@@ -49,6 +55,22 @@ export function startPortableWorker({
   const clock = createClock();
   let ticked = clock.milliseconds();
   const ticker = setInterval(turnOrFail, QUIET_TICK_MS);
+
+  const scan = createEntryScan(forwarder, (report) => asking.tell(0, report));
+  let isStopped = false;
+  const asking = createAsking(1, prepared, (_, query) => {
+    if (isStopped) return false;
+    scan.accept(query);
+    setImmediate(scanPiece);
+    return true;
+  });
+
+  /** The event loop goes round between two pieces, and frames are walked there. */
+  function scanPiece(): void {
+    if (!scan.isBusy || isStopped) return;
+    scan.work(clock.milliseconds());
+    setImmediate(scanPiece);
+  }
 
   function turn(): void {
     const count = device.receive(0);
@@ -76,6 +98,8 @@ export function startPortableWorker({
   }
 
   function stop(): void {
+    isStopped = true;
+    asking.gone(0);
     clearInterval(ticker);
     device.close();
   }
@@ -88,6 +112,7 @@ export function startPortableWorker({
       behind: () => [],
       // Its socket and its guard belong together: both are opened anew by lb/path-keeper.ts, or not at all.
       restart: () => Promise.reject(new HushlbError('WORKER_ENDED', 'the worker of io portable does not start again')),
+      ask: asking.ask,
       stop: async () => stop(),
     },
   };

@@ -12,6 +12,20 @@ import type { NextHopTable } from './next-hops.ts';
 import type { Prepared } from './prepare.ts';
 import type { Workers } from './workers.ts';
 
+/** What the daemon found and chose at its start, and what the devices count. */
+export interface DeviceFacts {
+  readonly interface: string;
+  readonly io: string;
+  /** How the XDP program is attached; `off` where none is. */
+  readonly xdp: string;
+  readonly zeroCopy: boolean;
+  /** The queues, or sockets, of each worker. */
+  readonly queues: readonly (readonly number[])[];
+  /** A row of `DEVICE_COUNTERS` (lb/worker-device.ts) for each queue. */
+  readonly counters: readonly Float64Array[];
+  readonly startedAt: Date;
+}
+
 export interface Running {
   prepared: Prepared;
   /** The last that was built. */

@@ -11,8 +11,16 @@ export interface UnsavedChanges {
   set(changes: readonly string[]): void;
 }
 
-/** What an earlier process noted in `note` and never saved, which is forgotten here; null in place of a file: nothing is. */
-export function takeUnsaved(note: string | null): { before: readonly string[]; unsaved: UnsavedChanges } {
+export interface TakenUnsaved {
+  /** What an earlier process noted and never saved. */
+  readonly before: readonly string[];
+  readonly unsaved: UnsavedChanges;
+  /** From here on that has been said. */
+  forget(): void;
+}
+
+/** `note`: the file; null: nothing is noted. */
+export function takeUnsaved(note: string | null): TakenUnsaved {
   const before = note === null ? [] : readNote(note);
   let changes: readonly string[] = [];
   const unsaved: UnsavedChanges = {
@@ -22,8 +30,13 @@ export function takeUnsaved(note: string | null): { before: readonly string[]; u
       changes = next;
     },
   };
-  if (note !== null && before.length > 0) rmSync(note, { force: true });
-  return { before, unsaved };
+  return {
+    before,
+    unsaved,
+    forget() {
+      if (note !== null && before.length > 0 && changes.length === 0) rmSync(note, { force: true });
+    },
+  };
 }
 
 function readNote(note: string): readonly string[] {

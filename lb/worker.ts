@@ -2,7 +2,7 @@
  * A worker thread: one packet device, one forwarder, one plain loop. It waits for frames, walks
  * them, sends them, and between batches takes over a new state and sweeps its tables. Started by lb/workers.ts.
  */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Allocate } from '../conntrack/table.ts';
 import { onlineCpus, pinThread } from '../io/affinity.ts';
 import { createClock, elapsed } from '../io/clock.ts';
@@ -10,7 +10,15 @@ import type { PacketDevice } from '../io/device.ts';
 import { errno, type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
 import { type Leftovers, leftoversOfThread } from '../io/leftovers.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
-import { acknowledgeGeneration, announcedGeneration, type Control, stopRequested } from './control.ts';
+import {
+  acknowledgeGeneration,
+  announcedGeneration,
+  announcedQueries,
+  type Control,
+  stopRequested,
+} from './control.ts';
+import type { EntryQuery, EntryReport } from './entry-query.ts';
+import { createEntryScan, type EntryScan } from './entry-scan.ts';
 import { HushlbError } from './errors.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
@@ -29,6 +37,12 @@ export interface WorkerInput {
   /** A row of device counters (`DEVICE_COUNTERS`) for each of its queues, on shared memory. */
   readonly deviceCounters: readonly Float64Array[];
   readonly state: ForwardingState;
+  /** Questions come by it, and a WorkerReport each goes back. */
+  readonly port: MessagePort;
+}
+
+export interface WorkerReport {
+  readonly report: EntryReport;
 }
 
 export type WorkerMessage =
@@ -50,10 +64,14 @@ function runLoop(
   mapped: Set<HugeMapping>,
 ): void {
   const walk = createWalk(forwarder);
+  const scan = createEntryScan(forwarder, (report) => {
+    input.port.postMessage({ report } satisfies WorkerReport, [report.rows.buffer]);
+  });
+  let queries = 0;
   const clock = createClock();
   let ticked = clock.milliseconds();
   while (!stopRequested(input.control)) {
-    const count = receive(device);
+    const count = receive(device, scan.isBusy ? 0 : RECEIVE_TIMEOUT_MS);
     const now = clock.milliseconds();
     if (announcedGeneration(input.control) !== forwarder.state.generation) {
       takeOver(forwarder, input.control);
@@ -70,6 +88,19 @@ function runLoop(
       ticked = now;
     }
     if (forwarder.resets.count > 0) sendResets(forwarder, device);
+    if (announcedQueries(input.control) !== queries) queries = takeQueries(scan, input, queries);
+    if (scan.isBusy) scan.work(now);
+  }
+}
+
+/** Returns how many have come since the start, `before` of them earlier. */
+function takeQueries(scan: EntryScan, { port }: WorkerInput, before: number): number {
+  let taken = before;
+  for (;;) {
+    const received = receiveMessageOnPort(port);
+    if (received === undefined) return taken;
+    scan.accept(received.message as EntryQuery);
+    taken = (taken + 1) | 0;
   }
 }
 
@@ -77,9 +108,9 @@ function runLoop(
  * While the interface is down nothing arrives, and the worker keeps its table for when it is up again. Anything else that
  * goes wrong with it is thrown: a socket does not come back from the interface's end.
  */
-function receive(device: PacketDevice): number {
+function receive(device: PacketDevice, timeoutMs: number): number {
   try {
-    return device.receive(RECEIVE_TIMEOUT_MS);
+    return device.receive(timeoutMs);
   } catch (error) {
     if (error instanceof SystemCallError && error.errno === errno.ENETDOWN) return 0;
     throw error;

@@ -2,18 +2,28 @@
  * The main thread's half of the workers: starts them as planned, hands them each new forwarding state, stops them, says so
  * when one has ended by itself and starts another in its place. Used by lb/packet-path.ts; lb/path-keeper.ts decides.
  */
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { giveBackLeftovers } from '../io/ffi.ts';
 import { NOTHING_LEFT } from '../io/leftovers.ts';
 import { createWake, type Wake } from '../io/wake.ts';
-import { announceGeneration, type Control, createControl, requestStop, runningGeneration } from './control.ts';
+import { type Asking, createAsking } from './ask.ts';
+import {
+  announceGeneration,
+  announceQuery,
+  type Control,
+  createControl,
+  requestStop,
+  runningGeneration,
+} from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Prepared } from './prepare.ts';
 import { encodeState } from './state-message.ts';
-import type { WorkerInput, WorkerMessage } from './worker.ts';
+import type { WorkerInput, WorkerMessage, WorkerReport } from './worker.ts';
 import type { DeviceOptions } from './worker-device.ts';
 import type { WorkerPlan } from './worker-plan.ts';
+import type { WorkerAnswer, WorkerRequest } from './worker-requests.ts';
 
 export interface Workers {
   /** All of their queues. */
@@ -26,6 +36,8 @@ export interface Workers {
    * Resolves when it has its socket; rejects with why it has not.
    */
   restart(worker: number): Promise<void>;
+  /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
+  ask(request: WorkerRequest): Promise<WorkerAnswer>;
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
 }
@@ -39,6 +51,8 @@ export interface WorkersInput {
   /** One row a queue. */
   readonly deviceCounters: readonly Float64Array[];
   readonly state: ForwardingState;
+  /** What is in force, for the names in answers. */
+  prepared(): Prepared;
   /** A worker, from 0, that forwarded has ended by itself. Its socket is closed; the others go on. */
   onEnd(worker: number, reason: Error): void;
   /** The thread's program; a test may break one. */
@@ -48,6 +62,8 @@ export interface WorkersInput {
 /** One worker, and what stays when it ends and another takes its place. */
 interface Seat {
   readonly worker: Worker;
+  /** For questions and answers. */
+  readonly port: MessagePort;
   readonly control: Control;
   readonly wake: Wake;
   /** Resolves when it has its socket; rejects when it ends before. */
@@ -67,12 +83,21 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   let failStart: (reason: Error) => void = () => {};
   const startFailed = new Promise<never>((_, reject) => (failStart = reject));
   startFailed.catch(() => {});
+  const asking = createAsking(input.plan.length, input.prepared, (i, query) => {
+    // After the stop there are none.
+    if (seats.at(i) === undefined) return false;
+    const { port, control, wake } = seats[i];
+    port.postMessage(query);
+    announceQuery(control);
+    wake.wake();
+    return true;
+  });
   const onEnd = (worker: number, reason: Error): void => {
     if (stopping) return;
     if (started) input.onEnd(worker, reason);
     else failStart(reason);
   };
-  const seats = input.plan.map((_, i) => takeSeat(input, i, last, onEnd));
+  const seats = input.plan.map((_, i) => takeSeat({ ...input, onEnd }, i, last, asking));
 
   const stop = async (): Promise<void> => {
     stopping = true;
@@ -81,7 +106,7 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
       wake.wake();
     }
     await Promise.all(seats.map(({ ended }) => ended));
-    for (const { wake } of seats.splice(0)) wake.close();
+    for (const seat of seats.splice(0)) leave(seat);
   };
   try {
     const zeroCopy = await Promise.race([Promise.all(seats.map(({ ready }) => ready)), startFailed]);
@@ -101,11 +126,12 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
       async restart(worker) {
         if (stopping) return;
         const gone = seats[worker];
-        seats[worker] = takeSeat(input, worker, last, onEnd);
+        seats[worker] = takeSeat({ ...input, onEnd }, worker, last, asking);
         await gone.ended;
-        gone.wake.close();
+        leave(gone);
         await seats[worker]?.ready;
       },
+      ask: asking.ask,
       stop,
     };
   } catch (error) {
@@ -114,15 +140,21 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
   }
 }
 
+function leave({ wake, port }: Seat): void {
+  port.close();
+  wake.close();
+}
+
 function takeSeat(
-  { plan, deviceOf, counters, deviceCounters, program = PROGRAM }: WorkersInput,
+  { plan, deviceOf, counters, deviceCounters, onEnd, program = PROGRAM }: WorkersInput,
   i: number,
   state: ForwardingState,
-  onEnd: (worker: number, reason: Error) => void,
+  asking: Asking,
 ): Seat {
   const { queues, cpu } = plan[i];
   const control = createControl();
   const wake = createWake();
+  const { port1: port, port2 } = new MessageChannel();
   announceGeneration(control, state.generation);
   const workerData: WorkerInput = {
     device: deviceOf(plan[i], wake.fd),
@@ -131,8 +163,11 @@ function takeSeat(
     counters: counters[i],
     deviceCounters: queues.map((queue) => deviceCounters[queue]),
     state,
+    port: port2,
   };
-  const worker = new Worker(program, { workerData });
+  const worker = new Worker(program, { workerData, transferList: [port2] });
+  port.on('message', ({ report }: WorkerReport) => asking.tell(i, report));
+  asking.back(i);
   let leftovers = NOTHING_LEFT;
   let isReady = false;
   let reason: Error | undefined;
@@ -154,6 +189,7 @@ function takeSeat(
     });
     worker.on('exit', (code) => {
       giveBackLeftovers(leftovers);
+      asking.gone(i);
       end();
       const why = reason ?? new HushlbError('WORKER_ENDED', `worker of queue ${queues.join(', ')} ended, code ${code}`);
       if (isReady) onEnd(i, why);
@@ -161,5 +197,5 @@ function takeSeat(
     });
   });
   ready.catch(() => {});
-  return { worker, control, wake, ready, ended };
+  return { worker, port, control, wake, ready, ended };
 }

@@ -170,7 +170,11 @@ async function startHushlb(far: string, folder: string, io: string): Promise<Run
   const config = join(folder, `${io}.yaml`);
   writeFileSync(
     config,
-    benchYaml({ backends: BACKENDS, top: `io: ${io}\nmetrics: false`, service: 'conntrack: { idleTimeout: 1h }' }),
+    benchYaml({
+      backends: BACKENDS,
+      top: `io: ${io}\nmetrics: false\nadmin: false`,
+      service: 'conntrack: { idleTimeout: 1h }',
+    }),
   );
   const path = new URL('../../cli/main.js', import.meta.url).pathname;
   const command = pinned(1, [process.execPath, path, 'run', '-c', config, '--log-format', 'json']);

@@ -94,6 +94,7 @@ function configuration(key: SubjectKey, { seat, capacity }: Place, host: string,
     interface: 'eth0',
     mode: key === 'stateful' ? 'stateful' : 'stateless',
     metrics: { listen: `${balancerAddress(host)}:${METRICS_PORT}` },
+    admin: false,
     services: [
       {
         name: 'web',

@@ -88,7 +88,7 @@ export async function measureQueues(
 
 function startBalancer({ queues, cpus }: QueueSubject, far: string, folder: string): LineProcess {
   const config = join(folder, `workers-${queues}-${cpus.length}.yaml`);
-  const top = `metrics: false\nworkers: ${cpus.length}\ncpus: [${cpus.join(', ')}]\nafXdp: { ringSize: ${RING} }`;
+  const top = `metrics: false\nadmin: false\nworkers: ${cpus.length}\ncpus: [${cpus.join(', ')}]\nafXdp: { ringSize: ${RING} }`;
   writeFileSync(config, benchYaml({ backends: BACKENDS, top, service: 'conntrack: { idleTimeout: 1h }' }));
   const command = [process.execPath, HUSHLB, 'run', '-c', config, '--log-format', 'json'];
   return inNamespace(far, () => startLineProcess('hushlb run', command, { answersOn: 'stderr' }));

@@ -116,6 +116,7 @@ test('decap strips GUE from the port that it was told', options, async () => {
 const RUNNABLE = `
 interface: eth0
 metrics: false
+admin: false
 services:
   - { name: web, vip: 198.18.10.1, port: 80, backends: [{ name: b1, address: 198.18.2.1 }] }
 `;

@@ -95,7 +95,9 @@ describe('reloadBalancer', () => {
   it('replaces the file, and returns when the balancer says so', async () => {
     const balancer = await standIn('reloaded');
     await reloadBalancer(balancer, options, never);
-    assert.equal(readFileSync(join(directory, 'lb.yaml'), 'utf8'), configuration);
+    const written = readFileSync(join(directory, 'lb.yaml'), 'utf8');
+    assert.ok(written.endsWith(configuration));
+    assert.equal(parseConfig(written, 'lb.yaml').config.admin?.socket, join(directory, 'lb.sock'));
     assert.ok(!existsSync(join(directory, 'lb.yaml.new')));
   });
 

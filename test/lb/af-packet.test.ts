@@ -72,7 +72,7 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
     const services = ports.map(
       (port) => `\n  - { name: web${port}, vip: ${VIP}, port: ${port}, backends: [${backends}] }`,
     );
-    writeFileSync(file(), `interface: eth0\n${top}\nservices:${services.join('')}\n`);
+    writeFileSync(file(), `interface: eth0\nadmin: false\n${top}\nservices:${services.join('')}\n`);
   }
 
   function start(top: string): HostProcess {

@@ -23,6 +23,8 @@ export interface Lan {
   namespace(host: string): string;
   /** The path of the file that `startBalancer` reads. */
   file(): string;
+  /** The admin socket of a configuration that says nothing of one. */
+  socket(): string;
   write(configuration: string): void;
   /** Starts a program that ends with the test at the latest. */
   start(host: string, command: readonly string[], onLine?: (line: string) => void): HostProcess;
@@ -69,6 +71,7 @@ export function useLan(backends: readonly string[], { family }: Addresses = IPV4
   });
 
   const file = () => join(directory, 'hushlb.yaml');
+  const socket = () => join(directory, 'admin.sock');
 
   function start(host: string, command: readonly string[], onLine: (line: string) => void = () => {}): HostProcess {
     const namespace = network.namespace(host);
@@ -87,7 +90,12 @@ export function useLan(backends: readonly string[], { family }: Addresses = IPV4
   return {
     namespace: (host) => network.namespace(host),
     file,
-    write: (configuration) => writeFileSync(file(), configuration),
+    socket,
+    write(configuration) {
+      // Namespaces share a file system: another test's balancer, on an interface of that name, would have the same one.
+      const admin = /^admin:/m.test(configuration) ? '' : `admin: { socket: ${socket()} }\n`;
+      writeFileSync(file(), `${admin}${configuration}`);
+    },
     start,
     startBalancer(onLine) {
       return start('lb', [process.execPath, HUSHLB, 'run', '-c', file(), '--log-format', 'json'], onLine);

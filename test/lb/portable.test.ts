@@ -63,7 +63,7 @@ describe('hushlb run with the portable device', { skip: needsRoot || needsPortab
     const services = vips.map(
       (vip, i) => `\n  - { name: web${i}, vip: ${vip}, port: 80, encap: ${encap}, backends: [${backends}] }`,
     );
-    writeFileSync(file(), `interface: eth0\n${top}\nservices:${services.join('')}\n`);
+    writeFileSync(file(), `interface: eth0\nadmin: false\n${top}\nservices:${services.join('')}\n`);
   }
 
   /** Under setpriv with the options given. */

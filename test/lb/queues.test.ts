@@ -49,7 +49,7 @@ suite('two receive queues', { skip: needsRoot || (availableParallelism() > 1 ? f
     const file = join(directory, 'hushlb.yaml');
     const backends = BACKENDS.map((address, i) => `{ name: b${i + 1}, address: ${address} }`);
     const service = `{ name: web, vip: 198.18.10.1, port: 80, backends: [${backends}] }`;
-    writeFileSync(file, `interface: left\n${top}\nservices:\n  - ${service}\n`);
+    writeFileSync(file, `interface: left\nadmin: false\n${top}\nservices:\n  - ${service}\n`);
     const balancer = startProcess({
       name: 'the balancer',
       namespace: hosts.left,

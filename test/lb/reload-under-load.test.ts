@@ -62,7 +62,7 @@ describe('reloads under load', { skip: needsRoot }, () => {
 
   function write(backends: readonly string[]): void {
     const web = `{ name: web, vip: 198.18.10.1, port: 80, encap: l2, tableSize: 251, backends: [${backends.join(', ')}] }`;
-    writeFileSync(file, `interface: left\nmetrics: false\nservices:\n  - ${web}\n`);
+    writeFileSync(file, `interface: left\nmetrics: false\nadmin: false\nservices:\n  - ${web}\n`);
   }
 
   async function logged(isIt: (line: { msg: string }) => boolean, from: number): Promise<void> {

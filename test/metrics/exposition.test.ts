@@ -6,6 +6,7 @@ import {
   BACKEND_BYTES,
   BACKEND_PACKETS,
   createCounterLayout,
+  SERVICE_CAPACITY,
   SERVICE_ENTRIES,
   SERVICE_EVICTED,
   SERVICE_EXPIRED,
@@ -17,7 +18,9 @@ import {
   SERVICE_SYN_MISSES,
   SERVICE_UNFINISHED_CHECKSUMS,
 } from '../../metrics/counters.ts';
-import { createExposition, type DeviceCounter, type TableStatus } from '../../metrics/exposition.ts';
+import { createExposition } from '../../metrics/exposition.ts';
+import type { ConfigurationStatus, DeviceCounter, TableStatus } from '../../metrics/sources.ts';
+import { freshStart } from './fresh-start.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -32,7 +35,14 @@ const layout = createCounterLayout({
   ]),
 });
 
-function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[]; restarts?: number } = {}) {
+function setUp(
+  sources: {
+    tables?: TableStatus[];
+    devices?: DeviceCounter[];
+    restarts?: number;
+    configuration?: ConfigurationStatus;
+  } = {},
+) {
   const workers = [allocateCounters(layout), allocateCounters(layout)];
   const registry = createExposition({
     version: '1.2.3',
@@ -41,6 +51,7 @@ function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[]; res
     tables: () => sources.tables ?? [],
     deviceCounters: () => sources.devices ?? [],
     workerRestarts: () => sources.restarts ?? 0,
+    configuration: () => sources.configuration ?? freshStart(),
   });
   return { workers, scrape: async () => parseExposition(await registry.metrics()) };
 }
@@ -59,6 +70,7 @@ test('everything is there from the start, at 0', async () => {
     ]),
     ...['web', 'api'].flatMap((service) => [
       `hushlb_conntrack_entries{service="${service}"}`,
+      `hushlb_conntrack_capacity_entries{service="${service}"}`,
       `hushlb_conntrack_hits_total{service="${service}"}`,
       `hushlb_conntrack_misses_total{kind="syn",service="${service}"}`,
       `hushlb_conntrack_misses_total{kind="non_syn",service="${service}"}`,
@@ -74,11 +86,18 @@ test('everything is there from the start, at 0', async () => {
       `hushlb_unfinished_checksums_total{service="${service}"}`,
     ]),
   ];
+  expected.push('hushlb_config_unsaved_changes', 'hushlb_config_changes_total{kind="reload",result="refused"}');
   expected.push(...[0, 1].map((worker) => `hushlb_worker_non_syn_misses_total{worker="${worker}"}`));
   expected.push('hushlb_worker_restarts_total');
   for (const name of expected) assert.equal(samples.get(name), 0, name);
   const others = [...samples.keys()].filter((name) => name.startsWith('hushlb_') && !expected.includes(name));
-  assert.deepEqual(others, ['hushlb_build_info{version="1.2.3"}']);
+  assert.deepEqual(others, [
+    'hushlb_config_generation',
+    'hushlb_config_last_change_timestamp_seconds',
+    'hushlb_config_last_reload_successful',
+    'hushlb_hash_seed_info{check="c4"}',
+    'hushlb_build_info{version="1.2.3"}',
+  ]);
 });
 
 test('an exit shows only where it can occur: with a service, or without', async () => {
@@ -95,6 +114,7 @@ test('an exit shows only where it can occur: with a service, or without', async 
     tables: () => [],
     workerRestarts: () => 0,
     deviceCounters: () => [],
+    configuration: freshStart,
   });
   const { samples } = parseExposition(await registry.metrics());
   assert.deepEqual(
@@ -121,6 +141,7 @@ test('each slot shows under its own name, summed over the workers', async () => 
     [layout.serviceBase[web] + SERVICE_EVICTED, 'hushlb_conntrack_evicted_total{service="web"}'],
     [layout.serviceBase[web] + SERVICE_REFUSED, 'hushlb_conntrack_refused_total{service="web"}'],
     [layout.serviceBase[web] + SERVICE_ENTRIES, 'hushlb_conntrack_entries{service="web"}'],
+    [layout.serviceBase[web] + SERVICE_CAPACITY, 'hushlb_conntrack_capacity_entries{service="web"}'],
     [layout.serviceBase[api] + SERVICE_ENTRIES, 'hushlb_conntrack_entries{service="api"}'],
     [layout.serviceBase[api] + SERVICE_RESETS_SENT, 'hushlb_resets_sent_total{service="api"}'],
     [layout.serviceBase[api] + SERVICE_EXPIRY_RESETS_SENT, 'hushlb_expiry_resets_sent_total{service="api"}'],
@@ -135,7 +156,7 @@ test('each slot shows under its own name, summed over the workers', async () => 
   }
   const { samples } = await scrape();
   for (const [i, [, name]] of slots.entries()) assert.equal(samples.get(name), 2 ** 40 + 1000 + i, name);
-  const moved = [...samples].filter(([name, value]) => value > 0 && /^hushlb_(?!build|worker)/.test(name));
+  const moved = [...samples].filter(([name, value]) => value > 0 && /^hushlb_(?!build|worker|config|hash)/.test(name));
   assert.equal(moved.length, slots.length);
 });
 
@@ -181,6 +202,52 @@ test('tables and devices show what they say at the scrape, and nothing from befo
   const later = (await scrape()).samples;
   assert.equal(later.get('hushlb_lookup_table_info{fingerprint="bb",service="web",table_size="7"}'), 1);
   assert.equal(later.has('hushlb_lookup_table_info{fingerprint="aa",service="web",table_size="7"}'), false);
+});
+
+test('the configuration shows as it is told', async () => {
+  const backends = [
+    { backend: 'b1', draining: false },
+    { backend: 'b2', draining: true },
+  ];
+  const web = {
+    service: 'web',
+    vip: '198.18.10.1',
+    protocol: 'tcp',
+    port: '80',
+    scheduler: 'maglev',
+    hash: 'source-ip',
+  };
+  const { scrape } = setUp({
+    configuration: {
+      generation: 17,
+      lastChangeMs: 1_700_000_000_500,
+      lastReloadGood: false,
+      changes: [
+        { kind: 'reload', result: 'refused', count: 2 },
+        { kind: 'runtime', result: 'applied', count: 5 },
+      ],
+      unsaved: 3,
+      seedCheck: '0a',
+      services: [{ ...web, backends }],
+    },
+  });
+  const { samples } = await scrape();
+  const told: [name: string, value: number][] = [
+    ['hushlb_config_generation', 17],
+    ['hushlb_config_last_change_timestamp_seconds', 1_700_000_000.5],
+    ['hushlb_config_last_reload_successful', 0],
+    ['hushlb_config_changes_total{kind="reload",result="refused"}', 2],
+    ['hushlb_config_changes_total{kind="runtime",result="applied"}', 5],
+    ['hushlb_config_unsaved_changes', 3],
+    ['hushlb_hash_seed_info{check="0a"}', 1],
+    ['hushlb_backend_draining{backend="b1",service="web"}', 0],
+    ['hushlb_backend_draining{backend="b2",service="web"}', 1],
+    [
+      'hushlb_service_info{hash="source-ip",port="80",protocol="tcp",scheduler="maglev",service="web",vip="198.18.10.1"}',
+      1,
+    ],
+  ];
+  for (const [name, value] of told) assert.equal(samples.get(name), value, name);
 });
 
 test('names follow the conventions: help on each, counters end in _total, gauges do not', async () => {

@@ -75,7 +75,10 @@ describe('probing through hushlb', { concurrency: true, skip: !root && 'needs ro
       backends: [{ name: backend, address: backendAddress(backend) }],
     }));
     // JSON is YAML.
-    const file = folder.write('hushlb.yaml', JSON.stringify({ interface: 'eth0', metrics: false, services }));
+    const file = folder.write(
+      'hushlb.yaml',
+      JSON.stringify({ interface: 'eth0', metrics: false, admin: false, services }),
+    );
     const waiting = [
       start('decap', backend, [HUSHLB, 'decap', '--interface', 'eth0']),
       start('balancer', 'lb', [HUSHLB, 'run', '-c', file]),

@@ -1,0 +1,11 @@
+/**
+ * Every operation of the admin API, in the order in which its description lists them. admin/server.ts answers by this list;
+ * a new topic is a file admin/…-routes.ts and a line here.
+ */
+
+import { aboutRoutes } from './about-routes.ts';
+import { changeRoutes } from './change-routes.ts';
+import type { Route } from './route.ts';
+import { statusRoutes } from './status-routes.ts';
+
+export const ROUTES: readonly Route[] = [...statusRoutes, ...changeRoutes, ...aboutRoutes(() => ROUTES)];
