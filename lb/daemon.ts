@@ -25,6 +25,7 @@ import { uncheckedHealth } from './health-view.ts';
 import { watchForHints } from './hints.ts';
 import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
+import { tellObservations } from './observations.ts';
 import { openObservationPost } from './observe.ts';
 import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
 import { socketText } from './ports.ts';
@@ -119,8 +120,14 @@ async function putUp(
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
   let control: ControlPlane | undefined;
-  const restarts = () => keeper?.restarts() ?? 0;
-  const observed = { prepared: preparedNow, counters, deviceCounters, steering, restarts, control: () => control };
+  const observed = {
+    prepared: preparedNow,
+    counters,
+    deviceCounters,
+    steering,
+    restarts: () => keeper?.restarts() ?? 0,
+    control: () => control,
+  };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
@@ -131,7 +138,7 @@ async function putUp(
     plan,
     counters,
     deviceCounters,
-    current: () => ({ prepared: preparedNow(), state: running?.state ?? state }),
+    current: () => running ?? { prepared, state },
     adopt(now) {
       if (running === undefined) return;
       running.ownMac = now.mac;
@@ -190,6 +197,7 @@ async function putUp(
     forget,
   } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
+  tellObservations(workers, events, preparedNow);
   const health = uncheckedHealth(new Date());
   const observers = { device: facts, events, health };
   const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });

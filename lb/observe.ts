@@ -24,10 +24,10 @@ export interface Observed {
   readonly deviceCounters: readonly Float64Array[];
   /** What the steering counts; undefined while there is none yet. */
   steering(): SteeringCounters | undefined;
-  /** Workers that were replaced. */
-  restarts(): number;
   /** Undefined before packets flow. */
   control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
+  /** Workers that were replaced. */
+  restarts(): number;
 }
 
 export interface ObservationPost {
@@ -53,8 +53,8 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
       }));
     },
     deviceCounters: () => deviceCounters(observed),
-    workerRestarts: () => observed.restarts(),
     configuration: () => configuration(observed, tally),
+    workerRestarts: () => observed.restarts(),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;

@@ -181,8 +181,8 @@ async function openPortablePath(input: PacketPathInput, undo: Undo): Promise<Omi
     counters: counters[0],
     deviceCounters: deviceCounters[0],
     state,
-    onEnd: (reason) => input.onWorkerEnd(0, reason),
     prepared,
+    onEnd: (reason) => input.onWorkerEnd(0, reason),
   });
   undo.push(() => workers.stop());
   const steering: Steered = {

@@ -76,6 +76,8 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
   let budget = createRestartBudget();
   let said = '';
   let closed = false;
+  let isFollowed = false;
+  let observed: Parameters<Workers['onObserved']>[0] = () => {};
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<never>((_, reject) => (fail = reject));
   failed.catch(() => {});
@@ -88,14 +90,27 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
     events.emit({ kind: 'interface', reason: what });
   }
 
+  /** Who follows, follows the workers of every path. */
+  function attend({ workers }: PacketPath): void {
+    workers.onObserved((worker, observations) => observed(worker, observations));
+    workers.follow(isFollowed);
+  }
+
   function open(): Promise<PacketPath> {
     const { prepared, state } = current();
     const { config } = prepared;
     const { counters, deviceCounters } = input;
-    const { queueCount, plan } = planOf(link, config);
-    const rows = { counters, deviceCounters };
-    const names = () => current().prepared;
-    return openPacketPath({ config, link, queueCount, plan, ...rows, state, prepared: names, logger, onWorkerEnd });
+    return openPacketPath({
+      config,
+      link,
+      ...planOf(link, config),
+      counters,
+      deviceCounters,
+      state,
+      prepared: () => current().prepared,
+      logger,
+      onWorkerEnd,
+    });
   }
 
   /** No more workers than there are counters for: they are counted by worker. */
@@ -135,6 +150,7 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
     const { prepared, state } = current();
     if (state !== before) path.workers.publish(state);
     steer(path.steering, prepared.config);
+    attend(path);
     budget = createRestartBudget();
     tell('info', `interface ${name} is back, packets flow again`);
   }
@@ -204,6 +220,7 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
   }
 
   path = await open();
+  attend(path);
   const first = path;
   const watch = watchNetwork((kind) => {
     if (kind === 'link') lookSoon();
@@ -218,7 +235,17 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
       zeroCopy: first.workers.zeroCopy,
       publish: (state) => path?.workers.publish(state),
       behind: (generation) => path?.workers.behind(generation) ?? [],
-      ask: (request) => path?.workers.ask(request) ?? Promise.reject(new HushlbError('INTERFACE_AWAY', said)),
+      async ask(request) {
+        if (path !== undefined) return path.workers.ask(request);
+        throw new HushlbError('WORKER_GONE', `interface ${name} cannot be used now: there are no connection tables`);
+      },
+      follow(wanted) {
+        isFollowed = wanted;
+        path?.workers.follow(wanted);
+      },
+      onObserved(listener) {
+        observed = listener;
+      },
       restart: async (worker) => path?.workers.restart(worker),
       stop: async () => path?.workers.stop(),
     },

@@ -13,6 +13,8 @@ import { sendResets } from './expiry-reset.ts';
 import { createWalk } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Observations } from './observed-rows.ts';
+import { createObserver } from './observer.ts';
 import type { Prepared } from './prepare.ts';
 import { walkWaiting } from './waiting.ts';
 import { publishPortable } from './worker-device.ts';
@@ -23,10 +25,10 @@ export interface PortableInput {
   readonly counters: Float64Array;
   readonly deviceCounters: Float64Array;
   readonly state: ForwardingState;
-  /** It has ended by itself: the device failed. */
-  onEnd(reason: Error): void;
   /** What is in force, for the names in answers. */
   prepared(): Prepared;
+  /** It has ended by itself: the device failed. */
+  onEnd(reason: Error): void;
 }
 
 export interface PortableWorker {
@@ -44,8 +46,8 @@ export function startPortableWorker({
   counters,
   deviceCounters,
   state,
-  onEnd,
   prepared,
+  onEnd,
 }: PortableInput): PortableWorker {
   widenInlining();
 
@@ -58,6 +60,13 @@ export function startPortableWorker({
 
   const scan = createEntryScan(forwarder, (report) => asking.tell(0, report));
   let isStopped = false;
+  let isFollowed = false;
+  let tell: (observed: Observations) => void = () => {};
+  const observer = createObserver(
+    forwarder,
+    () => isFollowed,
+    (observed) => tell(observed),
+  );
   const asking = createAsking(1, prepared, (_, query) => {
     if (isStopped) return false;
     scan.accept(query);
@@ -76,7 +85,9 @@ export function startPortableWorker({
     const count = device.receive(0);
     const now = clock.milliseconds();
     if (count > 0) {
+      observer.before();
       walk(now);
+      observer.after(now);
       device.send();
       walkWaiting(forwarder, device, walk, now);
     }
@@ -86,6 +97,7 @@ export function startPortableWorker({
       ticked = now;
     }
     if (forwarder.resets.count > 0) sendResets(forwarder, device);
+    if (observer.isDue) observer.flush(now);
   }
 
   function turnOrFail(): void {
@@ -110,9 +122,15 @@ export function startPortableWorker({
       zeroCopy: false,
       publish: (next) => adoptState(forwarder, next),
       behind: () => [],
+      ask: asking.ask,
+      follow(wanted) {
+        isFollowed = wanted;
+      },
+      onObserved(listener) {
+        tell = (observed) => listener(0, observed);
+      },
       // Its socket and its guard belong together: both are opened anew by lb/path-keeper.ts, or not at all.
       restart: () => Promise.reject(new HushlbError('WORKER_ENDED', 'the worker of io portable does not start again')),
-      ask: asking.ask,
       stop: async () => stop(),
     },
   };

@@ -1,26 +1,17 @@
 /**
- * The main thread's half of the workers: starts them as planned, hands them each new forwarding state, stops them, says so
- * when one has ended by itself and starts another in its place. Used by lb/packet-path.ts; lb/path-keeper.ts decides.
+ * The main thread's half of the workers: starts them as planned, hands them each new forwarding state, asks them what their
+ * tables hold, stops them, says so when one has ended by itself and starts another in its place. Used by lb/packet-path.ts;
+ * lb/path-keeper.ts decides.
  */
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { giveBackLeftovers } from '../io/ffi.ts';
-import { NOTHING_LEFT } from '../io/leftovers.ts';
-import { createWake, type Wake } from '../io/wake.ts';
-import { type Asking, createAsking } from './ask.ts';
-import {
-  announceGeneration,
-  announceQuery,
-  type Control,
-  createControl,
-  requestStop,
-  runningGeneration,
-} from './control.ts';
-import { HushlbError } from './errors.ts';
+import { createAsking } from './ask.ts';
+import { announceGeneration, announceQuery, requestStop, runningGeneration, setFollowed } from './control.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Observations } from './observed-rows.ts';
 import type { Prepared } from './prepare.ts';
+import { leaveSeat, type Seat, takeSeat } from './seat.ts';
 import { encodeState } from './state-message.ts';
-import type { WorkerInput, WorkerMessage, WorkerReport } from './worker.ts';
+import type { WorkerReport } from './worker.ts';
 import type { DeviceOptions } from './worker-device.ts';
 import type { WorkerPlan } from './worker-plan.ts';
 import type { WorkerAnswer, WorkerRequest } from './worker-requests.ts';
@@ -31,13 +22,17 @@ export interface Workers {
   publish(state: ForwardingState): void;
   /** The workers, from 0, that walk their packets by a generation before this one. */
   behind(generation: number): number[];
+  /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
+  ask(request: WorkerRequest): Promise<WorkerAnswer>;
+  /** Whether they are to tell what becomes of packets (lb/observer.ts). */
+  follow(isFollowed: boolean): void;
+  /** Who is told it. */
+  onObserved(listener: (worker: number, observed: Observations) => void): void;
   /**
    * Starts another in the place of one that has ended, with its queues, its counters, the last state and an empty table.
    * Resolves when it has its socket; rejects with why it has not.
    */
   restart(worker: number): Promise<void>;
-  /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
-  ask(request: WorkerRequest): Promise<WorkerAnswer>;
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
 }
@@ -59,58 +54,64 @@ export interface WorkersInput {
   readonly program?: URL;
 }
 
-/** One worker, and what stays when it ends and another takes its place. */
-interface Seat {
-  readonly worker: Worker;
-  /** For questions and answers. */
-  readonly port: MessagePort;
-  readonly control: Control;
-  readonly wake: Wake;
-  /** Resolves when it has its socket; rejects when it ends before. */
-  readonly ready: Promise<boolean>;
-  readonly ended: Promise<unknown>;
-}
-
 const PROGRAM = new URL('./worker.js', import.meta.url);
 
 /** Starts all workers and waits until each has its socket; on a failure all are stopped and the error is thrown. */
 export async function startWorkers(input: WorkersInput): Promise<Workers> {
   widenInlining();
+  const { plan, counters, deviceCounters } = input;
   /** The last that was handed out: what a worker that is started now begins with. */
   let last = input.state;
-  let stopping = false;
-  let started = false;
+  let isFollowed = false;
+  let phase: 'starting' | 'running' | 'stopping' = 'starting';
   let failStart: (reason: Error) => void = () => {};
   const startFailed = new Promise<never>((_, reject) => (failStart = reject));
   startFailed.catch(() => {});
-  const asking = createAsking(input.plan.length, input.prepared, (i, query) => {
+  let observed: (worker: number, observations: Observations) => void = () => {};
+
+  const seats: Seat[] = [];
+  const asking = createAsking(plan.length, input.prepared, (i, query) => {
     // After the stop there are none.
-    if (seats.at(i) === undefined) return false;
-    const { port, control, wake } = seats[i];
-    port.postMessage(query);
-    announceQuery(control);
-    wake.wake();
+    const seat = seats.at(i);
+    if (seat === undefined) return false;
+    seat.port.postMessage(query);
+    announceQuery(seat.control);
+    seat.wake.wake();
     return true;
   });
-  const onEnd = (worker: number, reason: Error): void => {
-    if (stopping) return;
-    if (started) input.onEnd(worker, reason);
-    else failStart(reason);
-  };
-  const seats = input.plan.map((_, i) => takeSeat({ ...input, onEnd }, i, last, asking));
+
+  const fill = (i: number): Seat =>
+    takeSeat({
+      plan: plan[i],
+      deviceOf: input.deviceOf,
+      counters: counters[i],
+      deviceCounters: plan[i].queues.map((queue) => deviceCounters[queue]),
+      state: last,
+      program: input.program ?? PROGRAM,
+      onReport(report: WorkerReport) {
+        if (report.kind === 'entries') asking.tell(i, report.entries);
+        else observed(i, report.observed);
+      },
+      onEnd(reason) {
+        asking.gone(i);
+        if (phase === 'running') input.onEnd(i, reason);
+        else if (phase === 'starting') failStart(reason);
+      },
+    });
+  for (const i of plan.keys()) seats.push(fill(i));
 
   const stop = async (): Promise<void> => {
-    stopping = true;
+    phase = 'stopping';
     for (const { control, wake } of seats) {
       requestStop(control);
       wake.wake();
     }
     await Promise.all(seats.map(({ ended }) => ended));
-    for (const seat of seats.splice(0)) leave(seat);
+    for (const seat of seats.splice(0)) leaveSeat(seat);
   };
   try {
     const zeroCopy = await Promise.race([Promise.all(seats.map(({ ready }) => ready)), startFailed]);
-    started = true;
+    phase = 'running';
     return {
       zeroCopy: zeroCopy.every((value) => value),
       publish(state) {
@@ -123,79 +124,29 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
         }
       },
       behind: (generation) => seats.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
-      async restart(worker) {
-        if (stopping) return;
-        const gone = seats[worker];
-        seats[worker] = takeSeat({ ...input, onEnd }, worker, last, asking);
-        await gone.ended;
-        leave(gone);
-        await seats[worker]?.ready;
-      },
       ask: asking.ask,
+      follow(wanted) {
+        isFollowed = wanted;
+        for (const { control } of seats) setFollowed(control, wanted);
+      },
+      onObserved(listener) {
+        observed = listener;
+      },
+      async restart(i) {
+        if (phase === 'stopping') return;
+        const gone = seats[i];
+        const next = fill(i);
+        seats[i] = next;
+        setFollowed(next.control, isFollowed);
+        await gone.ended;
+        leaveSeat(gone);
+        await next.ready;
+        asking.back(i);
+      },
       stop,
     };
   } catch (error) {
     await stop();
     throw error;
   }
-}
-
-function leave({ wake, port }: Seat): void {
-  port.close();
-  wake.close();
-}
-
-function takeSeat(
-  { plan, deviceOf, counters, deviceCounters, onEnd, program = PROGRAM }: WorkersInput,
-  i: number,
-  state: ForwardingState,
-  asking: Asking,
-): Seat {
-  const { queues, cpu } = plan[i];
-  const control = createControl();
-  const wake = createWake();
-  const { port1: port, port2 } = new MessageChannel();
-  announceGeneration(control, state.generation);
-  const workerData: WorkerInput = {
-    device: deviceOf(plan[i], wake.fd),
-    cpu,
-    control,
-    counters: counters[i],
-    deviceCounters: queues.map((queue) => deviceCounters[queue]),
-    state,
-    port: port2,
-  };
-  const worker = new Worker(program, { workerData, transferList: [port2] });
-  port.on('message', ({ report }: WorkerReport) => asking.tell(i, report));
-  asking.back(i);
-  let leftovers = NOTHING_LEFT;
-  let isReady = false;
-  let reason: Error | undefined;
-  worker.on('error', (error) => {
-    reason = error;
-  });
-  let end: () => void = () => {};
-  const ended = new Promise<void>((resolve) => (end = resolve));
-  const ready = new Promise<boolean>((resolve, reject) => {
-    worker.on('message', (message: WorkerMessage) => {
-      if (message.kind === 'failed') {
-        reason = new HushlbError(message.code, `worker of queue ${queues.join(', ')}: ${message.message}`);
-        return;
-      }
-      leftovers = message.leftovers;
-      if (message.kind === 'closed') return;
-      isReady = true;
-      resolve(message.zeroCopy);
-    });
-    worker.on('exit', (code) => {
-      giveBackLeftovers(leftovers);
-      asking.gone(i);
-      end();
-      const why = reason ?? new HushlbError('WORKER_ENDED', `worker of queue ${queues.join(', ')} ended, code ${code}`);
-      if (isReady) onEnd(i, why);
-      else reject(why);
-    });
-  });
-  ready.catch(() => {});
-  return { worker, port, control, wake, ready, ended };
 }

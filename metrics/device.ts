@@ -15,17 +15,6 @@ export const DEVICE_METRICS: readonly Metric[] = [
       deviceCounters().map(({ queue, event, value }) => [{ queue, event }, value] as const),
   },
   {
-    name: 'hushlb_worker_restarts_total',
-    type: 'counter',
-    labels: [],
-    help: 'Workers that failed and were replaced.',
-    means:
-      'Each began with an empty connection table: its connections were hashed again, and those that a change of the backends had left elsewhere were broken.',
-    moves:
-      'Never should: the log line `worker failed` has the reason, and its stack if it is a bug in hushlb. Five of one worker in 10 s end the process.',
-    samples: ({ workerRestarts }) => [[{}, workerRestarts()]],
-  },
-  {
     name: 'hushlb_build_info',
     type: 'gauge',
     labels: ['version'],
@@ -33,5 +22,15 @@ export const DEVICE_METRICS: readonly Metric[] = [
     means: 'Which balancers are upgraded already.',
     moves: 'With an upgrade. Absent: the process is gone, or nobody reaches its `metrics.listen`.',
     samples: ({ version }) => [[{ version }, 1]],
+  },
+  {
+    name: 'hushlb_worker_restarts_total',
+    type: 'counter',
+    labels: [],
+    help: 'Workers that failed and were replaced: their connection tables began anew.',
+    means:
+      'The thread of a worker ended by an error, and another took its place with its queues and its counters. Its connections are hashed again: they stay where they were, unless backends have changed since they began.',
+    moves: 'Read the log: the line `worker failed` has the cause. Five of one worker in 10 s end the process.',
+    samples: ({ workerRestarts }) => [[{}, workerRestarts()]],
   },
 ];

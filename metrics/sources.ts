@@ -11,8 +11,9 @@ export interface ExpositionSources {
   readonly workers: readonly Float64Array[];
   tables(): readonly TableStatus[];
   deviceCounters(): readonly DeviceCounter[];
-  workerRestarts(): number;
   configuration(): ConfigurationStatus;
+  /** Workers that were replaced. */
+  workerRestarts(): number;
 }
 
 /** The lookup table of a service as it is in force. */

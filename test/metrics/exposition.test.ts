@@ -39,8 +39,8 @@ function setUp(
   sources: {
     tables?: TableStatus[];
     devices?: DeviceCounter[];
-    restarts?: number;
     configuration?: ConfigurationStatus;
+    restarts?: number;
   } = {},
 ) {
   const workers = [allocateCounters(layout), allocateCounters(layout)];
@@ -50,8 +50,8 @@ function setUp(
     workers,
     tables: () => sources.tables ?? [],
     deviceCounters: () => sources.devices ?? [],
-    workerRestarts: () => sources.restarts ?? 0,
     configuration: () => sources.configuration ?? freshStart(),
+    workerRestarts: () => sources.restarts ?? 0,
   });
   return { workers, scrape: async () => parseExposition(await registry.metrics()) };
 }
