@@ -39,6 +39,9 @@ function lineOf(error: Error & { code: string }): string {
 const COMMANDS = new Set([
   'run',
   'check',
+  'conntrack',
+  'events',
+  'top',
   'table',
   'profiles',
   'decap',

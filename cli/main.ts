@@ -10,8 +10,10 @@ import { hideBin } from 'yargs/helpers';
 import { VERSION } from '../lb/version.ts';
 import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
+import { conntrackCommand } from './conntrack.ts';
 import { decapCommand } from './decap.ts';
 import { report, UsageError } from './errors.ts';
+import { eventsCommand } from './events.ts';
 import { labCommand } from './lab.ts';
 import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
@@ -20,6 +22,7 @@ import { runCommand } from './run.ts';
 import { simulateCommand } from './simulate.ts';
 import { tableCommand } from './table.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
+import { topCommand } from './top.ts';
 
 /** In place of yargs' own, which are longer or say less. */
 const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = {
@@ -43,6 +46,9 @@ const parser = yargs(hideBin(process.argv))
   .usage('$0 COMMAND\n\nA userspace, stateless layer-4 load balancer that keeps quiet.')
   .command(runCommand)
   .command(checkCommand)
+  .command(conntrackCommand)
+  .command(eventsCommand)
+  .command(topCommand)
   .command(tableCommand)
   .command(profilesCommand)
   .command(decapCommand)
@@ -55,7 +61,7 @@ const parser = yargs(hideBin(process.argv))
   .demandCommand(
     1,
     1,
-    'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion',
+    'expected a command: run, check, conntrack, events, top, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion',
   )
   .strict()
   .parserConfiguration({

@@ -19,6 +19,7 @@ import { allocateCounters } from '../metrics/counters.ts';
 import type { Config } from './config.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
+import { watchDrains } from './drains.ts';
 import { HushlbError } from './errors.ts';
 import { createEventLog } from './events.ts';
 import { buildForwardingState } from './forwarding-state.ts';
@@ -184,6 +185,8 @@ async function putUp(
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
   const events = createEventLog();
   tellObservations(workers, events, preparedNow);
+  const drains = watchDrains({ prepared: preparedNow, workers, events, logger });
+  undo.push(() => drains.close());
   const health = uncheckedHealth(new Date());
   const observers = { device: facts, events, health };
   const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });

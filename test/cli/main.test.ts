@@ -15,6 +15,9 @@ after(() => folder.remove());
 const COMMANDS = [
   'run',
   'check',
+  'conntrack',
+  'events',
+  'top',
   'table',
   'profiles',
   'decap',
@@ -28,6 +31,12 @@ const COMMANDS = [
 const WITH_HELP = [
   ['run'],
   ['check'],
+  ['conntrack'],
+  ['conntrack', 'list'],
+  ['conntrack', 'show'],
+  ['conntrack', 'flush'],
+  ['events'],
+  ['top'],
   ['table'],
   ['profiles'],
   ['decap'],
@@ -96,7 +105,7 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
   const cases: [args: string[], line: string][] = [
     [
       [],
-      'expected a command: run, check, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion; see hushlb --help',
+      'expected a command: run, check, conntrack, events, top, table, profiles, decap, lab, simulate, replay, probe-idle, audit or completion; see hushlb --help',
     ],
     [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
     [['check'], 'missing option: config; see hushlb check --help'],
