@@ -87,7 +87,7 @@ export function frameLines(status: Status, rates: Rates, width: number, height: 
   const shown = all.slice(0, Math.max(0, height - 1));
   return [
     ...shown,
-    { text: cut(`… ${all.length - shown.length} more lines: a taller terminal, or --once`, width), mark: 'title' },
+    { text: cut(`… ${all.length - shown.length} more lines`, width), mark: 'title' },
   ];
 }
 
@@ -130,7 +130,7 @@ const NARROW: readonly Column[] = [
 
 function tableLines({ services }: Rates, width: number): Line[] {
   const isWide = width >= WIDE_FROM;
-  const nameWidth = Math.max(8, Math.floor(width / 3));
+  const nameWidth = Math.max(8, Math.floor(width / 4));
   const rows: { cells: string[]; mark: Mark }[] = services.flatMap((service) => [
     { cells: serviceCells(service, isWide, nameWidth), mark: 'service' as const },
     ...service.backends.map((backend) => ({
