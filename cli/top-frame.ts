@@ -85,10 +85,7 @@ export function frameLines(status: Status, rates: Rates, width: number, height: 
   const all = [...headLines(status, rates, width), ...tableLines(rates, width)];
   if (all.length <= height) return all;
   const shown = all.slice(0, Math.max(0, height - 1));
-  return [
-    ...shown,
-    { text: cut(`… ${all.length - shown.length} more lines`, width), mark: 'title' },
-  ];
+  return [...shown, { text: cut(`… ${all.length - shown.length} more lines`, width), mark: 'title' }];
 }
 
 function headLines(
