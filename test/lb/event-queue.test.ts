@@ -48,3 +48,10 @@ test('a slow reader gets what waited, then a last line that says why it ends', a
   for await (const { kind, reason } of events) rest.push(kind === 'left-out' ? reason.slice(0, 12) : reason);
   assert.deepEqual(rest, ['1', '2', '3', '4', '5', 'cut off here']);
 });
+
+test('however many events there were, the last 1,024 are kept', () => {
+  const log = createEventLog();
+  emit(log, 0, 10_000);
+  const kept = log.recent(Number.MAX_SAFE_INTEGER);
+  assert.deepEqual([kept.length, kept[0].seq, kept.at(-1)?.seq], [1024, 8977, 10_000]);
+});
