@@ -21,8 +21,10 @@ import {
   weightCommand,
 } from './change.ts';
 import { checkCommand } from './check.ts';
+import { conntrackCommand } from './conntrack.ts';
 import { decapCommand } from './decap.ts';
 import { report, UsageError } from './errors.ts';
+import { eventsCommand } from './events.ts';
 import { explainCommand } from './explain.ts';
 import { labCommand } from './lab.ts';
 import { probeIdleCommand } from './probe-idle.ts';
@@ -34,6 +36,7 @@ import { simulateCommand } from './simulate.ts';
 import { statusCommand } from './status.ts';
 import { tableCommand } from './table.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
+import { topCommand } from './top.ts';
 
 /** In place of yargs' own, which are longer or say less. */
 const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = {
@@ -52,6 +55,9 @@ const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = 
 const COMMANDS = [
   runCommand,
   statusCommand,
+  topCommand,
+  eventsCommand,
+  conntrackCommand,
   explainCommand,
   reloadCommand,
   drainCommand,

@@ -18,6 +18,7 @@ import type { Link } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
+import { watchDrains } from './drains.ts';
 import { HushlbError } from './errors.ts';
 import { createEventLog } from './events.ts';
 import { buildForwardingState } from './forwarding-state.ts';
@@ -200,6 +201,8 @@ async function putUp(
   } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
   tellObservations(workers, events, preparedNow);
+  const drains = watchDrains({ prepared: preparedNow, workers, events, logger });
+  undo.push(() => drains.close());
   const observers = { device: facts, events, health, inForce: health.follow };
   const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
   control = plane;
