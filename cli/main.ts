@@ -2,7 +2,7 @@
 /**
  * The command line: reads the arguments, hands them to one command's file, turns what goes wrong into one line.
  *
- * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense. Each command file exports a yargs
+ * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense (cli/plan.ts has its own). Each command file exports a yargs
  * CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
  */
 import yargs from 'yargs';
@@ -14,6 +14,7 @@ import { decapCommand } from './decap.ts';
 import { report, UsageError } from './errors.ts';
 import { explainCommand } from './explain.ts';
 import { labCommand } from './lab.ts';
+import { planCommand } from './plan.ts';
 import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
 import { replayCommand } from './replay.ts';
@@ -51,13 +52,14 @@ const parser = yargs(hideBin(process.argv))
   .command(simulateCommand)
   .command(replayCommand)
   .command(explainCommand)
+  .command(planCommand)
   .command(probeIdleCommand)
   .command(auditCommand)
   .completion('completion', 'Print a completion script for bash, zsh or fish')
   .demandCommand(
     1,
     1,
-    'expected a command: run, check, table, profiles, decap, lab, simulate, replay, explain, probe-idle, audit or completion',
+    'expected a command: run, check, table, profiles, decap, lab, simulate, replay, explain, plan, probe-idle, audit or completion',
   )
   .strict()
   .parserConfiguration({

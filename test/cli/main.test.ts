@@ -22,6 +22,7 @@ const COMMANDS = [
   'simulate',
   'replay',
   'explain',
+  'plan',
   'probe-idle',
   'audit',
   'completion',
@@ -39,6 +40,7 @@ const WITH_HELP = [
   ['simulate'],
   ['replay'],
   ['explain'],
+  ['plan'],
   ['probe-idle'],
   ['audit'],
 ];
@@ -98,7 +100,7 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
   const cases: [args: string[], line: string][] = [
     [
       [],
-      'expected a command: run, check, table, profiles, decap, lab, simulate, replay, explain, probe-idle, audit or completion; see hushlb --help',
+      'expected a command: run, check, table, profiles, decap, lab, simulate, replay, explain, plan, probe-idle, audit or completion; see hushlb --help',
     ],
     [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
     [['check'], 'missing option: config; see hushlb check --help'],
