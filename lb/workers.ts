@@ -13,10 +13,12 @@ import {
   createControl,
   requestStop,
   runningGeneration,
+  setFollowed,
 } from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Observations } from './observed-rows.ts';
 import type { Prepared } from './prepare.ts';
 import { encodeState } from './state-message.ts';
 import type { WorkerInput, WorkerMessage, WorkerReport } from './worker.ts';
@@ -34,6 +36,10 @@ export interface Workers {
   behind(generation: number): number[];
   /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
   ask(request: WorkerRequest): Promise<WorkerAnswer>;
+  /** Whether they are to tell what becomes of packets (lb/observer.ts). */
+  follow(isFollowed: boolean): void;
+  /** Who is told it. */
+  onObserved(listener: (worker: number, observed: Observations) => void): void;
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
 }
@@ -93,8 +99,12 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
     wake.wake();
     return true;
   });
+  let observed: (worker: number, observations: Observations) => void = () => {};
   for (const [i, { port, worker }] of running.entries()) {
-    port.on('message', ({ report }: WorkerReport) => asking.tell(i, report));
+    port.on('message', (report: WorkerReport) => {
+      if (report.kind === 'entries') asking.tell(i, report.entries);
+      else observed(i, report.observed);
+    });
     worker.on('exit', () => asking.gone(i));
   }
   const failed = Promise.race(failures);
@@ -126,6 +136,12 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
       },
       behind: (generation) => running.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
       ask: asking.ask,
+      follow(isFollowed) {
+        for (const { control } of running) setFollowed(control, isFollowed);
+      },
+      onObserved(listener) {
+        observed = listener;
+      },
       stop,
     };
   } catch (error) {
