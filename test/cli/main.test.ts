@@ -36,6 +36,7 @@ const COMMANDS = [
   'simulate',
   'replay',
   'explain',
+  'plan',
   'probe-idle',
   'audit',
   'completion',
@@ -70,6 +71,7 @@ const WITH_HELP = [
   ['simulate'],
   ['replay'],
   ['explain'],
+  ['plan'],
   ['probe-idle'],
   ['audit'],
 ];
