@@ -12,6 +12,7 @@ import { agreeCommand } from './agree.ts';
 import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
 import { decapCommand } from './decap.ts';
+import { doctorCommand } from './doctor.ts';
 import { report, UsageError } from './errors.ts';
 import { explainCommand } from './explain.ts';
 import { labCommand } from './lab.ts';
@@ -43,6 +44,7 @@ const COMMANDS = [
   tableCommand,
   profilesCommand,
   decapCommand,
+  doctorCommand,
   agreeCommand,
   labCommand,
   simulateCommand,
