@@ -80,6 +80,8 @@ export interface ControlPlaneInput {
   readonly events: EventLog;
   readonly health: HealthView;
   readonly logger: Logger;
+  /** A reload begins, or has ended. */
+  readonly onReload?: ((isUnderWay: boolean) => void) | undefined;
 }
 
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
@@ -99,6 +101,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   async function carryOut(change: Change, by: string, signal: AbortSignal): Promise<ChangeReport> {
     const { id, what, logger } = begin(change, by);
     const isReload = change.kind === 'reload';
+    if (isReload) input.onReload?.(true);
     try {
       const { prepared } = running;
       const checked = isReload
@@ -129,6 +132,8 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
       events.emit({ kind: 'refused', id, reason: `${what} by ${by}: ${problems[0]}` });
       throw error;
+    } finally {
+      if (isReload) input.onReload?.(false);
     }
   }
 

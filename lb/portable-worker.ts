@@ -110,6 +110,8 @@ export function startPortableWorker({
       failed,
       publish: (next) => adoptState(forwarder, next),
       behind: () => [],
+      // In turns of the main thread: whoever asks is alive, and so is it.
+      beats: () => [],
       ask: asking.ask,
       stop: async () => stop(),
     },

@@ -12,7 +12,9 @@ import {
   acknowledgeGeneration,
   announcedGeneration,
   announcedQueries,
+  beat,
   type Control,
+  stopBeating,
   stopRequested,
 } from './control.ts';
 import type { EntryQuery, EntryReport } from './entry-query.ts';
@@ -67,6 +69,7 @@ function runLoop(
   const clock = createClock();
   let ticked = clock.milliseconds();
   while (!stopRequested(input.control)) {
+    beat(input.control);
     const count = device.receive(scan.isBusy ? 0 : RECEIVE_TIMEOUT_MS);
     const now = clock.milliseconds();
     if (announcedGeneration(input.control) !== forwarder.state.generation) {
@@ -178,6 +181,7 @@ function main(input: WorkerInput, post: (message: WorkerMessage) => void): void 
     if (code === undefined) throw error;
     post({ kind: 'failed', message, code });
   } finally {
+    stopBeating(input.control);
     opened?.device.close();
   }
 }

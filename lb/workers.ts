@@ -9,6 +9,7 @@ import { createAsking } from './ask.ts';
 import {
   announceGeneration,
   announceQuery,
+  beatsOf,
   type Control,
   createControl,
   requestStop,
@@ -32,6 +33,8 @@ export interface Workers {
   publish(state: ForwardingState): void;
   /** The workers, from 0, that walk their packets by a generation before this one. */
   behind(generation: number): number[];
+  /** Turns of each worker's loop; 0 for one that is not in it. */
+  beats(): number[];
   /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
   ask(request: WorkerRequest): Promise<WorkerAnswer>;
   /** Resolves when every worker has closed its socket. */
@@ -124,6 +127,7 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
         before = state;
         announceTo(running, state);
       },
+      beats: () => running.map(({ control }) => beatsOf(control)),
       behind: (generation) => running.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
       ask: asking.ask,
       stop,
