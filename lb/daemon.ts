@@ -26,6 +26,7 @@ import { uncheckedHealth } from './health-view.ts';
 import { watchForHints } from './hints.ts';
 import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
+import { tellObservations } from './observations.ts';
 import { openObservationPost } from './observe.ts';
 import { openPacketPath } from './packet-path.ts';
 import { socketText } from './ports.ts';
@@ -184,6 +185,7 @@ async function putUp(
   } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
   const events = createEventLog();
+  tellObservations(workers, events, preparedNow);
   const health = uncheckedHealth(new Date());
   const observers = { device: facts, events, health };
   const plane = createControlPlane({

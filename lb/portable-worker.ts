@@ -12,6 +12,8 @@ import { sendResets } from './expiry-reset.ts';
 import { createWalk } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Observations } from './observed-rows.ts';
+import { createObserver } from './observer.ts';
 import type { Prepared } from './prepare.ts';
 import { walkWaiting } from './waiting.ts';
 import { publishPortable } from './worker-device.ts';
@@ -57,6 +59,13 @@ export function startPortableWorker({
 
   const scan = createEntryScan(forwarder, (report) => asking.tell(0, report));
   let isStopped = false;
+  let isFollowed = false;
+  let tell: (observed: Observations) => void = () => {};
+  const observer = createObserver(
+    forwarder,
+    () => isFollowed,
+    (observed) => tell(observed),
+  );
   const asking = createAsking(1, prepared, (_, query) => {
     if (isStopped) return false;
     scan.accept(query);
@@ -75,7 +84,9 @@ export function startPortableWorker({
     const count = device.receive(0);
     const now = clock.milliseconds();
     if (count > 0) {
+      observer.before();
       walk(now);
+      observer.after(now);
       device.send();
       walkWaiting(forwarder, device, walk, now);
     }
@@ -85,6 +96,7 @@ export function startPortableWorker({
       ticked = now;
     }
     if (forwarder.resets.count > 0) sendResets(forwarder, device);
+    if (observer.isDue) observer.flush(now);
   }
 
   function turnOrFail(): void {
@@ -113,6 +125,12 @@ export function startPortableWorker({
       // In turns of the main thread: whoever asks is alive, and so is it.
       beats: () => [],
       ask: asking.ask,
+      follow(wanted) {
+        isFollowed = wanted;
+      },
+      onObserved(listener) {
+        tell = (observed) => listener(0, observed);
+      },
       stop: async () => stop(),
     },
   };

@@ -14,6 +14,7 @@ import {
   announcedQueries,
   beat,
   type Control,
+  isFollowed,
   stopBeating,
   stopRequested,
 } from './control.ts';
@@ -23,6 +24,8 @@ import { HushlbError } from './errors.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk, type Forwarder } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
+import type { Observations } from './observed-rows.ts';
+import { createObserver } from './observer.ts';
 import { decodeState, type StateMessage } from './state-message.ts';
 import { walkWaiting } from './waiting.ts';
 import { type DeviceOptions, openWorkerDevice, type WorkerDevice } from './worker-device.ts';
@@ -41,9 +44,9 @@ export interface WorkerInput {
   readonly port: MessagePort;
 }
 
-export interface WorkerReport {
-  readonly report: EntryReport;
-}
+export type WorkerReport =
+  | { readonly kind: 'entries'; readonly entries: EntryReport }
+  | { readonly kind: 'observed'; readonly observed: Observations };
 
 export type WorkerMessage =
   | { readonly kind: 'ready'; readonly zeroCopy: boolean }
@@ -62,22 +65,29 @@ function runLoop(
   mapped: Set<HugeMapping>,
 ): void {
   const walk = createWalk(forwarder);
-  const scan = createEntryScan(forwarder, (report) => {
-    input.port.postMessage({ report } satisfies WorkerReport, [report.rows.buffer]);
-  });
+  const { control } = input;
+  const report = (message: WorkerReport, rows: ArrayBuffer): void => input.port.postMessage(message, [rows]);
+  const scan = createEntryScan(forwarder, (entries) => report({ kind: 'entries', entries }, entries.rows.buffer));
+  const observer = createObserver(
+    forwarder,
+    () => isFollowed(control),
+    (observed) => report({ kind: 'observed', observed }, observed.rows.buffer),
+  );
   let queries = 0;
   const clock = createClock();
   let ticked = clock.milliseconds();
-  while (!stopRequested(input.control)) {
-    beat(input.control);
+  while (!stopRequested(control)) {
+    beat(control);
     const count = device.receive(scan.isBusy ? 0 : RECEIVE_TIMEOUT_MS);
     const now = clock.milliseconds();
-    if (announcedGeneration(input.control) !== forwarder.state.generation) {
-      takeOver(forwarder, input.control);
+    if (announcedGeneration(control) !== forwarder.state.generation) {
+      takeOver(forwarder, control);
       giveBackUnused(mapped, forwarder);
     }
     if (count > 0) {
+      observer.before();
       walk(now);
+      observer.after(now);
       device.send();
       walkWaiting(forwarder, device, walk, now);
     }
@@ -87,8 +97,9 @@ function runLoop(
       ticked = now;
     }
     if (forwarder.resets.count > 0) sendResets(forwarder, device);
-    if (announcedQueries(input.control) !== queries) queries = takeQueries(scan, input, queries);
+    if (announcedQueries(control) !== queries) queries = takeQueries(scan, input, queries);
     if (scan.isBusy) scan.work(now);
+    if (observer.isDue) observer.flush(now);
   }
 }
 

@@ -14,10 +14,12 @@ import {
   createControl,
   requestStop,
   runningGeneration,
+  setFollowed,
 } from './control.ts';
 import { HushlbError } from './errors.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Observations } from './observed-rows.ts';
 import type { Prepared } from './prepare.ts';
 import { encodeState } from './state-message.ts';
 import type { WorkerInput, WorkerMessage, WorkerReport } from './worker.ts';
@@ -37,6 +39,10 @@ export interface Workers {
   beats(): number[];
   /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
   ask(request: WorkerRequest): Promise<WorkerAnswer>;
+  /** Whether they are to tell what becomes of packets (lb/observer.ts). */
+  follow(isFollowed: boolean): void;
+  /** Who is told it. */
+  onObserved(listener: (worker: number, observed: Observations) => void): void;
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
 }
@@ -96,8 +102,12 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
     wake.wake();
     return true;
   });
+  let observed: (worker: number, observations: Observations) => void = () => {};
   for (const [i, { port, worker }] of running.entries()) {
-    port.on('message', ({ report }: WorkerReport) => asking.tell(i, report));
+    port.on('message', (report: WorkerReport) => {
+      if (report.kind === 'entries') asking.tell(i, report.entries);
+      else observed(i, report.observed);
+    });
     worker.on('exit', () => asking.gone(i));
   }
   const failed = Promise.race(failures);
@@ -130,6 +140,12 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
       beats: () => running.map(({ control }) => beatsOf(control)),
       behind: (generation) => running.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
       ask: asking.ask,
+      follow(isFollowed) {
+        for (const { control } of running) setFollowed(control, isFollowed);
+      },
+      onObserved(listener) {
+        observed = listener;
+      },
       stop,
     };
   } catch (error) {

@@ -9,8 +9,8 @@ import { flowSlotIpv6 } from '../hashing/flow-hash-ipv6.ts';
 import { EXITS, NO_BACKEND_LEFT } from '../lb/exits.ts';
 import type { Forwarder } from '../lb/forwarder.ts';
 import type { ServiceState } from '../lb/forwarding-state.ts';
+import { startOfIp } from '../lb/vlan-tags.ts';
 import { SERVICE_HITS, SERVICE_QUIC_ROUTED, SERVICE_SYN_MISSES } from '../metrics/counters.ts';
-import { ETHERNET_HEADER_LENGTH, etherType } from '../wire/ethernet.ts';
 import { PROTOCOL_ICMP } from '../wire/icmp.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { FIN, RST } from '../wire/tcp.ts';
@@ -53,9 +53,6 @@ export interface Witness {
   /** It was walked at `now`; undefined for a packet of no service. */
   after(now: number): Decision | undefined;
 }
-
-const TAG_TYPES = [0x8100, 0x88a8];
-const TAG_LENGTH = 4;
 
 const OF_TABLE: readonly Finding[] = ['hit', 'syn', 'forgotten', 'unknown', 'server-id'];
 const WITHOUT_SLOT: readonly Finding[] = ['fragment', 'server-id'];
@@ -142,12 +139,4 @@ export function createWitness(forwarder: Forwarder): Witness {
       };
     },
   };
-}
-
-/** Behind two VLAN tags at most. What the walk puts in front of a packet later leaves it where it is. */
-function startOfIp(view: DataView, offset: number, length: number): number {
-  let at = offset;
-  const end = offset + length - ETHERNET_HEADER_LENGTH - TAG_LENGTH;
-  while (at < offset + 2 * TAG_LENGTH && at <= end && TAG_TYPES.includes(etherType(view, at))) at += TAG_LENGTH;
-  return at + ETHERNET_HEADER_LENGTH;
 }
