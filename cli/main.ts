@@ -5,7 +5,7 @@
  * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense. Each command file exports a yargs
  * CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
  */
-import yargs from 'yargs';
+import yargs, { type CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { VERSION } from '../lb/version.ts';
 import { agreeCommand } from './agree.ts';
@@ -13,6 +13,7 @@ import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
 import { decapCommand } from './decap.ts';
 import { report, UsageError } from './errors.ts';
+import { explainCommand } from './explain.ts';
 import { labCommand } from './lab.ts';
 import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
@@ -35,6 +36,22 @@ const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = 
   'Argument: %s, Given: %s, Choices: %s': 'of option %s: got %s, expected one of %s',
 };
 
+/** Each has arguments of a type of its own. */
+const COMMANDS = [
+  runCommand,
+  checkCommand,
+  tableCommand,
+  profilesCommand,
+  decapCommand,
+  agreeCommand,
+  labCommand,
+  simulateCommand,
+  replayCommand,
+  explainCommand,
+  probeIdleCommand,
+  auditCommand,
+] as unknown as readonly CommandModule[];
+
 const parser = yargs(hideBin(process.argv))
   .scriptName('hushlb')
   // Messages of yargs follow LANG; ours are English, and half of each would be worse than either.
@@ -42,23 +59,9 @@ const parser = yargs(hideBin(process.argv))
   // Its type does not know plural forms.
   .updateStrings(USAGE_MESSAGES as Record<string, string>)
   .usage('$0 COMMAND\n\nA userspace, stateless layer-4 load balancer that keeps quiet.')
-  .command(runCommand)
-  .command(checkCommand)
-  .command(tableCommand)
-  .command(profilesCommand)
-  .command(decapCommand)
-  .command(agreeCommand)
-  .command(labCommand)
-  .command(simulateCommand)
-  .command(replayCommand)
-  .command(probeIdleCommand)
-  .command(auditCommand)
+  .command([...COMMANDS])
   .completion('completion', 'Print a completion script for bash, zsh or fish')
-  .demandCommand(
-    1,
-    1,
-    'expected a command: run, check, table, profiles, decap, agree, lab, simulate, replay, probe-idle, audit or completion',
-  )
+  .demandCommand(1, 1, 'expected a command, such as run, check or status')
   .strict()
   .parserConfiguration({
     // "-c a -c b" takes the last, "--config.x" and "--no-json" are unknown options: no value changes its type.
@@ -84,5 +87,7 @@ quietOnClosedPipe();
 try {
   await parser.parseAsync();
 } catch (error) {
-  process.exitCode = report(error);
+  // `command` is a name and what has to follow it.
+  const names = COMMANDS.map(({ command }) => String(command).split(' ', 1)[0]);
+  process.exitCode = report(error, names);
 }

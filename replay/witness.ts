@@ -38,6 +38,8 @@ export interface Decision {
   readonly finding: Finding;
   /** Of the lookup table; -1 where it has no say. */
   readonly slot: number;
+  /** The flow's hash, of which the slot is the remainder; -1 where there is no slot. */
+  readonly flowHash: number;
   readonly tableSize: number;
   /** Place in the service's list; it means something where the packet left by an exit behind the choice. */
   readonly backend: number;
@@ -60,7 +62,7 @@ const WITHOUT_SLOT: readonly Finding[] = ['fragment', 'server-id'];
 /** The forwarder takes over no other state meanwhile. */
 export function createWitness(forwarder: Forwarder): Witness {
   const { view, batch, counters, flows, state, tables, hash } = forwarder;
-  const seen = Float64Array.from(counters);
+  const seen = new Float64Array(counters);
   const expired = tables.map(() => 0);
   // By table and slot: the hash of the connection that was last there.
   const owners = tables.map(() => new Map<number, number>());
@@ -103,11 +105,13 @@ export function createWitness(forwarder: Forwarder): Witness {
     if (slot >= 0) owners[service].set(slot, hash[0]);
   }
 
-  /** The client's address of an IPv6 flow is in the packet, or in the one that an error quotes. */
-  function slotOf({ lookupTable, hashKind, protocol, isIpv6 }: ServiceState, finding: Finding): number {
+  /**
+   * The slot in a table of `size`; of 2^32 it is the hash itself. The client's address of an IPv6 flow is in the packet, or in
+   * the one that an error quotes.
+   */
+  function slotOf({ hashKind, protocol, isIpv6 }: ServiceState, finding: Finding, size: number): number {
     const { source, destination, ports } = flows;
     const { hashSeed } = state;
-    const size = lookupTable.length;
     if (!isIpv6) return flowSlot(size, hashKind, source[0], destination[0], ports[0], protocol, hashSeed);
     const isError = finding === 'error-hit' || finding === 'error-miss';
     const client = isError ? forwarder.client[0] : ip + ipv6.SOURCE;
@@ -128,10 +132,12 @@ export function createWitness(forwarder: Forwarder): Witness {
       const finding = findingOf(service, now);
       const looked = OF_TABLE.includes(finding) && exit !== NO_BACKEND_LEFT;
       if (looked && table !== null) noteOwner(service, table);
+      const hasSlot = owner.rotation.length === 0 && !WITHOUT_SLOT.includes(finding);
       return {
         service,
         finding,
-        slot: owner.rotation.length > 0 || WITHOUT_SLOT.includes(finding) ? -1 : slotOf(owner, finding),
+        slot: hasSlot ? slotOf(owner, finding, owner.lookupTable.length) : -1,
+        flowHash: hasSlot ? slotOf(owner, finding, 2 ** 32) : -1,
         tableSize: owner.lookupTable.length,
         backend: forwarder.backend[0],
         looked,

@@ -22,6 +22,7 @@ const COMMANDS = [
   'lab',
   'simulate',
   'replay',
+  'explain',
   'probe-idle',
   'audit',
   'completion',
@@ -39,6 +40,7 @@ const WITH_HELP = [
   ['lab', 'clean'],
   ['simulate'],
   ['replay'],
+  ['explain'],
   ['probe-idle'],
   ['audit'],
 ];
@@ -96,10 +98,7 @@ test('a width that is none does no harm', async () => {
 
 test('wrong arguments: one line, where to read on, exit code 2', async () => {
   const cases: [args: string[], line: string][] = [
-    [
-      [],
-      'expected a command: run, check, table, profiles, decap, agree, lab, simulate, replay, probe-idle, audit or completion; see hushlb --help',
-    ],
+    [[], 'expected a command, such as run, check or status; see hushlb --help'],
     [['rnu'], 'unknown command or option: rnu; see hushlb --help'],
     [['check'], 'missing option: config; see hushlb check --help'],
     [['check', '-c'], 'a value is missing after option c; see hushlb check --help'],
