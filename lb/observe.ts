@@ -26,6 +26,8 @@ export interface Observed {
   steering(): SteeringCounters | undefined;
   /** Undefined before packets flow. */
   control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
+  /** Workers that were replaced. */
+  restarts(): number;
 }
 
 export interface ObservationPost {
@@ -52,6 +54,7 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
     },
     deviceCounters: () => deviceCounters(observed),
     configuration: () => configuration(observed, tally),
+    workerRestarts: () => observed.restarts(),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;

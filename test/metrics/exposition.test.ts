@@ -36,7 +36,12 @@ const layout = createCounterLayout({
 });
 
 function setUp(
-  sources: { tables?: TableStatus[]; devices?: DeviceCounter[]; configuration?: ConfigurationStatus } = {},
+  sources: {
+    tables?: TableStatus[];
+    devices?: DeviceCounter[];
+    configuration?: ConfigurationStatus;
+    restarts?: number;
+  } = {},
 ) {
   const workers = [allocateCounters(layout), allocateCounters(layout)];
   const registry = createExposition({
@@ -46,6 +51,7 @@ function setUp(
     tables: () => sources.tables ?? [],
     deviceCounters: () => sources.devices ?? [],
     configuration: () => sources.configuration ?? freshStart(),
+    workerRestarts: () => sources.restarts ?? 0,
   });
   return { workers, scrape: async () => parseExposition(await registry.metrics()) };
 }
@@ -82,6 +88,7 @@ test('everything is there from the start, at 0', async () => {
   ];
   expected.push('hushlb_config_unsaved_changes', 'hushlb_config_changes_total{kind="reload",result="refused"}');
   expected.push(...[0, 1].map((worker) => `hushlb_worker_non_syn_misses_total{worker="${worker}"}`));
+  expected.push('hushlb_worker_restarts_total');
   for (const name of expected) assert.equal(samples.get(name), 0, name);
   const others = [...samples.keys()].filter((name) => name.startsWith('hushlb_') && !expected.includes(name));
   assert.deepEqual(others, [
@@ -105,6 +112,7 @@ test('an exit shows only where it can occur: with a service, or without', async 
     layout: () => layout,
     workers,
     tables: () => [],
+    workerRestarts: () => 0,
     deviceCounters: () => [],
     configuration: freshStart,
   });
