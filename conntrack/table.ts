@@ -21,7 +21,8 @@
  * Times are milliseconds of a clock that doesn't step, kept modulo 2^32 (49.7 days). An entry's age is right as long as
  * a sweep passes it once within 2^32 ms after its timeout; with the longest timeout, 30 days, that leaves 19 days.
  *
- * Longer than 300 lines because the bits of a slot are known here and nowhere else.
+ * Longer than 300 lines because the bits of a slot are known here, and beside it only to conntrack/entries.ts, where people look
+ * at them.
  */
 // Hot path: no allocation, no throw, no closure, no await.
 
@@ -37,15 +38,15 @@ export const MAX_CAPACITY = 2 ** 26;
 const WAYS = 4;
 
 /** Words of a slot; those of the key come last. */
-const LAST_SEEN = 0;
-const META = 1;
-const KEY = 2;
+export const LAST_SEEN = 0;
+export const META = 1;
+export const KEY = 2;
 const IPV4_KEY_WORDS = 2;
 
-const BACKEND_MASK = 0xffff;
-const OCCUPIED = 1 << 16;
-const CLOSING = 1 << 17;
-const PROVEN = 1 << 18;
+export const BACKEND_MASK = 0xffff;
+export const OCCUPIED = 1 << 16;
+export const CLOSING = 1 << 17;
+export const PROVEN = 1 << 18;
 
 export type Allocate = (bytes: number) => ArrayBuffer;
 

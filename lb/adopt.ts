@@ -11,7 +11,13 @@ import {
   sweep,
 } from '../conntrack/table.ts';
 import type { PacketDevice } from '../io/device.ts';
-import { SERVICE_ENTRIES, SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_REFUSED } from '../metrics/counters.ts';
+import {
+  SERVICE_CAPACITY,
+  SERVICE_ENTRIES,
+  SERVICE_EVICTED,
+  SERVICE_EXPIRED,
+  SERVICE_REFUSED,
+} from '../metrics/counters.ts';
 import { createFlowBatch } from '../wire/flow.ts';
 import { createFragmentFacts } from '../wire/fragment.ts';
 import { createResetQueue, renumberResets, sweepForResets } from './expiry-reset.ts';
@@ -78,6 +84,7 @@ function createTable(
   table.expired = counters[serviceBase + SERVICE_EXPIRED];
   table.evicted = counters[serviceBase + SERVICE_EVICTED];
   table.refused = counters[serviceBase + SERVICE_REFUSED];
+  counters[serviceBase + SERVICE_CAPACITY] = table.capacity;
   return table;
 }
 
@@ -109,7 +116,9 @@ export function adoptState(forwarder: Forwarder, state: ForwardingState): void {
     return turn < rotation.length ? turn : 0;
   });
   for (const [i, { serviceBase }] of state.services.entries()) {
-    if (forwarder.tables[i] === null) counters[serviceBase + SERVICE_ENTRIES] = 0;
+    if (forwarder.tables[i] !== null) continue;
+    counters[serviceBase + SERVICE_ENTRIES] = 0;
+    counters[serviceBase + SERVICE_CAPACITY] = 0;
   }
   renumberResets(forwarder.resets, (old) => olds.indexOf(old));
   forgetTargets(forwarder.fragments);

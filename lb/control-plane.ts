@@ -17,6 +17,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
+import { type ChangeTally, createTally } from './change-tally.ts';
+import type { Config } from './config.ts';
 import { type CheckedConfig, parseConfig } from './config-file.ts';
 import { editText } from './edit.ts';
 import type { EventLog } from './events.ts';
@@ -32,6 +34,7 @@ export interface ControlPlane {
   readonly device: DeviceFacts;
   readonly events: EventLog;
   readonly health: HealthView;
+  readonly tally: ChangeTally;
   /** The configuration's file. */
   readonly file: string;
   /** What runs, as a file would say it. */
@@ -78,12 +81,17 @@ export interface ControlPlaneInput {
   readonly unsaved: UnsavedChanges;
   readonly events: EventLog;
   readonly health: HealthView;
+  /** Called with each configuration that has come into force. */
+  inForce?(config: Config): void;
   readonly logger: Logger;
+  /** A reload begins, or has ended. */
+  readonly onReload?: ((isUnderWay: boolean) => void) | undefined;
 }
 
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   const { running, device, events, health, file, unsaved } = input;
   const queue = createChangeQueue();
+  const keeper = createTally();
   let { text } = input.checked;
   /** The file as it was when it was last read or written: its text, and what that means. */
   let inFile = { text, config: input.checked.config };
@@ -97,6 +105,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   async function carryOut(change: Change, by: string, signal: AbortSignal): Promise<ChangeReport> {
     const { id, what, logger } = begin(change, by);
     const isReload = change.kind === 'reload';
+    if (isReload) input.onReload?.(true);
     try {
       const { prepared } = running;
       const checked = isReload
@@ -104,6 +113,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
         : parseConfig(editText(text, prepared.config, change), 'the configuration that runs');
       const report = await reload(running, checked.config, { logger, signal });
       const lost = isReload ? unsaved.list() : [];
+      input.inForce?.(checked.config);
       if (isReload) inFile = checked;
       // What was undone, and what was so already, is nothing to save.
       const isSaved = isDeepStrictEqual(checked.config, inFile.config);
@@ -111,6 +121,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       else if (!isDeepStrictEqual(checked.config, prepared.config)) unsaved.set([...unsaved.list(), what]);
       text = isSaved ? inFile.text : checked.text;
       lastChange = { id, change: what, at: new Date().toISOString() };
+      keeper.applied(isReload ? 'reload' : 'runtime');
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);
       for (const gone of lost) logger.warn({ lost: gone }, 'the file does not have this change, the reload undid it');
       if (isReload) logger.info({ ...report }, 'reloaded');
@@ -120,11 +131,14 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       return { id, change: what, ...report, warnings, lost, unsaved: unsaved.list() };
     } catch (error) {
       if (signal.aborted) throw error;
+      keeper.refused(isReload ? 'reload' : 'runtime');
       const problems = problemsOf(error);
       const refusal = isReload ? 'reload refused, nothing changed' : 'change refused, nothing changed';
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
       events.emit({ kind: 'refused', id, reason: `${what} by ${by}: ${problems[0]}` });
       throw error;
+    } finally {
+      if (isReload) input.onReload?.(false);
     }
   }
 
@@ -133,6 +147,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
     device,
     events,
     health,
+    tally: keeper.tally,
     file,
     text: () => text,
     fileText: () => inFile.text,

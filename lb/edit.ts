@@ -1,7 +1,7 @@
 /**
- * A change as an edit of the configuration's text: text in, text out, comments and order kept, so that what runs can be
- * written as a file at any time, and every rule for a file holds for a change as well. Called by lb/control-plane.ts, and by
- * whoever asks what a change would do.
+ * A change as an edit of the configuration's text: text in, text out, comments and order kept (spaces in brackets are not), so
+ * that what runs can be written as a file at any time, and every rule for a file holds for a change as well. Called by
+ * lb/control-plane.ts, and by whoever asks what a change would do.
  */
 import * as yaml from 'yaml';
 import type { Change } from './change.ts';

@@ -4,10 +4,16 @@
  */
 import { shares } from '../hashing/table-facts.ts';
 import type { SteeringCounters } from '../io/service-map.ts';
-import { createExposition, type DeviceCounter } from '../metrics/exposition.ts';
+import { createExposition } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
+import type { BackendStatus, ConfigurationStatus, DeviceCounter } from '../metrics/sources.ts';
+import { type ChangeTally, createTally } from './change-tally.ts';
 import type { ListenAddress } from './config-values.ts';
+import type { ControlPlane } from './control-plane.ts';
+import type { HealthView } from './health-view.ts';
+import { portText } from './ports.ts';
 import type { Prepared } from './prepare.ts';
+import { seedCheck } from './seed-check.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';
 
@@ -19,6 +25,11 @@ export interface Observed {
   readonly deviceCounters: readonly Float64Array[];
   /** What the steering counts; undefined while there is none yet. */
   steering(): SteeringCounters | undefined;
+  readonly health: HealthView;
+  /** Undefined before packets flow. */
+  control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
+  /** Workers that were replaced. */
+  restarts(): number;
 }
 
 export interface ObservationPost {
@@ -29,6 +40,7 @@ export interface ObservationPost {
 /** Throws MetricsListenError. */
 export async function openObservationPost(observed: Observed, listen: ListenAddress): Promise<ObservationPost> {
   const { prepared, counters } = observed;
+  const { tally } = createTally();
   const registry = createExposition({
     version: VERSION,
     layout: () => prepared().layout,
@@ -43,6 +55,9 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
       }));
     },
     deviceCounters: () => deviceCounters(observed),
+    configuration: () => configuration(observed, tally),
+    workerRestarts: () => observed.restarts(),
+    backends: () => backendStatuses(observed),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
@@ -58,4 +73,37 @@ function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCou
     { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
   ];
   return [...ofQueues, ...ofSteering];
+}
+
+function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
+  return prepared().config.services.flatMap(({ name: service, backends }) =>
+    backends.map(({ name: backend }) => {
+      const { state, checks, failures, lastMs } = health.of(service, backend);
+      const checked = { checks, failures, lastSeconds: lastMs === null ? null : lastMs / 1000 };
+      return { service, backend, up: state !== 'down', checked: state === 'unchecked' ? null : checked };
+    }),
+  );
+}
+
+/** `atStart` is told while nothing can be changed yet. */
+function configuration({ prepared, control }: Observed, atStart: ChangeTally): ConfigurationStatus {
+  const { hashSeed, services } = prepared().config;
+  const { parts, tally = atStart, unsaved } = control() ?? {};
+  return {
+    generation: parts?.state.generation ?? 1,
+    lastChangeMs: tally.lastChangeMs,
+    lastReloadGood: tally.lastReloadGood,
+    changes: tally.counts,
+    unsaved: unsaved?.().length ?? 0,
+    seedCheck: seedCheck(hashSeed),
+    services: services.map(({ name, vip, protocol, ports, scheduler, hash, backends }) => ({
+      service: name,
+      vip,
+      protocol,
+      port: portText(ports),
+      scheduler,
+      hash,
+      backends: backends.map(({ name: backend, state }) => ({ backend, draining: state === 'draining' })),
+    })),
+  };
 }

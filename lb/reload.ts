@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { clearNewCounters } from '../metrics/counters.ts';
 import { type Changes, changesBetween } from './changes.ts';
 import type { Config } from './config.ts';
+import { socketOfInterface } from './config-admin.ts';
 import { socketOf } from './places.ts';
 import { type Prepared, prepareNext } from './prepare.ts';
 import { backendAddresses, logWay, waitForAnswers, withoutRoute } from './reachability.ts';
@@ -88,13 +89,38 @@ const FIXED: readonly (readonly [key: string, value: (config: Config) => string]
   ['afXdp.zeroCopy', ({ afXdp }) => afXdp.zeroCopy],
   ['afXdp.busyPoll', ({ afXdp }) => (afXdp.busyPollUs === null ? 'false' : `${afXdp.busyPollUs}us`)],
   ['hashSeed', (config) => String(config.hashSeed)],
-  ['admin', ({ admin }) => (admin === null ? 'false' : JSON.stringify(admin))],
+  ['admin', adminText],
   ['metrics.listen', ({ metrics }) => (metrics === null ? 'off' : `${metrics.listen.host}:${metrics.listen.port}`)],
 ];
 
+export interface FixedDifference {
+  readonly key: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** What a running balancer cannot take over: a restart would, and its connection tables would begin empty. */
+export function fixedDifferences(before: Config, after: Config): FixedDifference[] {
+  return FIXED.map(([key, value]) => ({ key, before: value(before), after: value(after) })).filter(
+    (each) => each.before !== each.after,
+  );
+}
+
+/** A socket that follows from the interface is the interface's matter. */
+function adminText({ admin, interface: name }: Config): string {
+  if (admin === null) return 'off';
+  const { socket, group, tcp } = admin;
+  const parts = [
+    socket === socketOfInterface(name) ? 'the default socket' : socket,
+    group !== null && `group ${group}`,
+    tcp !== null && `${tcp.listen.host}:${tcp.listen.port} by the token in ${tcp.tokenFile}`,
+  ];
+  return parts.filter(Boolean).join(', ');
+}
+
 function refuseFixed(before: Config, after: Config): void {
-  const lines = FIXED.filter(([, value]) => value(before) !== value(after)).map(
-    ([key, value]) => `${key}: ${value(before)} runs, the file says ${value(after)}: restart hushlb to change it`,
+  const lines = fixedDifferences(before, after).map(
+    (each) => `${each.key}: ${each.before} runs, the file says ${each.after}: restart hushlb to change it`,
   );
   if (lines.length > 0) throw new ReloadRefused(lines);
 }

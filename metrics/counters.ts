@@ -25,7 +25,7 @@ export const SERVICE_EXPIRED = 3;
 export const SERVICE_EVICTED = 4;
 /** Flows that found no room in the table and were forwarded by hash alone. */
 export const SERVICE_REFUSED = 5;
-/** Entries now: the one slot that also goes down. */
+/** Entries now: a slot that also goes down. */
 export const SERVICE_ENTRIES = 6;
 /** RSTs that the balancer sent, for whatever cause: 0 for ever unless `onMiss` or `onExpiry` is reset. */
 export const SERVICE_RESETS_SENT = 7;
@@ -41,7 +41,9 @@ export const SERVICE_MSS_CLAMPED = 11;
 export const SERVICE_RELATED = 12;
 /** Datagrams whose QUIC connection id named their backend. */
 export const SERVICE_QUIC_ROUTED = 13;
-export const SERVICE_SLOTS = 14;
+/** Entries that the table has room for. Not a count: written when the table is made. */
+export const SERVICE_CAPACITY = 14;
+export const SERVICE_SLOTS = 15;
 
 /** Slots of a backend, from `backendBase[service][backend]`. */
 export const BACKEND_PACKETS = 0;

@@ -3,7 +3,7 @@
  *
  * `npm test -- conntrack wire/tcp` runs the files whose path holds one of the words. Tests that need root skip with a
  * reason when they do not have it; where CI is set, a skipped test is a failure. The closing summary of node:test is
- * the last output unless something is wrong.
+ * the last output unless something is wrong; run-lanes.mjs says which files run beside each other.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,8 +16,10 @@ import {
   nginx,
   nginxStream,
   portableTools,
+  prometheus,
   requests,
   scapy,
+  systemd,
   tshark,
   wrk,
 } from './debian.mjs';
@@ -37,6 +39,8 @@ const PACKAGES = [
   scapy,
   wrk,
   nginxStream,
+  prometheus,
+  systemd,
   ...portableTools,
 ];
 
@@ -73,17 +77,8 @@ function findTests(words) {
 }
 
 function runTests(files, skipFile, env) {
-  const options = [
-    '--test',
-    // Tests of the network keep both cores of a small machine busy; side by side they would disturb each other.
-    '--test-concurrency=1',
-    `--test-timeout=${FILE_TIMEOUT_MS}`,
-    '--test-reporter=spec',
-    '--test-reporter-destination=stdout',
-    '--test-reporter=./scripts/skips.mjs',
-    `--test-reporter-destination=${skipFile}`,
-  ];
-  return handOver(process.execPath, [...options, ...files], { env: { ...process.env, ...env } });
+  const command = ['scripts/run-lanes.mjs', skipFile, String(FILE_TIMEOUT_MS), ...files];
+  return handOver(process.execPath, command, { env: { ...process.env, ...env } });
 }
 
 function readLines(path) {

@@ -64,7 +64,20 @@ async function putUp(): Promise<{ running: Running; close: () => Promise<void> }
   const [config] = configs;
   const plan = planWorkers(1, config);
   const rows = { counters, deviceCounters: [deviceCounters] };
-  const path = await openPacketPath({ config, link, queueCount: 1, plan, ...rows, state, logger });
+  const onWorkerEnd = (_: number, reason: Error): never => {
+    throw reason;
+  };
+  const path = await openPacketPath({
+    config,
+    link,
+    queueCount: 1,
+    plan,
+    ...rows,
+    state,
+    prepared: () => running.prepared,
+    logger,
+    onWorkerEnd,
+  });
   const { steering, workers } = path;
   const running: Running = { prepared, state, ownMac, hops, steering, workers: timed(workers), counters };
   publishNext(running);

@@ -45,7 +45,7 @@ export interface Outcome {
 export interface Rig {
   readonly forwarder: Forwarder;
   /** Takes over a configuration of the same kind, with other lines or backends. */
-  takeOver(options: RigConfig, nowMs?: number): void;
+  takeOver(options: RigConfig, nowMs?: number, down?: readonly string[]): void;
   layout(): CounterLayout;
   /** Walks one frame at time `now` (ms). */
   walk(frame: Uint8Array, now?: number): Outcome;
@@ -116,7 +116,7 @@ export function createRig(
   const walkBatch = createWalk(forwarder);
   return {
     forwarder,
-    takeOver: (next, nowMs = 0) => takeOver(parsedConfig(next), nowMs),
+    takeOver: (next, nowMs = 0, down) => takeOver(parsedConfig(next), nowMs, down && new Set(down)),
     layout,
     walk(frame, now = 0) {
       device.inject(frame);

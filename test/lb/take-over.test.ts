@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
   BACKEND_PACKETS,
+  SERVICE_CAPACITY,
   SERVICE_ENTRIES,
   SERVICE_EXPIRED,
   SERVICE_HITS,
@@ -165,6 +166,7 @@ describe('connection tables', () => {
     const before = walkAll(rig, 'S');
     rig.takeOver({ ...of('b1', 'b2', 'b3', 'b4'), service: 'conntrack: { capacity: 64 }' });
     assert.equal(rig.forwarder.tables[0]?.capacity, 1024);
+    assert.equal(rig.count(SERVICE_CAPACITY), 1024);
     assert.deepEqual(walkAll(rig, 'A'), before);
   });
 
@@ -179,6 +181,7 @@ describe('connection tables', () => {
 
     rig.takeOver({ service: 'conntrack: { enabled: false }' });
     assert.equal(rig.count(SERVICE_ENTRIES), 0);
+    assert.equal(rig.count(SERVICE_CAPACITY), 0);
     const hits = rig.count(SERVICE_HITS);
     walkAll(rig, 'A', 10_000);
     assert.equal(rig.count(SERVICE_HITS), hits);

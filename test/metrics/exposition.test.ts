@@ -6,6 +6,7 @@ import {
   BACKEND_BYTES,
   BACKEND_PACKETS,
   createCounterLayout,
+  SERVICE_CAPACITY,
   SERVICE_ENTRIES,
   SERVICE_EVICTED,
   SERVICE_EXPIRED,
@@ -17,7 +18,9 @@ import {
   SERVICE_SYN_MISSES,
   SERVICE_UNFINISHED_CHECKSUMS,
 } from '../../metrics/counters.ts';
-import { createExposition, type DeviceCounter, type TableStatus } from '../../metrics/exposition.ts';
+import { createExposition } from '../../metrics/exposition.ts';
+import type { BackendStatus, ConfigurationStatus, DeviceCounter, TableStatus } from '../../metrics/sources.ts';
+import { freshStart } from './fresh-start.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -32,7 +35,15 @@ const layout = createCounterLayout({
   ]),
 });
 
-function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[] } = {}) {
+function setUp(
+  sources: {
+    tables?: TableStatus[];
+    devices?: DeviceCounter[];
+    configuration?: ConfigurationStatus;
+    restarts?: number;
+    backends?: BackendStatus[];
+  } = {},
+) {
   const workers = [allocateCounters(layout), allocateCounters(layout)];
   const registry = createExposition({
     version: '1.2.3',
@@ -40,6 +51,9 @@ function setUp(sources: { tables?: TableStatus[]; devices?: DeviceCounter[] } = 
     workers,
     tables: () => sources.tables ?? [],
     deviceCounters: () => sources.devices ?? [],
+    configuration: () => sources.configuration ?? freshStart(),
+    workerRestarts: () => sources.restarts ?? 0,
+    backends: () => sources.backends ?? [],
   });
   return { workers, scrape: async () => parseExposition(await registry.metrics()) };
 }
@@ -58,6 +72,7 @@ test('everything is there from the start, at 0', async () => {
     ]),
     ...['web', 'api'].flatMap((service) => [
       `hushlb_conntrack_entries{service="${service}"}`,
+      `hushlb_conntrack_capacity_entries{service="${service}"}`,
       `hushlb_conntrack_hits_total{service="${service}"}`,
       `hushlb_conntrack_misses_total{kind="syn",service="${service}"}`,
       `hushlb_conntrack_misses_total{kind="non_syn",service="${service}"}`,
@@ -73,10 +88,18 @@ test('everything is there from the start, at 0', async () => {
       `hushlb_unfinished_checksums_total{service="${service}"}`,
     ]),
   ];
+  expected.push('hushlb_config_unsaved_changes', 'hushlb_config_changes_total{kind="reload",result="refused"}');
   expected.push(...[0, 1].map((worker) => `hushlb_worker_non_syn_misses_total{worker="${worker}"}`));
+  expected.push('hushlb_worker_restarts_total');
   for (const name of expected) assert.equal(samples.get(name), 0, name);
   const others = [...samples.keys()].filter((name) => name.startsWith('hushlb_') && !expected.includes(name));
-  assert.deepEqual(others, ['hushlb_build_info{version="1.2.3"}']);
+  assert.deepEqual(others, [
+    'hushlb_config_generation',
+    'hushlb_config_last_change_timestamp_seconds',
+    'hushlb_config_last_reload_successful',
+    'hushlb_hash_seed_info{check="c4"}',
+    'hushlb_build_info{version="1.2.3"}',
+  ]);
 });
 
 test('an exit shows only where it can occur: with a service, or without', async () => {
@@ -91,7 +114,10 @@ test('an exit shows only where it can occur: with a service, or without', async 
     layout: () => layout,
     workers,
     tables: () => [],
+    workerRestarts: () => 0,
     deviceCounters: () => [],
+    configuration: freshStart,
+    backends: () => [],
   });
   const { samples } = parseExposition(await registry.metrics());
   assert.deepEqual(
@@ -118,6 +144,7 @@ test('each slot shows under its own name, summed over the workers', async () => 
     [layout.serviceBase[web] + SERVICE_EVICTED, 'hushlb_conntrack_evicted_total{service="web"}'],
     [layout.serviceBase[web] + SERVICE_REFUSED, 'hushlb_conntrack_refused_total{service="web"}'],
     [layout.serviceBase[web] + SERVICE_ENTRIES, 'hushlb_conntrack_entries{service="web"}'],
+    [layout.serviceBase[web] + SERVICE_CAPACITY, 'hushlb_conntrack_capacity_entries{service="web"}'],
     [layout.serviceBase[api] + SERVICE_ENTRIES, 'hushlb_conntrack_entries{service="api"}'],
     [layout.serviceBase[api] + SERVICE_RESETS_SENT, 'hushlb_resets_sent_total{service="api"}'],
     [layout.serviceBase[api] + SERVICE_EXPIRY_RESETS_SENT, 'hushlb_expiry_resets_sent_total{service="api"}'],
@@ -132,7 +159,7 @@ test('each slot shows under its own name, summed over the workers', async () => 
   }
   const { samples } = await scrape();
   for (const [i, [, name]] of slots.entries()) assert.equal(samples.get(name), 2 ** 40 + 1000 + i, name);
-  const moved = [...samples].filter(([name, value]) => value > 0 && /^hushlb_(?!build|worker)/.test(name));
+  const moved = [...samples].filter(([name, value]) => value > 0 && /^hushlb_(?!build|worker|config|hash)/.test(name));
   assert.equal(moved.length, slots.length);
 });
 
@@ -180,6 +207,52 @@ test('tables and devices show what they say at the scrape, and nothing from befo
   assert.equal(later.has('hushlb_lookup_table_info{fingerprint="aa",service="web",table_size="7"}'), false);
 });
 
+test('the configuration shows as it is told', async () => {
+  const backends = [
+    { backend: 'b1', draining: false },
+    { backend: 'b2', draining: true },
+  ];
+  const web = {
+    service: 'web',
+    vip: '198.18.10.1',
+    protocol: 'tcp',
+    port: '80',
+    scheduler: 'maglev',
+    hash: 'source-ip',
+  };
+  const { scrape } = setUp({
+    configuration: {
+      generation: 17,
+      lastChangeMs: 1_700_000_000_500,
+      lastReloadGood: false,
+      changes: [
+        { kind: 'reload', result: 'refused', count: 2 },
+        { kind: 'runtime', result: 'applied', count: 5 },
+      ],
+      unsaved: 3,
+      seedCheck: '0a',
+      services: [{ ...web, backends }],
+    },
+  });
+  const { samples } = await scrape();
+  const told: [name: string, value: number][] = [
+    ['hushlb_config_generation', 17],
+    ['hushlb_config_last_change_timestamp_seconds', 1_700_000_000.5],
+    ['hushlb_config_last_reload_successful', 0],
+    ['hushlb_config_changes_total{kind="reload",result="refused"}', 2],
+    ['hushlb_config_changes_total{kind="runtime",result="applied"}', 5],
+    ['hushlb_config_unsaved_changes', 3],
+    ['hushlb_hash_seed_info{check="0a"}', 1],
+    ['hushlb_backend_draining{backend="b1",service="web"}', 0],
+    ['hushlb_backend_draining{backend="b2",service="web"}', 1],
+    [
+      'hushlb_service_info{hash="source-ip",port="80",protocol="tcp",scheduler="maglev",service="web",vip="198.18.10.1"}',
+      1,
+    ],
+  ];
+  for (const [name, value] of told) assert.equal(samples.get(name), value, name);
+});
+
 test('names follow the conventions: help on each, counters end in _total, gauges do not', async () => {
   const { types, help, samples } = await setUp().scrape();
   const ours = [...types].filter(([name]) => name.startsWith('hushlb_'));
@@ -199,4 +272,24 @@ test('two scrapes at once do not disturb each other', async () => {
   for (const { samples } of all) {
     assert.equal(samples.get('hushlb_packets_total{reason="forwarded",service="web",verdict="forward"}'), 9);
   }
+});
+
+test('health: 1 for who is up or not checked, and what checks came to', async () => {
+  const backends: BackendStatus[] = [
+    { service: 'web', backend: 'b1', up: true, checked: { checks: 7, failures: 2, lastSeconds: 0.25 } },
+    { service: 'web', backend: 'b2', up: false, checked: { checks: 0, failures: 0, lastSeconds: null } },
+    { service: 'api', backend: 'b1', up: true, checked: null },
+  ];
+  const { samples } = await setUp({ backends }).scrape();
+  const ofHealth = [...samples].filter(([name]) => /backend_(up|health)/.test(name));
+  assert.deepEqual(Object.fromEntries(ofHealth), {
+    'hushlb_backend_up{backend="b1",service="web"}': 1,
+    'hushlb_backend_up{backend="b2",service="web"}': 0,
+    'hushlb_backend_up{backend="b1",service="api"}': 1,
+    'hushlb_backend_health_checks_total{backend="b1",service="web"}': 7,
+    'hushlb_backend_health_checks_total{backend="b2",service="web"}': 0,
+    'hushlb_backend_health_check_failures_total{backend="b1",service="web"}': 2,
+    'hushlb_backend_health_check_failures_total{backend="b2",service="web"}': 0,
+    'hushlb_backend_health_check_seconds{backend="b1",service="web"}': 0.25,
+  });
 });

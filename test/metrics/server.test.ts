@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { allocateCounters, createCounterLayout } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
 import { MetricsListenError, startMetricsServer } from '../../metrics/server.ts';
+import { freshStart } from './fresh-start.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -24,7 +25,10 @@ function exposition(tables: () => [] = () => []) {
     layout: () => layout,
     workers: [slots],
     tables,
+    workerRestarts: () => 0,
     deviceCounters: () => [],
+    configuration: freshStart,
+    backends: () => [],
   });
   return { slots, registry };
 }

@@ -1,0 +1,54 @@
+/**
+ * `node scripts/run-lanes.mjs SKIP_FILE TIMEOUT_MS FILE…`: node:test over the files, the quiet ones two at a time, then the live
+ * ones one at a time (lanes.mjs), as one run with one closing summary. run-tests.mjs starts it as a process of its own.
+ *
+ * Each lane ends with node:test's numbers (`tests 12`, `pass 12`, …). They are held back and added up, so that the last lines
+ * count all tests.
+ */
+import { createWriteStream } from 'node:fs';
+import { PassThrough, Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { lanesOf } from './lanes.mjs';
+import skips from './skips.mjs';
+
+const TOTAL = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/;
+
+const [skipFile, timeoutMs, ...files] = process.argv.slice(2);
+const { quiet, live } = lanesOf(files);
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => {
+    process.exitCode = 1;
+    interrupted.abort();
+  });
+}
+
+async function* lanes() {
+  const totals = new Map();
+  for (const [lane, concurrency] of [
+    [quiet, 2],
+    [live, 1],
+  ]) {
+    if (lane.length === 0 || interrupted.signal.aborted) continue;
+    const events = run({ files: lane, concurrency, timeout: Number(timeoutMs), signal: interrupted.signal });
+    for await (const event of events) {
+      if (event.type === 'test:fail' && event.data.todo === undefined) process.exitCode = 1;
+      const total = event.type === 'test:diagnostic' && event.data.nesting === 0 && TOTAL.exec(event.data.message);
+      if (total) totals.set(total[1], (totals.get(total[1]) ?? 0) + Number(total[2]));
+      // With numbers of the lane alone, in newer versions of Node.
+      else if (event.type !== 'test:summary') yield event;
+    }
+  }
+  for (const [what, count] of totals) {
+    yield { type: 'test:diagnostic', data: { nesting: 0, message: `${what} ${Number(count.toFixed(3))}` } };
+  }
+}
+
+const events = Readable.from(lanes());
+const toTerminal = events.pipe(new PassThrough({ objectMode: true })).compose(new spec());
+const toFile = events.pipe(new PassThrough({ objectMode: true })).compose(skips);
+toTerminal.pipe(process.stdout, { end: false });
+const list = toFile.pipe(createWriteStream(skipFile));
+await Promise.all([finished(toTerminal), finished(list)]);
