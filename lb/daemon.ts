@@ -118,7 +118,8 @@ async function putUp(
   const steering = () => running?.steering.counters();
   let control: ControlPlane | undefined;
   const events = createEventLog();
-  const health = keepHealth({ events, logger, setDown: async (down) => control?.setDown(down) });
+  const tunnelDevice = { interfaceIndex: link.index, ownMac: link.mac, hopOf: hops.hopOf };
+  const health = keepHealth({ events, logger, device: tunnelDevice, setDown: async (down) => control?.setDown(down) });
   const observed = { prepared: preparedNow, counters, deviceCounters, steering, health, control: () => control };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
