@@ -4,52 +4,42 @@
  * An error with a stable `code` is an expected failure and costs one line; anything else is a bug and keeps its stack.
  */
 
-/** The arguments make no sense: wrong command, option or value. Exit code 2. */
+/** The arguments make no sense: wrong command, option or value. Exit code 2, of `hushlb plan` 1. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
   readonly code = 'USAGE';
 }
 
-/** Prints the error to stderr and returns the exit code. HUSHLB_DEBUG=1 adds the stack. */
-export function report(error: unknown): number {
+/** Prints the error to stderr and returns the exit code; `commands` are the names of all. HUSHLB_DEBUG=1 adds the stack. */
+export function report(error: unknown, commands: readonly string[] = []): number {
   if (!isExpected(error)) {
     const detail = error instanceof Error ? error.stack : String(error);
     process.stderr.write(`hushlb: this is a bug in hushlb, please report it\n${detail}\n`);
     return 1;
   }
-  process.stderr.write(`hushlb: ${lineOf(error)}\n`);
+  process.stderr.write(`hushlb: ${lineOf(error, commands)}\n`);
   if (process.env.HUSHLB_DEBUG === '1') process.stderr.write(`${error.stack}\n`);
-  return error instanceof UsageError ? 2 : 1;
+  return error instanceof UsageError && !MEANS_BY_2.has(process.argv[2]) ? 2 : 1;
 }
+
+/** Commands whose exit code 2 is an answer: nothing that went wrong may look like it. */
+const MEANS_BY_2 = new Set(['plan']);
 
 // Node's own ERR_… codes (a wrong argument type, say) mean that our code called Node wrongly.
 function isExpected(error: unknown): error is Error & { code: string } {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
 }
 
-function lineOf(error: Error & { code: string }): string {
+function lineOf(error: Error & { code: string }, commands: readonly string[]): string {
   // yargs spreads some of its messages over several lines.
   if (error instanceof UsageError) {
-    return `${error.message.replace(/\s*\n\s*/g, ' ')}; see ${helpCommand()}`;
+    return `${error.message.replace(/\s*\n\s*/g, ' ')}; see ${helpCommand(commands)}`;
   }
   if (error.code === 'EPERM' && !/\broot\b/.test(error.message)) return `${error.message}: run as root`;
   return error.message;
 }
 
-const COMMANDS = new Set([
-  'run',
-  'check',
-  'table',
-  'profiles',
-  'decap',
-  'lab',
-  'simulate',
-  'replay',
-  'probe-idle',
-  'audit',
-]);
-
-function helpCommand(): string {
+function helpCommand(commands: readonly string[]): string {
   const command = process.argv[2] ?? '';
-  return COMMANDS.has(command) ? `hushlb ${command} --help` : 'hushlb --help';
+  return commands.includes(command) ? `hushlb ${command} --help` : 'hushlb --help';
 }

@@ -1,5 +1,5 @@
 /**
- * Opening a packet socket (AF_PACKET) for af-packet-device.ts: memory, receive ring, filter, fanout. All of it is cold.
+ * Opening a packet socket (AF_PACKET) for af-packet-device.ts: memory, receive ring, filter, fanout. All of it is cold but `touchSlots`.
  * Everything ends with `close` or with the process.
  *
  * ```
@@ -35,6 +35,8 @@ import {
   SOCK_CLOEXEC,
   SOCK_RAW,
   SOL_PACKET,
+  TP_STATUS,
+  TP_STATUS_USER,
   TPACKET_V2,
   words,
 } from './packet-socket.ts';
@@ -68,12 +70,37 @@ export const SLOT_SIZE = 2048;
 /** Of a frame, in a slot: an Ethernet header ends where the packet is aligned to 16 bytes. */
 export const MAX_FRAME = SLOT_SIZE - FRAME_AT;
 
+/** Words of a slot, in the two cache lines that hold offloads and packet headers: 60 bytes are the smallest frame's. */
+const OFFLOADS_WORD = (FRAME_AT - OFFLOADS_LENGTH) >> 2;
+const HEADERS_WORD = (FRAME_AT + 56) >> 2;
+
 const SLOTS_PER_BLOCK = BLOCK_SIZE / SLOT_SIZE;
 
 /** What may be on its way at a time; a full transmit queue drops before that. */
 const SEND_BUFFER = 8 * 1024 * 1024;
 /** For packets that are longer than a slot, 64 KiB at most each. */
 const RECEIVE_BUFFER = 16 * 1024 * 1024;
+
+// Hot path: no allocation, no throw, no closure, no await.
+
+/**
+ * Loads what a batch will read of each of its slots, from slot `first` on to the first that is the kernel's. Another core has just
+ * written them; the processor has a dozen of this tight loop's cache misses under way at once, where the batch and the send
+ * would wait for one after the other. The number has no meaning; the caller must use it, or the loads are optimised away.
+ */
+export function touchSlots(ring: Int32Array, first: number, ringSize: number, batchSize: number): number {
+  let touched = 0;
+  let slot = first;
+  for (let i = 0; i < batchSize; i++) {
+    const word = (slot * SLOT_SIZE) >> 2;
+    if ((ring[word + TP_STATUS / 4] & TP_STATUS_USER) === 0) break;
+    touched ^= ring[word + OFFLOADS_WORD] ^ ring[word + HEADERS_WORD];
+    slot = slot + 1 < ringSize ? slot + 1 : 0;
+  }
+  return touched;
+}
+
+// End of the hot path.
 
 export interface PacketRingOptions {
   readonly interfaceIndex: number;

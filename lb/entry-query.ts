@@ -4,6 +4,7 @@
  */
 import { addressDigest, addressWord } from '../hashing/flow-hash-ipv6.ts';
 import { parseAddress } from '../wire/address.ts';
+import { serviceIndex } from './edit.ts';
 import { HushlbError } from './errors.ts';
 import { isSinglePort, type PortRange } from './ports.ts';
 import type { Prepared } from './prepare.ts';
@@ -57,10 +58,12 @@ export const FLAG_JUDGED = 8;
 /** Place among the targets, backend, entries, those of them that diverge. */
 export const COUNT_ROW = 4;
 
-/** Throws HushlbError SERVICE_UNKNOWN, BACKEND_UNKNOWN or CLIENT_INVALID for names and addresses that mean nothing. */
+/** Throws HushlbError UNKNOWN_SERVICE, UNKNOWN_BACKEND or CLIENT_INVALID for names and addresses that mean nothing. */
 export function queryOf(id: number, request: WorkerRequest, { config, places }: Prepared): EntryQuery {
   const filter = filterOf(request);
   const client = filter.client === undefined ? null : clientBytes(filter.client);
+  // Says which there are, where there is none of that name.
+  if (filter.service !== undefined) serviceIndex(config, filter.service);
   const named = config.services.flatMap(({ name, vip, ports, backends, conntrack }, i) => {
     if (filter.service !== undefined && filter.service !== name) return [];
     const place = places.services[i];
@@ -69,14 +72,10 @@ export function queryOf(id: number, request: WorkerRequest, { config, places }: 
     const isIpv6 = vip.includes(':');
     return [{ name, connections: place.connections, backend, ports, backends, isIpv6, hasTable: conntrack.enabled }];
   });
-  if (named.length === 0) {
-    const known = config.services.map(({ name }) => name).join(', ');
-    throw new HushlbError('SERVICE_UNKNOWN', `no service is named "${filter.service}": there are ${known}`);
-  }
   const targets = named.filter(({ backend }) => filter.backend === undefined || backend >= 0);
   if (targets.length === 0) {
     const known = [...new Set(named.flatMap(({ backends }) => backends.map(({ name }) => name)))].join(', ');
-    throw new HushlbError('BACKEND_UNKNOWN', `no backend is named "${filter.backend}": there are ${known}`);
+    throw new HushlbError('UNKNOWN_BACKEND', `there is no backend ${filter.backend}: there are ${known}`);
   }
   return {
     id,

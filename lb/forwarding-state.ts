@@ -216,7 +216,7 @@ function nextHopsOf(service: ServiceConfig, index: number, { prepared, hopOf, ow
   return hops;
 }
 
-/** How the packets of a service travel to its backends. */
+/** How a service's packets travel. Also for what looks at the way beside the packets (doctor/). */
 export function encapsulationOf({ vip, encap, gue, varySource, outerTtl }: ServiceConfig): Encapsulation {
   return {
     encap: ENCAPS[encap],

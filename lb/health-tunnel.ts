@@ -5,6 +5,7 @@
 import { createNextHops, encapsulate, openRow, overhead, setNextHop } from '../dsr/encap.ts';
 import type { TunnelTarget } from '../health/tunnel.ts';
 import { type FrameSender, openFrameSender } from '../io/frame-sender.ts';
+import { readLink } from '../io/links.ts';
 import { lookupRoute } from '../io/routes.ts';
 import { addressBytes } from '../wire/address.ts';
 import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, setEtherType } from '../wire/ethernet.ts';
@@ -12,9 +13,8 @@ import type { BackendConfig, ServiceConfig } from './config.ts';
 import { encapsulationOf, type Hop } from './forwarding-state.ts';
 
 /** What tunnels leave by, and what the kernel knows of the way to each backend. */
-export interface TunnelDevice {
-  readonly interfaceIndex: number;
-  readonly ownMac: Uint8Array;
+export interface TunnelDoor {
+  readonly interface: string;
   hopOf(address: string): Hop | undefined;
 }
 
@@ -23,8 +23,19 @@ export interface TunnelWays {
   close(): void;
 }
 
-export function createTunnelWays({ interfaceIndex, ownMac, hopOf }: TunnelDevice): TunnelWays {
-  let sender: FrameSender | undefined;
+interface OpenDoor extends FrameSender {
+  readonly ownMac: Uint8Array;
+}
+
+export function createTunnelWays({ interface: name, hopOf }: TunnelDoor): TunnelWays {
+  let door: OpenDoor | undefined;
+
+  /** The interface may go, and come back as another one. */
+  function open(): OpenDoor {
+    const link = readLink(name);
+    if (link?.mac === undefined) throw new Error(`there is no interface ${name}`);
+    return { ...openFrameSender(link.index), ownMac: link.mac };
+  }
 
   function hopTo(address: string): Hop {
     const hop = hopOf(address);
@@ -47,6 +58,8 @@ export function createTunnelWays({ interfaceIndex, ownMac, hopOf }: TunnelDevice
         send(packet) {
           const hops = createNextHops(1);
           openRow(hops, 0, 0);
+          door ??= open();
+          const { ownMac } = door;
           setNextHop(hops, 0, encapsulation, { ...hopTo(address), ownMac, destination });
           const room = overhead(encapsulation, destination.length === 16 ? 6 : 4);
           const frame = new Uint8Array(room + ETHERNET_HEADER_LENGTH + packet.length);
@@ -54,12 +67,17 @@ export function createTunnelWays({ interfaceIndex, ownMac, hopOf }: TunnelDevice
           const view = new DataView(frame.buffer);
           setEtherType(view, room, vip.length === 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
           const grown = encapsulate(view, room, packet.length, encapsulation.encap, hops, 0, 0);
-          sender ??= openFrameSender(interfaceIndex);
-          sender.send(frame.subarray(room - grown));
+          try {
+            door.send(frame.subarray(room - grown));
+          } catch (error) {
+            door.close();
+            door = undefined;
+            throw error;
+          }
         },
       };
     },
-    close: () => sender?.close(),
+    close: () => door?.close(),
   };
 }
 

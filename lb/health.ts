@@ -15,7 +15,7 @@ import { createTunnels } from '../health/tunnel.ts';
 import type { Config, ServiceConfig } from './config.ts';
 import type { EventLog } from './events.ts';
 import { healthTargets } from './health-targets.ts';
-import { createTunnelWays, type TunnelDevice } from './health-tunnel.ts';
+import { createTunnelWays, type TunnelDoor } from './health-tunnel.ts';
 import { type BackendHealth, type HealthView, uncheckedHealth } from './health-view.ts';
 import { backendKey, type Down, NOBODY_DOWN } from './service-table.ts';
 
@@ -30,7 +30,7 @@ export interface HealthKeeperOptions {
   readonly events: EventLog;
   readonly logger: Logger;
   /** For checks through the tunnel. */
-  readonly device: TunnelDevice;
+  readonly door: TunnelDoor;
   /** `ControlPlane.setDown`. */
   setDown(down: Down): Promise<void>;
 }
@@ -45,8 +45,8 @@ const RETRY_MS = 1000;
 /** Checks that cannot be made fail by the hundred: one line a minute says so. */
 const QUIET_MS = 60_000;
 
-export function keepHealth({ events, logger, device, setDown }: HealthKeeperOptions): HealthKeeper {
-  const ways = createTunnelWays(device);
+export function keepHealth({ events, logger, door, setDown }: HealthKeeperOptions): HealthKeeper {
+  const ways = createTunnelWays(door);
   const [echoes, tunnels] = [createEchoes(), createTunnels()];
   const unchecked = uncheckedHealth(new Date());
   let config: Config | undefined;

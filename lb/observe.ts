@@ -28,6 +28,8 @@ export interface Observed {
   readonly health: HealthView;
   /** Undefined before packets flow. */
   control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
+  /** Workers that were replaced. */
+  restarts(): number;
 }
 
 export interface ObservationPost {
@@ -54,6 +56,7 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
     },
     deviceCounters: () => deviceCounters(observed),
     configuration: () => configuration(observed, tally),
+    workerRestarts: () => observed.restarts(),
     backends: () => backendStatuses(observed),
   });
   const server = await startMetricsServer(registry, listen);

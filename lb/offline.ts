@@ -9,22 +9,26 @@ import { adoptState, createForwarder, type ForwarderDevice } from './adopt.ts';
 import type { Config } from './config.ts';
 import type { Forwarder } from './forwarder.ts';
 import { buildForwardingState, type Hop } from './forwarding-state.ts';
-import { prepare, prepareNext } from './prepare.ts';
+import { type Prepared, prepare, prepareNext } from './prepare.ts';
 import type { Down } from './service-table.ts';
 
 export interface OfflineBalancer {
   readonly forwarder: Forwarder;
   /** Of the configuration in force. */
   layout(): CounterLayout;
+  /** What is in force: who has which index, which tables. */
+  prepared(): Prepared;
   /**
-   * Takes over another configuration, or other news of who is down, between two batches. Throws HushlbError where there is no
-   * room for it.
+   * Takes over another configuration, between two batches, and who is down, as before where that is left out. Throws
+   * HushlbError where there is no room for it.
    */
   takeOver(config: Config, nowMs: number, down?: Down): void;
 }
 
 export interface OfflineOptions {
   readonly config: Config;
+  /** What was made of `config` already, with its room. */
+  readonly prepared?: Prepared;
   readonly device: ForwarderDevice;
   readonly ownMac: Uint8Array;
   /** For configurations to come; exactly enough for `config` by default. */
@@ -37,13 +41,14 @@ export interface OfflineOptions {
 
 export function createOfflineBalancer(options: OfflineOptions): OfflineBalancer {
   const { config, device, ownMac, room, allocate, hopOf } = options;
-  let prepared = prepare(config, room);
+  let prepared = options.prepared ?? prepare(config, room);
   const counters = allocateCounters(prepared.layout);
   const state = buildForwardingState({ prepared, ownMac, hopOf, generation: 1 });
   const forwarder = createForwarder(device, counters, state, allocate);
   return {
     forwarder,
     layout: () => prepared.layout,
+    prepared: () => prepared,
     takeOver(next, nowMs, down) {
       const before = prepared;
       prepared = prepareNext(next, before, nowMs, down);

@@ -8,10 +8,13 @@ import { createPortableDevice, type PortableDevice } from '../io/portable-device
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { createAsking } from './ask.ts';
 import { createEntryScan } from './entry-scan.ts';
+import { HushlbError } from './errors.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
+import type { Observations } from './observed-rows.ts';
+import { createObserver } from './observer.ts';
 import type { Prepared } from './prepare.ts';
 import { walkWaiting } from './waiting.ts';
 import { publishPortable } from './worker-device.ts';
@@ -24,6 +27,8 @@ export interface PortableInput {
   readonly state: ForwardingState;
   /** What is in force, for the names in answers. */
   prepared(): Prepared;
+  /** It has ended by itself: the device failed. */
+  onEnd(reason: Error): void;
 }
 
 export interface PortableWorker {
@@ -42,11 +47,9 @@ export function startPortableWorker({
   deviceCounters,
   state,
   prepared,
+  onEnd,
 }: PortableInput): PortableWorker {
   widenInlining();
-  let fail: (error: unknown) => void = () => {};
-  const failed = new Promise<never>((_, reject) => (fail = reject));
-  failed.catch(() => {});
 
   const device = createPortableDevice({ interfaceIndex, onFrames: turnOrFail });
   const forwarder = createForwarder(device, counters, state);
@@ -57,6 +60,13 @@ export function startPortableWorker({
 
   const scan = createEntryScan(forwarder, (report) => asking.tell(0, report));
   let isStopped = false;
+  let isFollowed = false;
+  let tell: (observed: Observations) => void = () => {};
+  const observer = createObserver(
+    forwarder,
+    () => isFollowed,
+    (observed) => tell(observed),
+  );
   const asking = createAsking(1, prepared, (_, query) => {
     if (isStopped) return false;
     scan.accept(query);
@@ -75,7 +85,9 @@ export function startPortableWorker({
     const count = device.receive(0);
     const now = clock.milliseconds();
     if (count > 0) {
+      observer.before();
       walk(now);
+      observer.after(now);
       device.send();
       walkWaiting(forwarder, device, walk, now);
     }
@@ -85,6 +97,7 @@ export function startPortableWorker({
       ticked = now;
     }
     if (forwarder.resets.count > 0) sendResets(forwarder, device);
+    if (observer.isDue) observer.flush(now);
   }
 
   function turnOrFail(): void {
@@ -92,7 +105,7 @@ export function startPortableWorker({
       turn();
     } catch (error) {
       stop();
-      fail(error);
+      onEnd(error as Error);
     }
   }
 
@@ -107,10 +120,17 @@ export function startPortableWorker({
     steering: device,
     workers: {
       zeroCopy: false,
-      failed,
       publish: (next) => adoptState(forwarder, next),
       behind: () => [],
       ask: asking.ask,
+      follow(wanted) {
+        isFollowed = wanted;
+      },
+      onObserved(listener) {
+        tell = (observed) => listener(0, observed);
+      },
+      // Its socket and its guard belong together: both are opened anew by lb/path-keeper.ts, or not at all.
+      restart: () => Promise.reject(new HushlbError('WORKER_ENDED', 'the worker of io portable does not start again')),
       stop: async () => stop(),
     },
   };

@@ -93,6 +93,19 @@ const FIXED: readonly (readonly [key: string, value: (config: Config) => string]
   ['metrics.listen', ({ metrics }) => (metrics === null ? 'off' : `${metrics.listen.host}:${metrics.listen.port}`)],
 ];
 
+export interface FixedDifference {
+  readonly key: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** What a running balancer cannot take over: a restart would, and its connection tables would begin empty. */
+export function fixedDifferences(before: Config, after: Config): FixedDifference[] {
+  return FIXED.map(([key, value]) => ({ key, before: value(before), after: value(after) })).filter(
+    (each) => each.before !== each.after,
+  );
+}
+
 /** A socket that follows from the interface is the interface's matter. */
 function adminText({ admin, interface: name }: Config): string {
   if (admin === null) return 'off';
@@ -106,8 +119,8 @@ function adminText({ admin, interface: name }: Config): string {
 }
 
 function refuseFixed(before: Config, after: Config): void {
-  const lines = FIXED.filter(([, value]) => value(before) !== value(after)).map(
-    ([key, value]) => `${key}: ${value(before)} runs, the file says ${value(after)}: restart hushlb to change it`,
+  const lines = fixedDifferences(before, after).map(
+    (each) => `${each.key}: ${each.before} runs, the file says ${each.after}: restart hushlb to change it`,
   );
   if (lines.length > 0) throw new ReloadRefused(lines);
 }

@@ -54,6 +54,14 @@ export function putTagsBack(forwarder: Forwarder): void {
   forwarder.tagged = 0;
 }
 
+/** Where the IP header of the frame at `offset` begins, behind two tags at most; of a frame as it came, before `takeTagsOff`. */
+export function startOfIp(view: DataView, offset: number, length: number): number {
+  const end = offset + length - ETHERNET_HEADER_LENGTH - TAG_LENGTH;
+  let at = offset;
+  while (at < offset + 2 * TAG_LENGTH && at <= end && isTag(etherType(view, at))) at += TAG_LENGTH;
+  return at + ETHERNET_HEADER_LENGTH;
+}
+
 function isTag(type: number): boolean {
   return type === TAG || type === SERVICE_TAG;
 }

@@ -12,6 +12,8 @@ export interface ExpositionSources {
   tables(): readonly TableStatus[];
   deviceCounters(): readonly DeviceCounter[];
   configuration(): ConfigurationStatus;
+  /** Workers that were replaced. */
+  workerRestarts(): number;
   backends(): readonly BackendStatus[];
 }
 

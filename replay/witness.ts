@@ -9,8 +9,8 @@ import { flowSlotIpv6 } from '../hashing/flow-hash-ipv6.ts';
 import { EXITS, NO_BACKEND_LEFT } from '../lb/exits.ts';
 import type { Forwarder } from '../lb/forwarder.ts';
 import type { ServiceState } from '../lb/forwarding-state.ts';
+import { startOfIp } from '../lb/vlan-tags.ts';
 import { SERVICE_HITS, SERVICE_QUIC_ROUTED, SERVICE_SYN_MISSES } from '../metrics/counters.ts';
-import { ETHERNET_HEADER_LENGTH, etherType } from '../wire/ethernet.ts';
 import { PROTOCOL_ICMP } from '../wire/icmp.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { FIN, RST } from '../wire/tcp.ts';
@@ -38,6 +38,8 @@ export interface Decision {
   readonly finding: Finding;
   /** Of the lookup table; -1 where it has no say. */
   readonly slot: number;
+  /** The flow's hash, of which the slot is the remainder; -1 where there is no slot. */
+  readonly flowHash: number;
   readonly tableSize: number;
   /** Place in the service's list; it means something where the packet left by an exit behind the choice. */
   readonly backend: number;
@@ -54,16 +56,13 @@ export interface Witness {
   after(now: number): Decision | undefined;
 }
 
-const TAG_TYPES = [0x8100, 0x88a8];
-const TAG_LENGTH = 4;
-
 const OF_TABLE: readonly Finding[] = ['hit', 'syn', 'forgotten', 'unknown', 'server-id'];
 const WITHOUT_SLOT: readonly Finding[] = ['fragment', 'server-id'];
 
 /** The forwarder takes over no other state meanwhile. */
 export function createWitness(forwarder: Forwarder): Witness {
   const { view, batch, counters, flows, state, tables, hash } = forwarder;
-  const seen = Float64Array.from(counters);
+  const seen = new Float64Array(counters);
   const expired = tables.map(() => 0);
   // By table and slot: the hash of the connection that was last there.
   const owners = tables.map(() => new Map<number, number>());
@@ -106,11 +105,13 @@ export function createWitness(forwarder: Forwarder): Witness {
     if (slot >= 0) owners[service].set(slot, hash[0]);
   }
 
-  /** The client's address of an IPv6 flow is in the packet, or in the one that an error quotes. */
-  function slotOf({ lookupTable, hashKind, protocol, isIpv6 }: ServiceState, finding: Finding): number {
+  /**
+   * The slot in a table of `size`; of 2^32 it is the hash itself. The client's address of an IPv6 flow is in the packet, or in
+   * the one that an error quotes.
+   */
+  function slotOf({ hashKind, protocol, isIpv6 }: ServiceState, finding: Finding, size: number): number {
     const { source, destination, ports } = flows;
     const { hashSeed } = state;
-    const size = lookupTable.length;
     if (!isIpv6) return flowSlot(size, hashKind, source[0], destination[0], ports[0], protocol, hashSeed);
     const isError = finding === 'error-hit' || finding === 'error-miss';
     const client = isError ? forwarder.client[0] : ip + ipv6.SOURCE;
@@ -131,10 +132,12 @@ export function createWitness(forwarder: Forwarder): Witness {
       const finding = findingOf(service, now);
       const looked = OF_TABLE.includes(finding) && exit !== NO_BACKEND_LEFT;
       if (looked && table !== null) noteOwner(service, table);
+      const hasSlot = owner.rotation.length === 0 && !WITHOUT_SLOT.includes(finding);
       return {
         service,
         finding,
-        slot: owner.rotation.length > 0 || WITHOUT_SLOT.includes(finding) ? -1 : slotOf(owner, finding),
+        slot: hasSlot ? slotOf(owner, finding, owner.lookupTable.length) : -1,
+        flowHash: hasSlot ? slotOf(owner, finding, 2 ** 32) : -1,
         tableSize: owner.lookupTable.length,
         backend: forwarder.backend[0],
         looked,
@@ -142,12 +145,4 @@ export function createWitness(forwarder: Forwarder): Witness {
       };
     },
   };
-}
-
-/** Behind two VLAN tags at most. What the walk puts in front of a packet later leaves it where it is. */
-function startOfIp(view: DataView, offset: number, length: number): number {
-  let at = offset;
-  const end = offset + length - ETHERNET_HEADER_LENGTH - TAG_LENGTH;
-  while (at < offset + 2 * TAG_LENGTH && at <= end && TAG_TYPES.includes(etherType(view, at))) at += TAG_LENGTH;
-  return at + ETHERNET_HEADER_LENGTH;
 }

@@ -107,11 +107,11 @@ describe('what a worker says of its connection tables', () => {
   test('names that nobody has are refused in one line', async () => {
     const { ask } = asked();
     await assert.rejects(ask({ kind: 'flush', filter: { service: 'wbe' } }), {
-      code: 'SERVICE_UNKNOWN',
+      code: 'UNKNOWN_SERVICE',
       message: /dns, six, web/,
     });
     await assert.rejects(ask({ kind: 'flush', filter: { backend: 'b9' } }), {
-      code: 'BACKEND_UNKNOWN',
+      code: 'UNKNOWN_BACKEND',
       message: /b1, s1, b2/,
     });
     await assert.rejects(ask({ kind: 'flush', filter: { client: '1.2.3' } }), { code: 'CLIENT_INVALID' });

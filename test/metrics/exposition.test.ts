@@ -40,6 +40,7 @@ function setUp(
     tables?: TableStatus[];
     devices?: DeviceCounter[];
     configuration?: ConfigurationStatus;
+    restarts?: number;
     backends?: BackendStatus[];
   } = {},
 ) {
@@ -51,6 +52,7 @@ function setUp(
     tables: () => sources.tables ?? [],
     deviceCounters: () => sources.devices ?? [],
     configuration: () => sources.configuration ?? freshStart(),
+    workerRestarts: () => sources.restarts ?? 0,
     backends: () => sources.backends ?? [],
   });
   return { workers, scrape: async () => parseExposition(await registry.metrics()) };
@@ -88,6 +90,7 @@ test('everything is there from the start, at 0', async () => {
   ];
   expected.push('hushlb_config_unsaved_changes', 'hushlb_config_changes_total{kind="reload",result="refused"}');
   expected.push(...[0, 1].map((worker) => `hushlb_worker_non_syn_misses_total{worker="${worker}"}`));
+  expected.push('hushlb_worker_restarts_total');
   for (const name of expected) assert.equal(samples.get(name), 0, name);
   const others = [...samples.keys()].filter((name) => name.startsWith('hushlb_') && !expected.includes(name));
   assert.deepEqual(others, [
@@ -111,6 +114,7 @@ test('an exit shows only where it can occur: with a service, or without', async 
     layout: () => layout,
     workers,
     tables: () => [],
+    workerRestarts: () => 0,
     deviceCounters: () => [],
     configuration: freshStart,
     backends: () => [],

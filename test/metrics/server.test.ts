@@ -25,6 +25,7 @@ function exposition(tables: () => [] = () => []) {
     layout: () => layout,
     workers: [slots],
     tables,
+    workerRestarts: () => 0,
     deviceCounters: () => [],
     configuration: freshStart,
     backends: () => [],

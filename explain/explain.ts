@@ -1,0 +1,95 @@
+/**
+ * Where a flow goes and why: the five decisions of the walk in their order (service, table, hash, slot, backend with its outer
+ * header), now and if something were otherwise. `hushlb explain` asks for a file, admin/explain-routes.ts for the balancer
+ * that runs. explain/stage.ts has the forwarder decide; this file asks it and puts the answers together.
+ */
+import type { Config } from '../lb/config.ts';
+import { parseConfig } from '../lb/config-file.ts';
+import { prepare, prepareNext, ROOM_FOR_CHANGES } from '../lb/prepare.ts';
+import { fixedDifferences } from '../lb/reload.ts';
+import { type Effect, effectOf } from './effect.ts';
+import { type EntryFacts, type Explanation, explanationOf } from './explanation.ts';
+import type { Flow } from './flow.ts';
+import { type Change, type KnownEntry, type Scene, type Trial, tryPacket } from './stage.ts';
+import { changedBy, type WhatIf, whatIfTexts } from './what-if.ts';
+
+export interface Subject extends Scene {
+  /** The configuration as text: what-ifs edit it. */
+  readonly text: string;
+  /** The next hops are not those of a network: nobody has asked one. */
+  readonly isMadeUp: boolean;
+  /** Null for a file. */
+  readonly workers: number | null;
+}
+
+export interface Question {
+  readonly flow: Flow;
+  /** A SYN, or the first datagram: it opens a connection. Else one of a connection that is under way. */
+  readonly opens: boolean;
+  /** The table's; null: it has none; undefined: nobody could be asked. */
+  readonly entry: EntryFacts | null | undefined;
+  readonly whatIf: WhatIf;
+}
+
+export interface Answer {
+  readonly flow: Flow;
+  readonly opens: boolean;
+  readonly from: 'file' | 'daemon';
+  readonly now: Explanation;
+  /** Null where nothing is asked to be otherwise. */
+  readonly whatIf: {
+    readonly texts: readonly string[];
+    readonly would: Explanation;
+    readonly effect: Effect;
+  } | null;
+}
+
+/** A file as a subject, its next hops made up. */
+export function subjectOf(text: string, config: Config, hops: Pick<Scene, 'ownMac' | 'hopOf'>): Subject {
+  return { ...hops, prepared: prepare(config, ROOM_FOR_CHANGES), text, isMadeUp: true, workers: null };
+}
+
+/** Throws ConfigError or HushlbError where a what-if makes no configuration. */
+export function explain(subject: Subject, { flow, opens, entry, whatIf }: Question): Answer {
+  const { prepared, isMadeUp, workers } = subject;
+  const around = { flow, opens, isMadeUp, workers };
+  const known = knownEntry(entry);
+  const trial = tryPacket(subject, flow, opens, known);
+  const remembered = entry === undefined ? assumedEntry(trial) : entry;
+  const now = explanationOf(trial, { ...around, entry: remembered });
+  const answer = { flow, opens, from: isMadeUp ? 'file' : 'daemon', now } as const;
+  const texts = whatIfTexts(whatIf);
+  if (texts.length === 0) return { ...answer, whatIf: null };
+
+  const base =
+    whatIf.config === undefined
+      ? { text: subject.text, config: prepared.config }
+      : parseConfig(whatIf.config.text, whatIf.config.name);
+  const service = now.service?.name ?? base.config.services[0].name;
+  const change = changedBy(whatIf, { ...base, down: prepared.down }, service);
+  const restarts = fixedDifferences(prepared.config, change.config).map(({ key }) => key);
+  const isForgotten = whatIf.expired === true || restarts.length > 0;
+  const after =
+    restarts.length > 0
+      ? tryPacket(restarted(subject, change), flow, opens, 'none')
+      : tryPacket(subject, flow, opens, isForgotten ? 'none' : known, change);
+  const would = explanationOf(after, { ...around, entry: isForgotten ? null : remembered });
+  const notes = restarts.map((key) => `${key} changes with a restart only, after which the table is empty`);
+  const effect = effectOf(now, would, opens, flow.protocol === 'tcp');
+  return { ...answer, whatIf: { texts, would: { ...would, notes: [...would.notes, ...notes] }, effect } };
+}
+
+function knownEntry(entry: Question['entry']): KnownEntry {
+  if (entry === undefined) return 'opened';
+  return entry === null || entry.backend === null ? 'none' : { backend: entry.backend };
+}
+
+/** What its first packet would have left, where nobody could be asked. */
+function assumedEntry({ opened, turns }: Trial): EntryFacts | null {
+  if (opened === undefined) return null;
+  return { backend: turns.length > 1 ? null : opened, isKnown: false, worker: null, idleMs: null, remainingMs: null };
+}
+
+function restarted(subject: Subject, { config, down }: Change): Subject {
+  return { ...subject, prepared: prepareNext(config, prepare(config, ROOM_FOR_CHANGES), 0, down) };
+}
