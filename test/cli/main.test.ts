@@ -14,6 +14,16 @@ after(() => folder.remove());
 
 const COMMANDS = [
   'run',
+  'status',
+  'reload',
+  'drain',
+  'undrain',
+  'weight',
+  'add',
+  'remove',
+  'mode',
+  'scheduler',
+  'save',
   'check',
   'conntrack',
   'events',
@@ -32,6 +42,16 @@ const COMMANDS = [
 ];
 const WITH_HELP = [
   ['run'],
+  ['status'],
+  ['reload'],
+  ['drain'],
+  ['undrain'],
+  ['weight'],
+  ['add'],
+  ['remove'],
+  ['mode'],
+  ['scheduler'],
+  ['save'],
   ['check'],
   ['conntrack'],
   ['conntrack', 'list'],
@@ -115,6 +135,12 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
     [['check', '-c', 'x', 'y'], 'unknown command or option: y; see hushlb check --help'],
     [['table', '--services', 'a', '-c', 'x'], 'unknown command or option: services; see hushlb table --help'],
     [['run'], 'missing option: config; see hushlb run --help'],
+    [['drain', 'web'], 'expected more arguments: got 1, need 2; see hushlb drain --help'],
+    [['weight', 'web', 'b1', '0'], 'WEIGHT: expected a whole number from 1 to 256, got 0; see hushlb weight --help'],
+    [
+      ['mode', 'statefull'],
+      'wrong value of option mode: got "statefull", expected one of "stateless", "stateful"; see hushlb mode --help',
+    ],
     [['decap'], 'missing option: interface; see hushlb decap --help'],
     [
       ['decap', '-i', 'lo', '--encap', 'l2'],
