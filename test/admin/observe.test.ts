@@ -96,7 +96,12 @@ describe('a running balancer, looked into', { skip: needsRoot }, () => {
       await pause(50, never);
     }
     await daemon.request('PATCH', '/v1/services/web/backends/b2', { weight: 1 });
-    await daemon.request('PATCH', '/v1/services/web/backends/b1', { state: 'draining' });
+    const drain = [process.execPath, HUSHLB, 'drain', 'web', 'b1', '--socket', lan.socket()];
+    assert.throws(
+      () => lan.inHost('lb', ...drain, '--wait', '--timeout', '1ms'),
+      /connections? of web\/b1 still there/,
+    );
+    const waiter = lan.start('lb', [...drain, '--wait', '--timeout', '60s']);
 
     const divergent = JSON.parse(hushlb('conntrack', 'list', '--divergent', '--json')) as { entries: Entry[] };
     const textOf = ({ client, port }: Entry) => `${client}:${port}`;
@@ -123,7 +128,8 @@ describe('a running balancer, looked into', { skip: needsRoot }, () => {
     );
     await balancer.waitForLine((line) => logMessage(line) === 'drained', PATIENCE_MS, never);
     assert.match(hushlb('events', '--kind', 'drained'), /drained +web\/b1 .*can be removed/);
-    assert.equal(await follower.stop(), undefined);
+    assert.equal(await waiter.ended, 0);
+    await follower.stop();
 
     const frame = hushlb('top', '--once', '--interval', '200ms');
     assert.match(frame, /^web /m);
