@@ -5,6 +5,8 @@
 
 import { aboutRoutes } from './about-routes.ts';
 import { changeRoutes } from './change-routes.ts';
+import { conntrackRoutes } from './conntrack-routes.ts';
+import { eventRoutes } from './event-routes.ts';
 import { explainRoutes } from './explain-routes.ts';
 import { planRoutes } from './plan-routes.ts';
 import type { Route } from './route.ts';
@@ -13,6 +15,8 @@ import { statusRoutes } from './status-routes.ts';
 export const ROUTES: readonly Route[] = [
   ...statusRoutes,
   ...changeRoutes,
+  ...conntrackRoutes,
+  ...eventRoutes,
   ...explainRoutes,
   ...planRoutes,
   ...aboutRoutes(() => ROUTES),
