@@ -8,6 +8,7 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
+import { type Leftovers, noteClosed, noteMapped, noteOpened, noteUnmapped } from './leftovers.ts';
 
 // null: the symbols of the running process, so glibc and musl both work.
 const libc = koffi.load(null);
@@ -86,11 +87,19 @@ export interface Mapping {
 function map(length: number, flags: number, fd: number, offset: number): Mapping {
   const address = errnoFunctions.mmap(null, length, PROT_READ | PROT_WRITE, flags, fd, offset) as bigint;
   if (address === MAP_FAILED) throw new SystemCallError('mmap', lastErrno(), `${length} bytes`);
-  return {
-    address,
-    buffer: koffi.view(address, length),
-    unmap: () => void errnoFunctions.munmap(address, length),
-  };
+  noteMapped(address, length);
+  return { address, buffer: koffi.view(address, length), unmap: () => unmap(address, length) };
+}
+
+function unmap(start: bigint, length: number): void {
+  noteUnmapped(start);
+  errnoFunctions.munmap(start, length);
+}
+
+/** Gives back what a thread has left that has ended: nobody may have a view of its memory any more. */
+export function giveBackLeftovers({ descriptors, mappings }: Leftovers): void {
+  for (const fd of descriptors) closeDescriptor(fd);
+  for (const { start, length } of mappings) unmap(start, length);
 }
 
 /** Zeroed, page-aligned memory of `length` bytes. The buffer must not be touched after `unmap`. */
@@ -118,6 +127,7 @@ export function mapHuge(length: number): HugeMapping {
   const flags = MAP_PRIVATE | MAP_ANONYMOUS;
   const start = errnoFunctions.mmap(null, reserved, PROT_READ | PROT_WRITE, flags, -1, 0) as bigint;
   if (start === MAP_FAILED) throw new SystemCallError('mmap', lastErrno(), `${reserved} bytes`);
+  noteMapped(start, reserved);
   const pageSize = BigInt(HUGE_PAGE);
   const address = ((start + pageSize - 1n) / pageSize) * pageSize;
   // Only advice: where it is refused, small pages do.
@@ -128,7 +138,7 @@ export function mapHuge(length: number): HugeMapping {
     address,
     buffer,
     discard: () => void errnoFunctions.madvise(address, whole, MADV_DONTNEED),
-    unmap: () => void errnoFunctions.munmap(start, reserved),
+    unmap: () => unmap(start, reserved),
   };
 }
 
@@ -148,7 +158,7 @@ export function mapSharedInto(fd: number, length: number, { address, buffer }: M
 }
 
 export function openSocket(domain: number, type: number, protocol: number): number {
-  return checked('socket', errnoFunctions.socket(domain, type, protocol));
+  return noteOpened(checked('socket', errnoFunctions.socket(domain, type, protocol)));
 }
 
 const EFD_CLOEXEC = 0o2000000;
@@ -230,6 +240,7 @@ export function readClockState(state: Uint8Array): number {
 }
 
 export function closeDescriptor(fd: number): void {
+  noteClosed(fd);
   errnoFunctions.close(fd);
 }
 

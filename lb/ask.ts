@@ -30,6 +30,8 @@ export interface Asking {
   tell(worker: number, report: EntryReport): void;
   /** The worker says nothing any more. */
   gone(worker: number): void;
+  /** Another has taken its place. */
+  back(worker: number): void;
 }
 
 interface Pending {
@@ -76,6 +78,7 @@ export function createAsking(
       pending.delete(key);
     },
     gone,
+    back: (worker) => void ended.delete(worker),
   };
 }
 

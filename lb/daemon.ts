@@ -14,34 +14,35 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { readDriver, readOffloads, readReceiveQueues } from '../io/ethtool.ts';
 import { SystemCallError } from '../io/ffi.ts';
-import { type Link, readLink, readLinks } from '../io/links.ts';
+import type { Link } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
-import type { Config } from './config.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
+import { watchDrains } from './drains.ts';
 import { HushlbError } from './errors.ts';
 import { createEventLog } from './events.ts';
 import { buildForwardingState } from './forwarding-state.ts';
-import { uncheckedHealth } from './health-view.ts';
+import { keepHealth } from './health.ts';
 import { watchForHints } from './hints.ts';
 import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
 import { tellObservations } from './observations.ts';
 import { openObservationPost } from './observe.ts';
-import { openPacketPath } from './packet-path.ts';
+import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
 import { socketText } from './ports.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { type DeviceFacts, publishNext, type Running } from './running.ts';
 import { takeUnsaved } from './unsaved.ts';
+import { findLink } from './usable-link.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
-import { planSockets, planWorkers, type WorkerPlan } from './worker-plan.ts';
+import { planFor } from './worker-plan.ts';
 
 export interface Daemon {
   readonly control: ControlPlane;
   /** Takes everything down; resolves when nothing is attached any more. */
   stop(): Promise<void>;
-  /** Resolves after `stop`; rejects when the balancer cannot go on (a worker failed, the interface is gone). */
+  /** Resolves after `stop`; rejects when the balancer cannot go on (a worker fails again and again). */
   readonly finished: Promise<void>;
 }
 
@@ -53,6 +54,8 @@ export interface DaemonOptions {
   readConfig(): CheckedConfig;
   /** Opens what people reach the balancer by, when packets flow and before it is ready; closed first of all. */
   attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> }>;
+  /** A reload begins, or has ended; whoever asked for it. */
+  onReload?(isUnderWay: boolean): void;
 }
 
 /**
@@ -85,16 +88,18 @@ export async function runDaemon(checked: CheckedConfig, options: DaemonOptions):
 /** Puts the parts up, pushes how each is taken down to `undo`; `failed` rejects when the balancer cannot go on. */
 async function putUp(
   checked: CheckedConfig,
-  { logger, file, readConfig, attend }: DaemonOptions,
+  { logger, file, readConfig, attend, onReload }: DaemonOptions,
   undo: (() => void | Promise<void>)[],
 ): Promise<{ failed: Promise<never>; control: ControlPlane }> {
   const { config } = checked;
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
-  const plan = planFor(config, queueCount);
+  const plan = planFor(queueCount, config);
   const prepared = prepare(config, ROOM_FOR_CHANGES);
 
+  const events = createEventLog();
   let running: Running | undefined;
+  let keeper: PathKeeper | undefined;
   const addresses = backendAddresses(config);
   const hops = followNextHops(link, addresses, (changed) => {
     // Those of a configuration that is not in force yet are of no interest to the workers.
@@ -118,24 +123,39 @@ async function putUp(
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
   let control: ControlPlane | undefined;
-  const observed = { prepared: preparedNow, counters, deviceCounters, steering, control: () => control };
+  const health = keepHealth({ events, logger, setDown: async (down) => control?.setDown(down) });
+  const observed = {
+    prepared: preparedNow,
+    counters,
+    deviceCounters,
+    steering,
+    health,
+    restarts: () => keeper?.restarts() ?? 0,
+    control: () => control,
+  };
   const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
   undo.push(() => metrics?.close());
 
   const state = buildForwardingState({ prepared, ownMac: link.mac, hopOf: hops.hopOf, generation: 1 });
-  const path = await openPacketPath({
-    config,
+  const kept = await keepPacketPath({
     link,
     queueCount,
     plan,
     counters,
     deviceCounters,
-    state,
-    prepared: preparedNow,
+    current: () => running ?? { prepared, state },
+    adopt(now) {
+      if (running === undefined) return;
+      running.ownMac = now.mac;
+      hops.through(now);
+      publishNext(running);
+    },
+    events,
     logger,
   });
-  undo.push(() => path.close());
-  const { workers } = path;
+  undo.push(() => kept.close());
+  keeper = kept;
+  const { first: path, workers } = kept;
   const facts: DeviceFacts = {
     interface: link.name,
     io: path.io,
@@ -145,7 +165,7 @@ async function putUp(
     counters: deviceCounters,
     startedAt: new Date(),
   };
-  const parts: Running = { prepared, state, ownMac: link.mac, hops, steering: path.steering, workers, counters };
+  const parts: Running = { prepared, state, ownMac: link.mac, hops, steering: kept.steering, workers, counters };
   running = parts;
   publishNext(parts);
   for (const address of addresses) logWay(logger, hops, address);
@@ -171,7 +191,7 @@ async function putUp(
     layout: () => preparedNow().layout,
     counters,
     hasNewQueues: () =>
-      path.xdp !== null && (path.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
+      path.xdp !== null && (kept.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
     longPackets: () => (path.xdp === null ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
     logger,
   });
@@ -182,13 +202,15 @@ async function putUp(
     forget,
   } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
-  const events = createEventLog();
   tellObservations(workers, events, preparedNow);
-  const health = uncheckedHealth(new Date());
-  const observers = { device: facts, events, health };
+  const drains = watchDrains({ prepared: preparedNow, workers, events, logger });
+  undo.push(() => drains.close());
+  const observers = { device: facts, events, health, inForce: health.follow, onReload };
   const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
   control = plane;
-  undo.push(() => plane.close());
+  undo.push(plane.close);
+  undo.push(health.close);
+  health.follow(config);
   const admin = await attend?.(plane);
   undo.push(() => admin?.close());
   // Before that it was perhaps the note of another process, which has the socket.
@@ -210,12 +232,7 @@ async function putUp(
     },
     'ready',
   );
-  return { failed: workers.failed, control: plane };
-}
-
-function planFor(config: Config, queueCount: number): WorkerPlan[] {
-  if (config.io === 'portable') return planSockets(1, config);
-  return config.io === 'af-packet' ? planSockets(queueCount, config) : planWorkers(queueCount, config);
+  return { failed: kept.failed, control: plane };
 }
 
 /** Undefined where the driver doesn't tell, and when the interface has just gone: its worker says that. */
@@ -236,22 +253,4 @@ function mergesSegments({ name }: Link): boolean {
     if (error instanceof SystemCallError) return false;
     throw error;
   }
-}
-
-type UsableLink = Link & { readonly mac: Uint8Array };
-
-function findLink(name: string): UsableLink {
-  const link = readLink(name);
-  if (link === undefined) {
-    const names = readLinks().map((known) => known.name);
-    throw new HushlbError('INTERFACE_MISSING', `interface ${name} does not exist; this host has ${names.join(', ')}`);
-  }
-  if (!link.up) throw new HushlbError('INTERFACE_DOWN', `interface ${name} is down: ip link set ${name} up`);
-  if (link.mac === undefined) {
-    throw new HushlbError(
-      'INTERFACE_UNFIT',
-      `interface ${name} has no MAC address: hushlb needs an Ethernet interface`,
-    );
-  }
-  return { ...link, mac: link.mac };
 }

@@ -3,6 +3,7 @@
  * beside the packets; follows the kernel by its notifications, and has it ask again for neighbours that it would let go
  * stale, because frames sent through AF_XDP don't tell the kernel that a neighbour is in use. Used by lb/daemon.ts.
  */
+import { SystemCallError } from '../io/ffi.ts';
 import type { Link } from '../io/links.ts';
 import { type Neighbour, probeNeighbour, readNeighbours } from '../io/neighbours.ts';
 import { watchNetwork } from '../io/network-watch.ts';
@@ -23,6 +24,8 @@ export interface NextHopTable {
   hopOf(address: string): Hop | undefined;
   /** Follows these from now on, and no others; new ones are looked up at once. Throws SystemCallError, then nothing changed. */
   follow(addresses: readonly string[]): void;
+  /** All ways lead through this interface from now on: it was made anew, or its MTU is another. */
+  through(link: Link): void;
   close(): void;
 }
 
@@ -38,10 +41,11 @@ const REFRESH_MS = 30_000;
  * Throws SystemCallError where netlink is refused.
  */
 export function followNextHops(
-  link: Link,
+  initialLink: Link,
   initial: readonly string[],
   onChange: (changed: readonly string[]) => void,
 ): NextHopTable {
+  let link = initialLink;
   let addresses = initial;
   let ways = new Map<string, Way>();
   let settling: NodeJS.Timeout | undefined;
@@ -51,17 +55,18 @@ export function followNextHops(
     const before = ways;
     ways = lookUpWays(link, addresses);
     const changed = addresses.filter((address) => describe(before.get(address)) !== describe(ways.get(address)));
+    for (const address of changed) if (ways.get(address)?.kind === 'waiting') askAgain(address);
     if (changed.length > 0) onChange(changed);
   };
   const retry = (kind: Way['kind']): void => {
     for (const address of addresses) {
       const way = ways.get(address);
-      if (way?.kind === kind && !(way.kind === 'hop' && way.fixed)) askFor(address);
+      if (way?.kind === kind && !(way.kind === 'hop' && way.fixed)) askAgain(address);
     }
   };
 
   ways = lookUpWays(link, addresses);
-  retry('waiting');
+  for (const [address, { kind }] of ways) if (kind === 'waiting') askFor(address);
   const watch = watchNetwork(() => {
     settling ??= setTimeout(look, SETTLE_MS);
   });
@@ -88,6 +93,10 @@ export function followNextHops(
           return way === undefined ? [] : [[address, way] as const];
         }),
       );
+    },
+    through(next) {
+      link = next;
+      look();
     },
     close() {
       watch.close();
@@ -131,6 +140,15 @@ function whatIsWrong(link: Link, route: Route | undefined): string | undefined {
 /** Of an IPv4 backend too the gateway may have an IPv6 address (RFC 5549): only its MAC counts. */
 function nextHopOf(address: string, route: Route): string {
   return route.gateway === undefined ? address : formatAddress(route.gateway);
+}
+
+/** The interface may go away at any moment; the next look tells. */
+function askAgain(address: string): void {
+  try {
+    askFor(address);
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+  }
 }
 
 function askFor(address: string): void {

@@ -1,6 +1,6 @@
 /**
  * How packets come to the workers and go out again: `io` made real. Puts up the steering, the workers with their devices
- * and the attachment, in the order that loses least, and takes them down in reverse. Called by lb/daemon.ts.
+ * and the attachment, in the order that loses least, and takes them down in reverse. Called by lb/path-keeper.ts.
  *
  * ```
  *   af-xdp      steering, workers, then the XDP program: what it finds no socket for stays with the kernel
@@ -41,6 +41,8 @@ export interface PacketPathInput {
   /** What is in force, for the names in answers. */
   prepared(): Prepared;
   readonly logger: Logger;
+  /** A worker, from 0, has ended by itself: as in lb/workers.ts. */
+  onWorkerEnd(worker: number, reason: Error): void;
 }
 
 export type Steered = Pick<ServiceSteering, 'setServices' | 'counters'>;
@@ -119,6 +121,7 @@ async function openXdpPath(input: PacketPathInput, undo: Undo): Promise<Omit<Pac
   const fixed = { interfaceIndex: link.index, socketMapFd: steering.socketMapFd, frameCount: framesOf(ringSize) };
   const workers = await startWorkers({
     ...input,
+    onEnd: input.onWorkerEnd,
     deviceOf: ({ queues }, wakeFd) => ({
       io: 'af-xdp',
       options: { ...fixed, queues, batchSize, wakeFd, zeroCopy, busyPoll },
@@ -162,6 +165,7 @@ async function openTapPath(input: PacketPathInput, undo: Undo): Promise<Omit<Pac
   const fixed = { interfaceIndex: link.index, filterFd: tap.filterFd, fanoutGroup };
   const workers = await startWorkers({
     ...input,
+    onEnd: input.onWorkerEnd,
     deviceOf: (_, wakeFd) => ({ io: 'af-packet', options: { ...fixed, wakeFd } }),
   });
   undo.push(() => workers.stop());
@@ -178,6 +182,7 @@ async function openPortablePath(input: PacketPathInput, undo: Undo): Promise<Omi
     deviceCounters: deviceCounters[0],
     state,
     prepared,
+    onEnd: (reason) => input.onWorkerEnd(0, reason),
   });
   undo.push(() => workers.stop());
   const steering: Steered = {

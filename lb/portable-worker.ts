@@ -8,6 +8,7 @@ import { createPortableDevice, type PortableDevice } from '../io/portable-device
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import { createAsking } from './ask.ts';
 import { createEntryScan } from './entry-scan.ts';
+import { HushlbError } from './errors.ts';
 import { sendResets } from './expiry-reset.ts';
 import { createWalk } from './forwarder.ts';
 import type { ForwardingState } from './forwarding-state.ts';
@@ -26,6 +27,8 @@ export interface PortableInput {
   readonly state: ForwardingState;
   /** What is in force, for the names in answers. */
   prepared(): Prepared;
+  /** It has ended by itself: the device failed. */
+  onEnd(reason: Error): void;
 }
 
 export interface PortableWorker {
@@ -44,11 +47,9 @@ export function startPortableWorker({
   deviceCounters,
   state,
   prepared,
+  onEnd,
 }: PortableInput): PortableWorker {
   widenInlining();
-  let fail: (error: unknown) => void = () => {};
-  const failed = new Promise<never>((_, reject) => (fail = reject));
-  failed.catch(() => {});
 
   const device = createPortableDevice({ interfaceIndex, onFrames: turnOrFail });
   const forwarder = createForwarder(device, counters, state);
@@ -104,7 +105,7 @@ export function startPortableWorker({
       turn();
     } catch (error) {
       stop();
-      fail(error);
+      onEnd(error as Error);
     }
   }
 
@@ -119,9 +120,10 @@ export function startPortableWorker({
     steering: device,
     workers: {
       zeroCopy: false,
-      failed,
       publish: (next) => adoptState(forwarder, next),
       behind: () => [],
+      // In turns of the main thread: whoever asks is alive, and so is it.
+      beats: () => [],
       ask: asking.ask,
       follow(wanted) {
         isFollowed = wanted;
@@ -129,6 +131,8 @@ export function startPortableWorker({
       onObserved(listener) {
         tell = (observed) => listener(0, observed);
       },
+      // Its socket and its guard belong together: both are opened anew by lb/path-keeper.ts, or not at all.
+      restart: () => Promise.reject(new HushlbError('WORKER_ENDED', 'the worker of io portable does not start again')),
       stop: async () => stop(),
     },
   };

@@ -30,7 +30,8 @@ export interface Running {
   prepared: Prepared;
   /** The last that was built. */
   state: ForwardingState;
-  readonly ownMac: Uint8Array;
+  /** The interface's; another when it was made anew. */
+  ownMac: Uint8Array;
   readonly hops: NextHopTable;
   readonly steering: Pick<ServiceSteering, 'setServices' | 'counters'>;
   readonly workers: Workers;

@@ -21,6 +21,12 @@ export interface WorkerPlan {
   readonly cpu: number | null;
 }
 
+/** As the configuration's `io` wants it. Throws HushlbError where the settings do not fit the interface. */
+export function planFor(queueCount: number, config: Config): WorkerPlan[] {
+  if (config.io === 'portable') return planSockets(1, config);
+  return config.io === 'af-packet' ? planSockets(queueCount, config) : planWorkers(queueCount, config);
+}
+
 /** One for each worker. Throws HushlbError where the settings do not fit the interface. */
 export function planWorkers(
   queueCount: number,

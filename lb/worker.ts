@@ -6,14 +6,18 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import type { Allocate } from '../conntrack/table.ts';
 import { onlineCpus, pinThread } from '../io/affinity.ts';
 import { createClock, elapsed } from '../io/clock.ts';
-import { type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
+import type { PacketDevice } from '../io/device.ts';
+import { errno, type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
+import { type Leftovers, leftoversOfThread } from '../io/leftovers.ts';
 import { adoptState, createForwarder, sweepTables } from './adopt.ts';
 import {
   acknowledgeGeneration,
   announcedGeneration,
   announcedQueries,
+  beat,
   type Control,
   isFollowed,
+  stopBeating,
   stopRequested,
 } from './control.ts';
 import type { EntryQuery, EntryReport } from './entry-query.ts';
@@ -47,9 +51,11 @@ export type WorkerReport =
   | { readonly kind: 'observed'; readonly observed: Observations };
 
 export type WorkerMessage =
-  | { readonly kind: 'ready'; readonly zeroCopy: boolean }
+  /** `leftovers`: what is to be given back when the thread has ended, if it does not get to `closed`. */
+  | { readonly kind: 'ready'; readonly zeroCopy: boolean; readonly leftovers: Leftovers }
   | { readonly kind: 'failed'; readonly message: string; readonly code: string }
-  | { readonly kind: 'stopped' };
+  /** Its sockets are closed; `leftovers` is the rest. */
+  | { readonly kind: 'closed'; readonly leftovers: Leftovers };
 
 /** How long a quiet worker sleeps in poll(2) before it looks at its tables; a stop or a new state wakes it. */
 const RECEIVE_TIMEOUT_MS = 100;
@@ -75,7 +81,8 @@ function runLoop(
   const clock = createClock();
   let ticked = clock.milliseconds();
   while (!stopRequested(control)) {
-    const count = device.receive(scan.isBusy ? 0 : RECEIVE_TIMEOUT_MS);
+    beat(control);
+    const count = receive(device, scan.isBusy ? 0 : RECEIVE_TIMEOUT_MS);
     const now = clock.milliseconds();
     if (announcedGeneration(control) !== forwarder.state.generation) {
       takeOver(forwarder, control);
@@ -108,6 +115,19 @@ function takeQueries(scan: EntryScan, { port }: WorkerInput, before: number): nu
     if (received === undefined) return taken;
     scan.accept(received.message as EntryQuery);
     taken = (taken + 1) | 0;
+  }
+}
+
+/**
+ * While the interface is down nothing arrives, and the worker keeps its table for when it is up again. Anything else that
+ * goes wrong with it is thrown: a socket does not come back from the interface's end.
+ */
+function receive(device: PacketDevice, timeoutMs: number): number {
+  try {
+    return device.receive(timeoutMs);
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === errno.ENETDOWN) return 0;
+    throw error;
   }
 }
 
@@ -180,16 +200,18 @@ function main(input: WorkerInput, post: (message: WorkerMessage) => void): void 
     opened = openWorkerDevice(input.device);
     const mapped = new Set<HugeMapping>();
     const forwarder = createForwarder(opened.device, input.counters, input.state, tableMemory(input.state, mapped));
-    post({ kind: 'ready', zeroCopy: opened.zeroCopy });
+    acknowledgeGeneration(input.control, input.state.generation);
+    post({ kind: 'ready', zeroCopy: opened.zeroCopy, leftovers: leftoversOfThread() });
     runLoop(opened, forwarder, input, mapped);
-    post({ kind: 'stopped' });
   } catch (error) {
     const { message, code } = error as Error & { code?: string };
     // Without a code it is a bug: thrown on, it reaches the main thread with its stack.
     if (code === undefined) throw error;
     post({ kind: 'failed', message, code });
   } finally {
+    stopBeating(input.control);
     opened?.device.close();
+    post({ kind: 'closed', leftovers: leftoversOfThread() });
   }
 }
 

@@ -1,27 +1,17 @@
 /**
- * The main thread's half of the workers: starts them as planned, hands them each new forwarding state, stops them,
- * and says so when one fails. Used by lb/daemon.ts.
+ * The main thread's half of the workers: starts them as planned, hands them each new forwarding state, asks them what their
+ * tables hold, stops them, says so when one has ended by itself and starts another in its place. Used by lb/packet-path.ts;
+ * lb/path-keeper.ts decides.
  */
-import { once } from 'node:events';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { createWake, type Wake } from '../io/wake.ts';
 import { createAsking } from './ask.ts';
-import {
-  announceGeneration,
-  announceQuery,
-  type Control,
-  createControl,
-  requestStop,
-  runningGeneration,
-  setFollowed,
-} from './control.ts';
-import { HushlbError } from './errors.ts';
+import { announceGeneration, announceQuery, beatsOf, requestStop, runningGeneration, setFollowed } from './control.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
 import type { Observations } from './observed-rows.ts';
 import type { Prepared } from './prepare.ts';
+import { leaveSeat, type Seat, takeSeat } from './seat.ts';
 import { encodeState } from './state-message.ts';
-import type { WorkerInput, WorkerMessage, WorkerReport } from './worker.ts';
+import type { WorkerReport } from './worker.ts';
 import type { DeviceOptions } from './worker-device.ts';
 import type { WorkerPlan } from './worker-plan.ts';
 import type { WorkerAnswer, WorkerRequest } from './worker-requests.ts';
@@ -29,17 +19,22 @@ import type { WorkerAnswer, WorkerRequest } from './worker-requests.ts';
 export interface Workers {
   /** All of their queues. */
   readonly zeroCopy: boolean;
-  /** Rejects as soon as one worker fails; never resolves. */
-  readonly failed: Promise<never>;
   publish(state: ForwardingState): void;
   /** The workers, from 0, that walk their packets by a generation before this one. */
   behind(generation: number): number[];
+  /** Turns of each worker's loop; 0 for one that is not in it. */
+  beats(): number[];
   /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
   ask(request: WorkerRequest): Promise<WorkerAnswer>;
   /** Whether they are to tell what becomes of packets (lb/observer.ts). */
   follow(isFollowed: boolean): void;
   /** Who is told it. */
   onObserved(listener: (worker: number, observed: Observations) => void): void;
+  /**
+   * Starts another in the place of one that has ended, with its queues, its counters, the last state and an empty table.
+   * Resolves when it has its socket; rejects with why it has not.
+   */
+  restart(worker: number): Promise<void>;
   /** Resolves when every worker has closed its socket. */
   stop(): Promise<void>;
 }
@@ -55,92 +50,101 @@ export interface WorkersInput {
   readonly state: ForwardingState;
   /** What is in force, for the names in answers. */
   prepared(): Prepared;
+  /** A worker, from 0, that forwarded has ended by itself. Its socket is closed; the others go on. */
+  onEnd(worker: number, reason: Error): void;
+  /** The thread's program; a test may break one. */
+  readonly program?: URL;
 }
 
-interface Running {
-  readonly worker: Worker;
-  /** For questions and answers. */
-  readonly port: MessagePort;
-  readonly control: Control;
-  readonly wake: Wake;
-  readonly ended: Promise<unknown>;
-}
+const PROGRAM = new URL('./worker.js', import.meta.url);
 
 /** Starts all workers and waits until each has its socket; on a failure all are stopped and the error is thrown. */
 export async function startWorkers(input: WorkersInput): Promise<Workers> {
   widenInlining();
-  const running: Running[] = [];
-  const failures: Promise<never>[] = [];
-  const readies: Promise<boolean>[] = [];
-  for (const [i, plan] of input.plan.entries()) {
-    const control = createControl();
-    const wake = createWake();
-    const { port1: port, port2 } = new MessageChannel();
-    const workerData: WorkerInput = {
-      device: input.deviceOf(plan, wake.fd),
-      cpu: plan.cpu,
-      control,
-      counters: input.counters[i],
-      deviceCounters: plan.queues.map((queue) => input.deviceCounters[queue]),
-      state: input.state,
-      port: port2,
-    };
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, transferList: [port2] });
-    running.push({ worker, control, wake, port, ended: once(worker, 'exit') });
-    readies.push(readyOf(worker));
-    failures.push(failureOf(worker, plan));
-  }
-  const asking = createAsking(running.length, input.prepared, (i, query) => {
+  const { plan, counters, deviceCounters } = input;
+  /** The last that was handed out: what a worker that is started now begins with. */
+  let last = input.state;
+  let isFollowed = false;
+  let phase: 'starting' | 'running' | 'stopping' = 'starting';
+  let failStart: (reason: Error) => void = () => {};
+  const startFailed = new Promise<never>((_, reject) => (failStart = reject));
+  startFailed.catch(() => {});
+  let observed: (worker: number, observations: Observations) => void = () => {};
+
+  const seats: Seat[] = [];
+  const asking = createAsking(plan.length, input.prepared, (i, query) => {
     // After the stop there are none.
-    if (running.at(i) === undefined) return false;
-    const { port, control, wake } = running[i];
-    port.postMessage(query);
-    announceQuery(control);
-    wake.wake();
+    const seat = seats.at(i);
+    if (seat === undefined) return false;
+    seat.port.postMessage(query);
+    announceQuery(seat.control);
+    seat.wake.wake();
     return true;
   });
-  let observed: (worker: number, observations: Observations) => void = () => {};
-  for (const [i, { port, worker }] of running.entries()) {
-    port.on('message', (report: WorkerReport) => {
-      if (report.kind === 'entries') asking.tell(i, report.entries);
-      else observed(i, report.observed);
+
+  const fill = (i: number): Seat =>
+    takeSeat({
+      plan: plan[i],
+      deviceOf: input.deviceOf,
+      counters: counters[i],
+      deviceCounters: plan[i].queues.map((queue) => deviceCounters[queue]),
+      state: last,
+      program: input.program ?? PROGRAM,
+      onReport(report: WorkerReport) {
+        if (report.kind === 'entries') asking.tell(i, report.entries);
+        else observed(i, report.observed);
+      },
+      onEnd(reason) {
+        asking.gone(i);
+        if (phase === 'running') input.onEnd(i, reason);
+        else if (phase === 'starting') failStart(reason);
+      },
     });
-    worker.on('exit', () => asking.gone(i));
-  }
-  const failed = Promise.race(failures);
-  failed.catch(() => {});
+  for (const i of plan.keys()) seats.push(fill(i));
 
   const stop = async (): Promise<void> => {
-    for (const { control, wake } of running) {
+    phase = 'stopping';
+    for (const { control, wake } of seats) {
       requestStop(control);
       wake.wake();
     }
-    await Promise.all(running.map(({ ended }) => ended));
-    for (const { wake, port } of running.splice(0)) {
-      port.close();
-      wake.close();
-    }
+    await Promise.all(seats.map(({ ended }) => ended));
+    for (const seat of seats.splice(0)) leaveSeat(seat);
   };
   try {
-    const zeroCopy = await Promise.race([Promise.all(readies), failed]);
-    announceTo(running, input.state);
-    let before = input.state;
+    const zeroCopy = await Promise.race([Promise.all(seats.map(({ ready }) => ready)), startFailed]);
+    phase = 'running';
     return {
       zeroCopy: zeroCopy.every((value) => value),
-      failed,
       publish(state) {
-        const message = encodeState(state, before);
-        for (const { worker } of running) worker.postMessage(message);
-        before = state;
-        announceTo(running, state);
+        const message = encodeState(state, last);
+        last = state;
+        for (const { worker, control, wake } of seats) {
+          worker.postMessage(message);
+          announceGeneration(control, state.generation);
+          wake.wake();
+        }
       },
-      behind: (generation) => running.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
+      beats: () => seats.map(({ control }) => beatsOf(control)),
+      behind: (generation) => seats.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
       ask: asking.ask,
-      follow(isFollowed) {
-        for (const { control } of running) setFollowed(control, isFollowed);
+      follow(wanted) {
+        isFollowed = wanted;
+        for (const { control } of seats) setFollowed(control, wanted);
       },
       onObserved(listener) {
         observed = listener;
+      },
+      async restart(i) {
+        if (phase === 'stopping') return;
+        const gone = seats[i];
+        const next = fill(i);
+        seats[i] = next;
+        setFollowed(next.control, isFollowed);
+        await gone.ended;
+        leaveSeat(gone);
+        await next.ready;
+        asking.back(i);
       },
       stop,
     };
@@ -148,29 +152,4 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
     await stop();
     throw error;
   }
-}
-
-function announceTo(running: readonly Running[], state: ForwardingState): void {
-  for (const { control, wake } of running) {
-    announceGeneration(control, state.generation);
-    wake.wake();
-  }
-}
-
-function readyOf(worker: Worker): Promise<boolean> {
-  return new Promise((resolve) => {
-    worker.on('message', (message: WorkerMessage) => {
-      if (message.kind === 'ready') resolve(message.zeroCopy);
-    });
-  });
-}
-
-function failureOf(worker: Worker, { queues }: WorkerPlan): Promise<never> {
-  return new Promise((_, reject) => {
-    worker.on('message', (message: WorkerMessage) => {
-      if (message.kind === 'failed')
-        reject(new HushlbError(message.code, `worker of queue ${queues.join(', ')}: ${message.message}`));
-    });
-    worker.on('error', (error) => reject(error));
-  });
 }

@@ -23,4 +23,14 @@ export const DEVICE_METRICS: readonly Metric[] = [
     moves: 'With an upgrade. Absent: the process is gone, or nobody reaches its `metrics.listen`.',
     samples: ({ version }) => [[{ version }, 1]],
   },
+  {
+    name: 'hushlb_worker_restarts_total',
+    type: 'counter',
+    labels: [],
+    help: 'Workers that failed and were replaced: their connection tables began anew.',
+    means:
+      'The thread of a worker ended by an error, and another took its place with its queues and its counters. Its connections are hashed again: they stay where they were, unless backends have changed since they began.',
+    moves: 'Read the log: the line `worker failed` has the cause. Five of one worker in 10 s end the process.',
+    samples: ({ workerRestarts }) => [[{}, workerRestarts()]],
+  },
 ];

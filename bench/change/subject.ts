@@ -64,6 +64,9 @@ async function putUp(): Promise<{ running: Running; close: () => Promise<void> }
   const [config] = configs;
   const plan = planWorkers(1, config);
   const rows = { counters, deviceCounters: [deviceCounters] };
+  const onWorkerEnd = (_: number, reason: Error): never => {
+    throw reason;
+  };
   const path = await openPacketPath({
     config,
     link,
@@ -73,6 +76,7 @@ async function putUp(): Promise<{ running: Running; close: () => Promise<void> }
     state,
     prepared: () => running.prepared,
     logger,
+    onWorkerEnd,
   });
   const { steering, workers } = path;
   const running: Running = { prepared, state, ownMac, hops, steering, workers: timed(workers), counters };

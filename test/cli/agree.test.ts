@@ -32,6 +32,8 @@ async function balancer(fingerprint: string, seedCheck = 'c4'): Promise<string> 
     workers: [allocateCounters(layout)],
     tables: () => [{ service: 'web', fingerprint, tableSize: 7, slots: [] }],
     deviceCounters: () => [],
+    workerRestarts: () => 0,
+    backends: () => [],
     configuration: () => ({ ...freshStart(), seedCheck, services: [{ ...web, backends: [] }] }),
   });
   const server = await startMetricsServer(registry, { host: '127.0.0.1', port: 0 });

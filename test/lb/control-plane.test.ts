@@ -43,6 +43,7 @@ function runningParts(): Running {
     way: () => ({ kind: 'hop' as const, hop, via: '198.18.2.1', fixed: true }),
     hopOf: () => hop,
     follow() {},
+    through() {},
     close() {},
   };
   return {

@@ -25,8 +25,10 @@ function exposition(tables: () => [] = () => []) {
     layout: () => layout,
     workers: [slots],
     tables,
+    workerRestarts: () => 0,
     deviceCounters: () => [],
     configuration: freshStart,
+    backends: () => [],
   });
   return { slots, registry };
 }

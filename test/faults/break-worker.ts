@@ -1,0 +1,34 @@
+/**
+ * Loaded into `hushlb run` by `node --import`, ahead of it: breaks its worker threads from outside, as a bug in one of them
+ * would, when a file asks for it. The file's text is what is to happen, `throw`, `exit` or `always-throw`, and the receive
+ * queue of whom. Not a test.
+ */
+import { existsSync, readFileSync, unlinkSync } from 'node:fs';
+import { isMainThread, workerData } from 'node:worker_threads';
+
+const file = process.env.BREAK_WORKER_FILE ?? '';
+const LOOK_EVERY_MS = 5;
+
+function breakDown(queues: readonly number[]): void {
+  const [how, queue] = readFileSync(file, 'utf8').trim().split(' ');
+  if (!queues.includes(Number(queue))) return;
+  if (how !== 'always-throw') unlinkSync(file);
+  if (how === 'exit') process.exit(3);
+  throw new Error('broken by a test');
+}
+
+const queues: readonly number[] | undefined = workerData?.device?.options.queues;
+if (!isMainThread && queues !== undefined) {
+  // What the worker's loop calls at every turn.
+  const load = Atomics.load.bind(Atomics) as (array: Int32Array, index: number) => number;
+  let due = 0;
+  Object.defineProperty(Atomics, 'load', {
+    value(array: Int32Array, index: number): number {
+      if (performance.now() > due) {
+        due = performance.now() + LOOK_EVERY_MS;
+        if (existsSync(file)) breakDown(queues);
+      }
+      return load(array, index);
+    },
+  });
+}

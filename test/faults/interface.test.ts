@@ -1,0 +1,92 @@
+/**
+ * The balancer's interface goes down and comes back, gets another MAC, and is deleted and made anew, under AF_XDP and packet
+ * sockets: the process stays, says so, and forwards again by itself.
+ */
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { ip, ipJson, needsRoot, until } from '../io/two-hosts.ts';
+import { BACKENDS, isAttached, resourcesOf, sameResources, usePair } from './pair.ts';
+
+const FLOWS = 32;
+const AWAY = 'interface left is gone';
+const BACK = 'interface left is back';
+
+suite('the interface fails', { skip: needsRoot }, () => {
+  const pair = usePair();
+  const { left, right } = pair.hosts;
+  const neighbours = (): void => pair.rewire();
+
+  function remake(): void {
+    ip('link', 'add', 'left', 'netns', left, 'type', 'veth', 'peer', 'name', 'right', 'netns', right);
+    for (const [name, side, host] of [
+      [left, 'left', 1],
+      [right, 'right', 2],
+    ] as const) {
+      ip('-n', name, 'address', 'add', `198.18.0.${host}/24`, 'dev', side);
+      ip('-n', name, 'link', 'set', side, 'up');
+    }
+    neighbours();
+  }
+
+  for (const io of ['af-xdp', 'af-packet']) {
+    test(`${io}: deleted and made anew, twice, with a change of the backends in between`, async () => {
+      pair.configure(`io: ${io}`);
+      const balancer = await pair.run();
+      const before = await pair.flows(FLOWS);
+      assert.equal(new Set(before.values()).size, BACKENDS.length);
+      const resources = resourcesOf(balancer.pid);
+      const index = ipJson(left, 'link', 'show', 'left')[0].ifindex;
+      const [, ...fewer] = BACKENDS;
+
+      // The peer's end takes this one with it.
+      ip('-n', right, 'link', 'delete', 'right');
+      await until('it to be missed', () => balancer.count(AWAY) === 1);
+      remake();
+      assert.notEqual(ipJson(left, 'link', 'show', 'left')[0].ifindex, index);
+      await until('it to be back', () => balancer.count(BACK) === 1);
+      assert.deepEqual(await pair.flows(FLOWS), before);
+      await sameResources(balancer.pid, resources);
+
+      ip('-n', left, 'link', 'delete', 'left');
+      await until('it to be missed again', () => balancer.count(AWAY) === 2);
+      pair.configure(`io: ${io}`, fewer);
+      balancer.process.hangUp();
+      await until('the reload', () => balancer.count('reloaded') === 1);
+      remake();
+      await until('it to be back again', () => balancer.count(BACK) === 2);
+      const hashed = await pair.flows(FLOWS);
+      assert.deepEqual(new Set(hashed.values()), new Set(fewer));
+      await sameResources(balancer.pid, resources);
+
+      pair.configure(`io: ${io}`);
+      balancer.process.hangUp();
+      await until('the second reload', () => balancer.count('reloaded') === 2);
+      // The new worker's table has them, and what the hash says now is another matter.
+      assert.deepEqual(await pair.flows(FLOWS), hashed);
+      await balancer.process.stop();
+      assert.ok(!isAttached(pair.hosts));
+    });
+
+    test(`${io}: down and up again keeps the connections; another MAC is taken over`, async () => {
+      pair.configure(`io: ${io}`);
+      const balancer = await pair.run();
+      const before = await pair.flows(FLOWS);
+      const misses = pair.metric('hushlb_conntrack_misses_total{service="web",kind="non_syn"}');
+      ip('-n', left, 'link', 'set', 'left', 'down');
+      await until('it to be missed', () => balancer.count('interface left is down') === 1);
+      ip('-n', left, 'link', 'set', 'left', 'up');
+      neighbours();
+      await until('it to be back', () => balancer.count(BACK) === 1);
+      assert.deepEqual(await pair.flows(FLOWS), before);
+      assert.equal(pair.metric('hushlb_conntrack_misses_total{service="web",kind="non_syn"}'), misses);
+      assert.equal(pair.metric('hushlb_worker_restarts_total'), 0);
+
+      const mac = '02:00:00:00:ab:cd';
+      ip('-n', left, 'link', 'set', 'left', 'address', mac);
+      // The kernel forgets all neighbours with it, those of an administrator too.
+      neighbours();
+      await until('the frames to come from there', async () => (await pair.sources(FLOWS)).has(mac));
+      assert.deepEqual(await pair.flows(FLOWS), before);
+    });
+  }
+});

@@ -1,0 +1,75 @@
+/**
+ * A worker thread of a running balancer throws, or ends without a word: another takes its place with its socket, its queue
+ * and the state of the moment, and the others go on meanwhile. One that fails whenever it starts ends the process.
+ */
+import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { needsRoot, until } from '../io/two-hosts.ts';
+import { BACKENDS, type Balancer, isAttached, PATIENCE_MS, resourcesOf, sameResources, usePair } from './pair.ts';
+
+const BREAKER = new URL('./break-worker.js', import.meta.url).href;
+const FLOWS = 64;
+const REPLACED = 'worker failed, another takes its place';
+
+suite('a worker fails', { skip: needsRoot }, () => {
+  const pair = usePair({ queues: 2 });
+  const order = join(pair.directory, 'break');
+
+  async function start(): Promise<Balancer> {
+    rmSync(order, { force: true });
+    pair.configure();
+    return pair.run({ node: ['--import', BREAKER], env: { BREAK_WORKER_FILE: order } });
+  }
+
+  for (const how of ['throw', 'exit']) {
+    test(`${how}: replaced, with nothing left behind; flows stay where they were`, async () => {
+      const balancer = await start();
+      const before = await pair.flows(FLOWS);
+      assert.equal(new Set(before.values()).size, BACKENDS.length);
+      const resources = resourcesOf(balancer.pid);
+      for (const round of [1, 2]) {
+        writeFileSync(order, `${how} 0`);
+        await until('it to be replaced', () => balancer.count(REPLACED) === round);
+        assert.deepEqual(await pair.flows(FLOWS), before);
+      }
+      await sameResources(balancer.pid, resources);
+      assert.equal(pair.metric('hushlb_worker_restarts_total'), 2);
+      const { problem, worker } = await balancer.said(REPLACED);
+      assert.equal(worker, 0);
+      assert.match(`${problem}`, how === 'throw' ? /broken by a test/ : /worker of queue 0 ended, code 3/);
+    });
+  }
+
+  test('the one that takes its place forwards by what was changed before, and takes over what is changed after', async () => {
+    const balancer = await start();
+    await pair.flows(FLOWS);
+    const [, ...left] = BACKENDS;
+    pair.configure('', left);
+    balancer.process.hangUp();
+    await until('the reload', () => balancer.count('reloaded') === 1);
+    for (const queue of [0, 1]) {
+      writeFileSync(order, `throw ${queue}`);
+      await until('it to be replaced', () => balancer.count(REPLACED) === queue + 1);
+    }
+    assert.deepEqual(new Set((await pair.flows(FLOWS)).values()), new Set(left));
+
+    const [, ...fewer] = left;
+    pair.configure('', fewer);
+    balancer.process.hangUp();
+    await until('the second reload', () => balancer.count('reloaded') === 2);
+    assert.deepEqual(new Set((await pair.flows(FLOWS)).values()), new Set(fewer));
+  });
+
+  test('again and again: the process ends with one line, and nothing stays attached', async () => {
+    const balancer = await start();
+    writeFileSync(order, 'always-throw 1');
+    const never = new AbortController().signal;
+    const line = await balancer.process.waitForLine((text) => text.startsWith('hushlb: '), PATIENCE_MS, never);
+    assert.equal(await balancer.process.ended, 1);
+    assert.match(line, /worker 1 failed 5 times in 10 s, the last time: broken by a test$/);
+    assert.equal(balancer.count(REPLACED), 4);
+    assert.ok(!isAttached(pair.hosts));
+  });
+});
