@@ -16,7 +16,7 @@ import { TCP_HEADER_LENGTH } from '../wire/tcp.ts';
 import { type Finding, tell } from './finding.ts';
 import { STEERING_NAME } from './interface.ts';
 import { type BackendPath, FULL_SIZE, type PathFacts } from './path.ts';
-import { judgeBackendProbe, judgeWholeProbe, type Outcome } from './probe.ts';
+import { judgeBackendProbe, judgeWholeProbe, type Outcome, type Tunnels } from './probe.ts';
 import { targetsOf } from './read-backend.ts';
 import { macOf, readPaths } from './read-balancer.ts';
 import { type HostAddress, inNetworkOf, readHostAddresses, readInterface } from './read-host.ts';
@@ -25,6 +25,8 @@ import { type Echo, PLAIN, type Shot, shoot } from './send-probes.ts';
 import { isIpv6, type Target } from './target.ts';
 
 const { note } = tell('probe');
+
+const WHOLE_SHOTS = 8;
 
 /** Through the tunnel to each backend of each service, and the whole way to each VIP. */
 export function probeFromBalancer(config: Config, file: string): Finding[] {
@@ -39,19 +41,22 @@ export function probeFromBalancer(config: Config, file: string): Finding[] {
   }
   const addresses = readHostAddresses();
   const facts = readPaths(config, link, addresses);
-  const findings = config.services.flatMap((service) => probeService(service, facts, link, addresses, file));
-  const answered = new Map(
-    config.services.map(({ name }) => [
-      name,
-      findings.some(({ code, found }) => code === 'probe' && found.startsWith(`${name}/`)),
-    ]),
-  );
+  const probed = config.services.map((service) => ({
+    service,
+    findings: probeService(service, facts, link, addresses, file),
+  }));
+  const findings = probed.flatMap((each) => each.findings);
   if (!runsHere(config)) {
     const why = '--probe beside a running hushlb also tries the way by the router and through hushlb';
     return [...findings, note('probe-skipped', 'the whole way was not tried: hushlb does not run here', why)];
   }
-  const whole = config.services.map((service) => probeWhole(targetOf(service), answered.get(service.name)));
-  return [...findings, ...whole];
+  return [...findings, ...probed.map((each) => probeWhole(targetOf(each.service), tunnelsOf(each.findings)))];
+}
+
+function tunnelsOf(findings: readonly Finding[]): Tunnels {
+  const answered = findings.filter(({ code }) => code === 'probe').length;
+  if (answered === 0) return 'none';
+  return answered === findings.length ? 'all' : 'some';
 }
 
 /** The whole way to one VIP and port, from any host. Throws SystemCallError without CAP_NET_RAW. */
@@ -150,7 +155,11 @@ function fullPayload(vip: Uint8Array): number {
   return FULL_SIZE - TCP_HEADER_LENGTH - (vip.length === 16 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH);
 }
 
-function probeWhole(target: Target, throughTunnel: boolean | undefined): Finding {
+function isAnswer({ kind }: Outcome): boolean {
+  return kind === 'accepted' || kind === 'datagram';
+}
+
+function probeWhole(target: Target, throughTunnel: Tunnels | undefined): Finding {
   const destination = addressBytes(target.vip);
   const route = lookupRoute(destination);
   const link = readLink(route?.interfaceIndex ?? 0);
@@ -182,7 +191,9 @@ function probeWhole(target: Target, throughTunnel: boolean | undefined): Finding
     protocol: target.protocol,
     payloadLength,
   };
-  const { outcomes } = shoot(link.index, [{ key: 'whole', segment, encapsulation: PLAIN, outer }], []);
-  const outcome = outcomes.get('whole') ?? { kind: 'silence' as const };
+  // From several ports, so that one silent backend does not speak for all.
+  const shots = Array.from({ length: WHOLE_SHOTS }, (_, i) => ({ key: `${i}`, segment, encapsulation: PLAIN, outer }));
+  const outcomes = [...shoot(link.index, shots, []).outcomes.values()];
+  const outcome = outcomes.find(isAnswer) ?? outcomes.find(({ kind }) => kind !== 'silence') ?? { kind: 'silence' };
   return judgeWholeProbe({ target, own: formatAddress(source), outcome }, throughTunnel);
 }

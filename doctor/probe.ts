@@ -8,7 +8,7 @@
  * ```
  */
 import { quoted } from './configuration.ts';
-import { type Finding, type MendText, tell } from './finding.ts';
+import { type Finding, type Mend, type MendText, tell } from './finding.ts';
 import type { Refusal } from './probe-answer.ts';
 import { decapCommand, type Target, targetText, withLength } from './target.ts';
 
@@ -16,7 +16,14 @@ const { ok, note, warning, error } = tell('probe');
 
 export type Outcome =
   | { readonly kind: 'accepted' | 'reset' | 'datagram'; readonly ms: number }
-  | { readonly kind: 'error'; readonly from: string; readonly refusal: Refusal; readonly mtu: number | null }
+  | {
+      readonly kind: 'error';
+      readonly from: string;
+      readonly refusal: Refusal;
+      readonly mtu: number | null;
+      /** Where the packet was going that was refused: the backend while its tunnel is around it, then the VIP. */
+      readonly towards: string;
+    }
   | { readonly kind: 'silence' };
 
 export interface BackendProbe {
@@ -53,7 +60,7 @@ export function judgeBackendProbe(
       'nothing can be sent to it: see path above',
     );
   }
-  if (small.kind === 'error') return refused(small, what, target, backend);
+  if (small.kind === 'error') return refused(small, what, target, look);
   if (small.kind === 'reset') return listenerLost(what, 'a RST', look);
   if (small.kind === 'silence') {
     if (target.protocol === 'udp') {
@@ -97,11 +104,11 @@ function listenerLost(what: string, answer: string, look: MendText): Finding {
   );
 }
 
-function refused(outcome: Outcome & { kind: 'error' }, what: string, target: Target, backend: string): Finding {
-  const { from, refusal, mtu } = outcome;
-  const decap = { command: decapCommand('eth0', target, true), on: backend };
-  const look = { command: 'hushlb doctor --backend', on: backend };
-  if (refusal === 'protocol' || (refusal === 'port' && target.encap === 'gue')) {
+function refused(outcome: Outcome & { kind: 'error' }, what: string, target: Target, look: Mend): Finding {
+  const { from, refusal, mtu, towards } = outcome;
+  const stripped = towards === target.vip;
+  const decap = { command: decapCommand('eth0', target, true), on: look.on };
+  if (!stripped && (refusal === 'protocol' || (refusal === 'port' && target.encap === 'gue'))) {
     return error(
       'probe-decapsulation',
       `lost at the decapsulation: ${from} does not know ${target.encap}`,
@@ -127,45 +134,53 @@ function refused(outcome: Outcome & { kind: 'error' }, what: string, target: Tar
   ]);
 }
 
-/** The whole way; `throughTunnel`: at least one backend has answered the balancer itself. Undefined: nobody knows. */
-export function judgeWholeProbe({ target, own, outcome }: WholeProbe, throughTunnel: boolean | undefined): Finding {
+/** How many of the backends have answered the balancer through their tunnels. */
+export type Tunnels = 'all' | 'some' | 'none';
+
+/** The whole way; `throughTunnel` undefined: nobody knows. */
+export function judgeWholeProbe({ target, own, outcome }: WholeProbe, throughTunnel: Tunnels | undefined): Finding {
   const { protocol, vip } = target;
   const what = `a ${protocol === 'tcp' ? 'SYN' : 'datagram'} to ${targetText(target)} by the router`;
   if (outcome.kind === 'accepted' || outcome.kind === 'datagram') {
     return ok('probe-whole', `the whole way: ${what} was answered in ${outcome.ms.toFixed(1)} ms`);
   }
-  if (outcome.kind === 'error') {
-    return error(
-      'probe-whole-way',
-      `the whole way: lost at ${outcome.from}, by ICMP (${outcome.refusal})`,
-      `that answered ${what}`,
-      [{ command: `ip route get ${vip}`, on: outcome.from }],
-    );
+  if (outcome.kind === 'reset' || (outcome.kind === 'error' && outcome.refusal === 'port' && outcome.towards === vip)) {
+    const answer = outcome.kind === 'reset' ? 'a RST' : 'ICMP port unreachable';
+    return error('probe-whole-reset', `the whole way: ${answer} for ${what}`, whyReset(throughTunnel), [
+      onBalancer(''),
+    ]);
   }
-  if (outcome.kind === 'reset') {
-    const why =
-      throughTunnel === undefined
-        ? 'no server listens on the VIP of the backend, or the VIP is an address of whoever answered'
-        : 'backends accept it when it comes from here, so another host answers for the VIP, or a backend has no listener';
-    return error('probe-whole-reset', `the whole way: a RST for ${what}`, why, [
-      { command: 'hushlb doctor -c hushlb.yaml', on: 'the balancer' },
+  if (outcome.kind === 'error') {
+    const { from, refusal } = outcome;
+    return error('probe-whole-way', `the whole way: lost at ${from}, by ICMP (${refusal})`, `that answered ${what}`, [
+      { command: `ip route get ${vip}`, on: from },
     ]);
   }
   if (protocol === 'udp') {
     return note('probe-datagram', `the whole way: no answer to ${what}`, 'a UDP server need not answer');
   }
-  if (throughTunnel === true) {
+  if (throughTunnel === 'all') {
     return error(
       'probe-router',
-      `lost before the balancer: no answer to ${what}, though the tunnel works`,
+      `lost before the balancer: no answer to ${what}, though all tunnels work`,
       'the router does not send the VIP here, or hushlb does not run',
       [{ command: `ip route replace ${withLength(vip)} via ${own}`, on: 'the router' }],
     );
   }
-  return error(
-    'probe-whole-silence',
-    `the whole way: no answer to ${what}`,
-    'lost before the balancer, on it, or behind it',
-    [{ command: 'hushlb doctor -c hushlb.yaml --probe', on: 'the balancer' }],
-  );
+  const why =
+    throughTunnel === undefined
+      ? 'lost before the balancer, on it, or behind it'
+      : 'lost before the balancer, or at the backends that were silent above: mend those first';
+  return error('probe-whole-silence', `the whole way: no answer to ${what}`, why, [onBalancer(' --probe')]);
+}
+
+function onBalancer(option: string): MendText {
+  return { command: `hushlb doctor -c hushlb.yaml${option}`, on: 'the balancer' };
+}
+
+function whyReset(throughTunnel: Tunnels | undefined): string {
+  if (throughTunnel === undefined) return 'a backend has no listener on the VIP, or another host answers for it';
+  if (throughTunnel === 'all')
+    return 'all backends accept it when it comes from here: another host answers for the VIP';
+  return 'backends without a listener are named above: mend those first';
 }

@@ -136,6 +136,6 @@ function isAnswerTo(answer: Exclude<Answer, { kind: 'echo' }>, { segment, outer 
 
 function outcomeOf(answer: Exclude<Answer, { kind: 'echo' }>, ms: number): Outcome {
   if (answer.kind !== 'error') return { kind: answer.kind, ms };
-  const { from, refusal, mtu } = answer;
-  return { kind: 'error', from, refusal, mtu };
+  const { from, refusal, mtu, towards } = answer;
+  return { kind: 'error', from, refusal, mtu, towards };
 }

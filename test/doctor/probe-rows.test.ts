@@ -3,7 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type BackendProbe, judgeBackendProbe, judgeWholeProbe, type Outcome } from '../../doctor/probe.ts';
+import {
+  type BackendProbe,
+  judgeBackendProbe,
+  judgeWholeProbe,
+  type Outcome,
+  type Tunnels,
+} from '../../doctor/probe.ts';
 import { readAnswer } from '../../doctor/probe-answer.ts';
 import { echoRequest, frameOf, MARK_SEQUENCE, packetOf } from '../../doctor/sample.ts';
 import type { Target } from '../../doctor/target.ts';
@@ -27,11 +33,12 @@ const accepted: Outcome = { kind: 'accepted', ms: 1 };
 const reset: Outcome = { kind: 'reset', ms: 1 };
 const silence: Outcome = { kind: 'silence' };
 type Refusal = (Outcome & { kind: 'error' })['refusal'];
-const refused = (refusal: Refusal, mtu: number | null = null): Outcome => ({
+const refused = (refusal: Refusal, mtu: number | null = null, towards = '198.18.2.1'): Outcome => ({
   kind: 'error',
   from: '198.18.2.1',
   refusal,
   mtu,
+  towards,
 });
 
 describe('through the tunnel', () => {
@@ -49,8 +56,13 @@ describe('through the tunnel', () => {
     ],
     [
       'port unreachable, of a datagram',
-      { small: refused('port'), target: UDP },
-      'error probe-listener | [b1] hushlb doctor --backend',
+      { small: refused('port', null, '198.18.10.1'), target: UDP },
+      `error probe-listener | ${backend}`,
+    ],
+    [
+      'port unreachable, from behind GUE',
+      { small: refused('port', null, '198.18.10.1'), target: { ...UDP, encap: 'gue', guePort: 6080 } },
+      `error probe-listener | ${backend}`,
     ],
     ['RST', { small: reset }, `error probe-listener | ${backend}`],
     ['host unreachable', { small: refused('host') }, 'error probe-way | [198.18.2.1] ip route get 198.18.2.1'],
@@ -83,18 +95,25 @@ describe('through the tunnel', () => {
 describe('the whole way', () => {
   const router = 'error probe-router | [the router] ip route replace 198.18.10.1/32 via 198.18.2.10';
   const onBalancer = '[the balancer] hushlb doctor -c hushlb.yaml';
-  const rows: [name: string, outcome: Outcome, target: Target, tunnel: boolean | undefined, expected: string][] = [
-    ['answered', accepted, TARGET, true, 'ok probe-whole'],
-    ['silence, and the tunnel works', silence, TARGET, true, router],
-    ['silence, and so is the tunnel', silence, TARGET, false, `error probe-whole-silence | ${onBalancer} --probe`],
+  const rows: [name: string, outcome: Outcome, target: Target, tunnel: Tunnels | undefined, expected: string][] = [
+    ['answered', accepted, TARGET, 'all', 'ok probe-whole'],
+    ['silence, and the tunnel works', silence, TARGET, 'all', router],
+    ['silence, and so is the tunnel', silence, TARGET, 'none', `error probe-whole-silence | ${onBalancer} --probe`],
+    [
+      'silence, and some tunnels are silent',
+      silence,
+      TARGET,
+      'some',
+      `error probe-whole-silence | ${onBalancer} --probe`,
+    ],
     ['silence, from a client', silence, TARGET, undefined, `error probe-whole-silence | ${onBalancer} --probe`],
-    ['silence of UDP', silence, UDP, true, 'note probe-datagram'],
+    ['silence of UDP', silence, UDP, 'all', 'note probe-datagram'],
     ['RST', reset, TARGET, undefined, `error probe-whole-reset | ${onBalancer}`],
     [
       'host unreachable',
       refused('host'),
       TARGET,
-      true,
+      'all',
       'error probe-whole-way | [198.18.2.1] ip route get 198.18.10.1',
     ],
   ];
