@@ -4,6 +4,7 @@
  */
 import type { CommandModule } from 'yargs';
 import { readConfigFile } from '../lb/config-file.ts';
+import { followFile } from '../lb/watch-file.ts';
 import { createLogger } from './logging.ts';
 import { configOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
 import { dieOf, listenForHangups, stopSignal } from './signals.ts';
@@ -25,7 +26,8 @@ export const runCommand: CommandModule<object, RunArguments> = {
       .usage(
         '$0 run -c FILE\n\nBalances in the foreground until SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. ' +
           'SIGHUP reads FILE again: a good one is taken over between two packets and connections stay where they are, ' +
-          'a bad one changes nothing. The end of the terminal that it was started on is its end, too. Needs root. ' +
+          'a bad one changes nothing; with watch: true a changed file is read by itself. hushlb status and others ask and change ' +
+          'it meanwhile. The end of the terminal that it was started on is its end, too. Needs root. ' +
           'Logs go to stderr.',
       )
       .option('config', configOption)
@@ -76,7 +78,9 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
   manager.ready(daemon.control);
   // The log says what came of it.
   hangups.tell(() => daemon.control.change({ kind: 'reload' }, 'SIGHUP').catch(() => {}));
+  const watch = followFile(daemon.control, logger);
   const name = await Promise.race([daemon.finished, signal]);
+  watch.close();
   await daemon.stop();
   logger.info('stopped');
   if (name === 'SIGHUP') dieOf(name);

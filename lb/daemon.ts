@@ -18,10 +18,11 @@ import type { Link } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
+import { watchDrains } from './drains.ts';
 import { HushlbError } from './errors.ts';
 import { createEventLog } from './events.ts';
 import { buildForwardingState } from './forwarding-state.ts';
-import { uncheckedHealth } from './health-view.ts';
+import { keepHealth } from './health.ts';
 import { watchForHints } from './hints.ts';
 import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
@@ -122,11 +123,13 @@ async function putUp(
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
   let control: ControlPlane | undefined;
+  const health = keepHealth({ events, logger, setDown: async (down) => control?.setDown(down) });
   const observed = {
     prepared: preparedNow,
     counters,
     deviceCounters,
     steering,
+    health,
     restarts: () => keeper?.restarts() ?? 0,
     control: () => control,
   };
@@ -200,20 +203,14 @@ async function putUp(
   } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
   tellObservations(workers, events, preparedNow);
-  const health = uncheckedHealth(new Date());
-  const observers = { device: facts, events, health };
-  const plane = createControlPlane({
-    running: parts,
-    ...observers,
-    checked,
-    file,
-    readConfig,
-    unsaved,
-    logger,
-    onReload,
-  });
+  const drains = watchDrains({ prepared: preparedNow, workers, events, logger });
+  undo.push(() => drains.close());
+  const observers = { device: facts, events, health, inForce: health.follow, onReload };
+  const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
   control = plane;
-  undo.push(() => plane.close());
+  undo.push(plane.close);
+  undo.push(health.close);
+  health.follow(config);
   const admin = await attend?.(plane);
   undo.push(() => admin?.close());
   // Before that it was perhaps the note of another process, which has the socket.
