@@ -23,6 +23,7 @@ import {
 import { checkCommand } from './check.ts';
 import { conntrackCommand } from './conntrack.ts';
 import { decapCommand } from './decap.ts';
+import { doctorCommand } from './doctor.ts';
 import { report, UsageError } from './errors.ts';
 import { eventsCommand } from './events.ts';
 import { explainCommand } from './explain.ts';
@@ -61,6 +62,7 @@ const COMMANDS = [
   conntrackCommand,
   explainCommand,
   planCommand,
+  doctorCommand,
   reloadCommand,
   drainCommand,
   undrainCommand,
