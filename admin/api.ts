@@ -5,7 +5,15 @@
 
 import { aboutRoutes } from './about-routes.ts';
 import { changeRoutes } from './change-routes.ts';
+import { conntrackRoutes } from './conntrack-routes.ts';
+import { eventRoutes } from './event-routes.ts';
 import type { Route } from './route.ts';
 import { statusRoutes } from './status-routes.ts';
 
-export const ROUTES: readonly Route[] = [...statusRoutes, ...changeRoutes, ...aboutRoutes(() => ROUTES)];
+export const ROUTES: readonly Route[] = [
+  ...statusRoutes,
+  ...changeRoutes,
+  ...conntrackRoutes,
+  ...eventRoutes,
+  ...aboutRoutes(() => ROUTES),
+];

@@ -43,6 +43,8 @@ export function openClient(place: AdminPlace): AdminClient {
       path,
       timeout,
       signal: closing.signal,
+      // A connection that is kept is one to the process that was there before.
+      agent: false,
       headers: {
         host: 'hushlb',
         ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),

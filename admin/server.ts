@@ -4,7 +4,7 @@
  * packets never wait for it.
  */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { AdminConfig } from '../lb/config-admin.ts';
@@ -22,15 +22,21 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
-/** Whole requests have to arrive within this, and their headers. */
+/** Whole requests have to arrive within this. */
 const REQUEST_PATIENCE_MS = 10_000;
-const LOOK_FOR_SLOW_ONES_MS = 1000;
+/** Node looks for slow ones this often in that time. */
+const LOOKS = 10;
 const MOST_CONNECTIONS = 256;
 /** For answers under way at the end. */
 const END_PATIENCE_MS = 200;
 
 /** Throws HushlbError ADMIN_LISTEN or ADMIN_TOKEN, and leaves nothing behind then. */
-export async function openAdmin(control: ControlPlane, config: AdminConfig, logger: Logger): Promise<AdminServer> {
+export async function openAdmin(
+  control: ControlPlane,
+  config: AdminConfig,
+  logger: Logger,
+  patienceMs = REQUEST_PATIENCE_MS,
+): Promise<AdminServer> {
   const stop = new AbortController();
   const servers: Server[] = [];
   const close = async (): Promise<void> => {
@@ -39,7 +45,7 @@ export async function openAdmin(control: ControlPlane, config: AdminConfig, logg
   };
   const serve = (door: Door): Server => {
     const context = { routes: ROUTES, control, door, logger, stop: stop.signal };
-    return createAdminServer((request, response) => void answer(request, response, context));
+    return createAdminServer(patienceMs, (request, response) => void answer(request, response, context));
   };
   try {
     const token = config.tcp && readToken(config.tcp.tokenFile);
@@ -66,15 +72,13 @@ function tcpDoor(token: Token): Door {
   };
 }
 
-function createAdminServer(listener: Parameters<typeof createServer>[1]): Server {
-  const server = createServer(
-    {
-      requestTimeout: REQUEST_PATIENCE_MS,
-      headersTimeout: REQUEST_PATIENCE_MS,
-      connectionsCheckingInterval: LOOK_FOR_SLOW_ONES_MS,
-    },
-    listener,
-  );
+function createAdminServer(patienceMs: number, listener: RequestListener): Server {
+  const timeouts = {
+    requestTimeout: patienceMs,
+    headersTimeout: patienceMs,
+    connectionsCheckingInterval: Math.ceil(patienceMs / LOOKS),
+  };
+  const server = createServer(timeouts, listener);
   server.maxConnections = MOST_CONNECTIONS;
   server.on('clientError', refuseGarbage);
   return server;
@@ -126,7 +130,6 @@ const REMEDIES: Record<string, string> = {
   EADDRINUSE: 'is in use by another process: choose another',
   EACCES: 'needs more rights: run as root, or choose another',
   EADDRNOTAVAIL: 'is not an address of this host',
-  ENOENT: 'is in a directory that does not exist',
   EPERM: 'cannot be given to that group: run as root',
   ENOTFOUND: 'has a host name that cannot be resolved: write an IP address',
   EAI_AGAIN: 'has a host name that cannot be resolved: write an IP address',

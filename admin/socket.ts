@@ -2,7 +2,7 @@
  * The Unix socket's place in the file system: who may use it, and whose it is when one is there already. Used by
  * admin/server.ts; `isLiving` also by whoever looks for a daemon.
  */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, unlinkSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { RUNTIME_DIRECTORY } from '../lb/config-admin.ts';
@@ -18,6 +18,9 @@ export function adminError(message: string): HushlbError {
 /** Makes way for a socket: its directory, and what a dead process left there. Throws HushlbError. */
 export async function clearPlace(path: string): Promise<void> {
   if (dirname(path) === RUNTIME_DIRECTORY) makeRuntimeDirectory();
+  // Node says EACCES for it.
+  if (!existsSync(dirname(path)))
+    throw adminError(`admin.socket: ${dirname(path)} does not exist: mkdir ${dirname(path)}`);
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;
   if (!status.isSocket()) throw adminError(`admin.socket: ${path} is there already, and is no socket`);

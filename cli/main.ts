@@ -2,26 +2,43 @@
 /**
  * The command line: reads the arguments, hands them to one command's file, turns what goes wrong into one line.
  *
- * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense. Each command file exports a yargs
- * CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
+ * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense (cli/plan.ts has its own). Each command file
+ * exports a yargs CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
  */
 import yargs, { type CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { VERSION } from '../lb/version.ts';
 import { agreeCommand } from './agree.ts';
 import { auditCommand } from './audit.ts';
+import {
+  addCommand,
+  drainCommand,
+  modeCommand,
+  reloadCommand,
+  removeCommand,
+  schedulerCommand,
+  undrainCommand,
+  weightCommand,
+} from './change.ts';
 import { checkCommand } from './check.ts';
+import { conntrackCommand } from './conntrack.ts';
 import { decapCommand } from './decap.ts';
+import { doctorCommand } from './doctor.ts';
 import { report, UsageError } from './errors.ts';
+import { eventsCommand } from './events.ts';
 import { explainCommand } from './explain.ts';
 import { labCommand } from './lab.ts';
+import { planCommand } from './plan.ts';
 import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
 import { replayCommand } from './replay.ts';
 import { runCommand } from './run.ts';
+import { saveCommand } from './save.ts';
 import { simulateCommand } from './simulate.ts';
+import { statusCommand } from './status.ts';
 import { tableCommand } from './table.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
+import { topCommand } from './top.ts';
 
 /** In place of yargs' own, which are longer or say less. */
 const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = {
@@ -39,15 +56,30 @@ const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = 
 /** Each has arguments of a type of its own. */
 const COMMANDS = [
   runCommand,
+  statusCommand,
+  topCommand,
+  eventsCommand,
+  conntrackCommand,
+  explainCommand,
+  planCommand,
+  doctorCommand,
+  reloadCommand,
+  drainCommand,
+  undrainCommand,
+  weightCommand,
+  addCommand,
+  removeCommand,
+  modeCommand,
+  schedulerCommand,
+  saveCommand,
   checkCommand,
   tableCommand,
   profilesCommand,
-  decapCommand,
   agreeCommand,
+  decapCommand,
   labCommand,
   simulateCommand,
   replayCommand,
-  explainCommand,
   probeIdleCommand,
   auditCommand,
 ] as unknown as readonly CommandModule[];
@@ -73,6 +105,7 @@ const parser = yargs(hideBin(process.argv))
   .alias('h', 'help')
   .example('$0 check -c hushlb.yaml', 'say everything that is wrong with a configuration')
   .example('$0 run -c hushlb.yaml', 'balance in the foreground until Ctrl-C')
+  .example('$0 status', 'say how the balancer on this host is')
   .example('$0 lab run stateless round-robin', 'see on live traffic what holds and what breaks')
   .example('$0 probe-idle https://www.example.com/', 'measure after what idle time a server hangs up, and how')
   .epilogue('Each command explains itself: hushlb run --help')

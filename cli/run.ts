@@ -5,6 +5,7 @@
 import type { CommandModule } from 'yargs';
 import { readConfigFile } from '../lb/config-file.ts';
 import { seedWarnings } from '../lb/config-rules.ts';
+import { followFile } from '../lb/watch-file.ts';
 import { createLogger } from './logging.ts';
 import { configOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
 import { dieOf, listenForHangups, stopSignal } from './signals.ts';
@@ -26,7 +27,8 @@ export const runCommand: CommandModule<object, RunArguments> = {
       .usage(
         '$0 run -c FILE\n\nBalances in the foreground until SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. ' +
           'SIGHUP reads FILE again: a good one is taken over between two packets and connections stay where they are, ' +
-          'a bad one changes nothing. The end of the terminal that it was started on is its end, too. Needs root. ' +
+          'a bad one changes nothing; with watch: true a changed file is read by itself. hushlb status and others ask and change ' +
+          'it meanwhile. The end of the terminal that it was started on is its end, too. Needs root. ' +
           'Logs go to stderr.',
       )
       .option('config', configOption)
@@ -46,9 +48,15 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
   for (const { path, message } of warnings) logger.warn({ path }, message);
 
   // Loaded here: the other commands work on machines where the native parts below the daemon do not load.
-  const [{ runDaemon }, { openAdmin }] = await Promise.all([import('../lb/daemon.ts'), import('../admin/server.ts')]);
+  const [{ runDaemon }, { openAdmin }, { openServiceManager }] = await Promise.all([
+    import('../lb/daemon.ts'),
+    import('../admin/server.ts'),
+    import('../lb/service-manager.ts'),
+  ]);
+  const manager = openServiceManager(process.env, logger);
   const signal = stop.then((name) => {
     logger.info({ signal: name }, 'stopping');
+    manager.stopping();
     setTimeout(() => {
       logger.error('could not stop in time, leaving the rest to the kernel');
       end(name, 1);
@@ -62,15 +70,19 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
       logger,
       file,
       readConfig: () => readConfigFile(file),
+      onReload: manager.reloading,
       ...(admin !== null && { attend: (control) => openAdmin(control, admin, logger) }),
     }),
     signal,
   ]);
   // Stopped while starting: nothing was promised yet, and what is attached ends with the process.
   if (typeof daemon === 'string') return end(daemon, 0);
+  manager.ready(daemon.control);
   // The log says what came of it.
   hangups.tell(() => daemon.control.change({ kind: 'reload' }, 'SIGHUP').catch(() => {}));
+  const watch = followFile(daemon.control, logger);
   const name = await Promise.race([daemon.finished, signal]);
+  watch.close();
   await daemon.stop();
   logger.info('stopped');
   if (name === 'SIGHUP') dieOf(name);

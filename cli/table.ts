@@ -14,7 +14,7 @@ import { HushlbError } from '../lb/errors.ts';
 import { portPhrase } from '../lb/ports.ts';
 import { lookupTableOf } from '../lb/service-table.ts';
 import { configOption } from './options.ts';
-import { terminalWidth } from './terminal.ts';
+import { cut, terminalWidth } from './terminal.ts';
 
 interface TableArguments {
   readonly config: string;
@@ -94,10 +94,6 @@ function* textPieces(services: readonly ServiceConfig[], width: number): Generat
 function fit(parts: string[], width: number): string {
   const line = parts.join('  ');
   return `${line.length <= width ? line : parts.join('\n')}\n`;
-}
-
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 }
 
 const COLUMNS = ['backend', 'weight', 'slots', 'share', 'by weight'];

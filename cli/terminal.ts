@@ -47,6 +47,11 @@ export function labelled(rows: readonly (readonly [label: string, text: string])
   return `${lines.join('\n')}\n`;
 }
 
+/** The text's beginning, where it is longer. */
+export function cut(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+}
+
 /** Lines of at most `width` characters, broken between words; a longer word stays whole. */
 export function wrap(text: string, width: number): string[] {
   const lines = [''];

@@ -21,7 +21,10 @@ export interface HealthConfig {
   readonly port: number | null;
   readonly through: HealthWay;
   readonly intervalMs: number;
+  /** A check that takes longer than the interval has the next one begin when it is over. */
   readonly timeoutMs: number;
+  /** After its first sight failures of a backend don't count for so long, unless it has succeeded once. */
+  readonly graceMs: number;
   /** Checks in a row that have to succeed before a backend is up, and to fail before it is down. */
   readonly rise: number;
   readonly fall: number;
@@ -59,6 +62,7 @@ export const health = mapping({
   through: oneOf('direct', 'tunnel').default('direct'),
   interval: duration.default(2000),
   timeout: duration.default(1000),
+  grace: duration.default(3000),
   rise: wholeNumber(1, 100).default(2),
   fall: wholeNumber(1, 100).default(3),
   method: oneOf('GET', 'HEAD', 'OPTIONS').default('GET'),
@@ -74,6 +78,7 @@ export const health = mapping({
   ({
     interval,
     timeout,
+    grace,
     method,
     path,
     host = null,
@@ -88,6 +93,7 @@ export const health = mapping({
       port,
       intervalMs: interval,
       timeoutMs: timeout,
+      graceMs: grace,
       http: rest.check === 'http' || rest.check === 'https' ? { method, path, host, status: codes, body } : null,
       command,
     }) satisfies HealthConfig,

@@ -5,6 +5,7 @@
 import { nextPrime } from '../hashing/lookup-table.ts';
 import { formatAddress, parseAddress } from '../wire/address.ts';
 import { MAX_BACKENDS } from './config.ts';
+import { healthContradictions } from './config-health-rules.ts';
 import { type Finding, field, listOf, type Path } from './config-problems.ts';
 import { isAllPorts, isSinglePort, type PortRange, parsePorts, portPhrase } from './ports.ts';
 
@@ -17,6 +18,7 @@ export function* serviceContradictions(services: readonly unknown[]): Generator<
   for (const [i, service] of services.entries()) {
     yield* pointlessKeys(service, place(i));
     yield* quicContradictions(service, place(i));
+    yield* healthContradictions(service, place(i));
     const backends = listOf(service, 'backends');
     total += backends.length;
     const backendPlace = (j: number): Path => [...place(i), 'backends', j];

@@ -17,6 +17,7 @@ import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
 import { type ChangeTally, createTally } from './change-tally.ts';
+import type { Config } from './config.ts';
 import { type CheckedConfig, parseConfig } from './config-file.ts';
 import { editText } from './edit.ts';
 import type { EventLog } from './events.ts';
@@ -79,7 +80,11 @@ export interface ControlPlaneInput {
   readonly unsaved: UnsavedChanges;
   readonly events: EventLog;
   readonly health: HealthView;
+  /** Called with each configuration that has come into force. */
+  inForce?(config: Config): void;
   readonly logger: Logger;
+  /** A reload begins, or has ended. */
+  readonly onReload?: ((isUnderWay: boolean) => void) | undefined;
 }
 
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
@@ -99,6 +104,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   async function carryOut(change: Change, by: string, signal: AbortSignal): Promise<ChangeReport> {
     const { id, what, logger } = begin(change, by);
     const isReload = change.kind === 'reload';
+    if (isReload) input.onReload?.(true);
     try {
       const { prepared } = running;
       const checked = isReload
@@ -108,6 +114,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       const lost = isReload ? unsaved.list() : [];
       const before = text;
       text = checked.text;
+      input.inForce?.(checked.config);
       if (isReload) fileText = text;
       // What was undone, and what was so already, is no loss.
       if (text === fileText) unsaved.set([]);
@@ -129,6 +136,8 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
       events.emit({ kind: 'refused', id, reason: `${what} by ${by}: ${problems[0]}` });
       throw error;
+    } finally {
+      if (isReload) input.onReload?.(false);
     }
   }
 

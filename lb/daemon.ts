@@ -18,10 +18,11 @@ import type { Link } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
+import { watchDrains } from './drains.ts';
 import { HushlbError } from './errors.ts';
 import { createEventLog } from './events.ts';
 import { buildForwardingState } from './forwarding-state.ts';
-import { uncheckedHealth } from './health-view.ts';
+import { keepHealth } from './health.ts';
 import { watchForHints } from './hints.ts';
 import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
@@ -53,6 +54,8 @@ export interface DaemonOptions {
   readConfig(): CheckedConfig;
   /** Opens what people reach the balancer by, when packets flow and before it is ready; closed first of all. */
   attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> }>;
+  /** A reload begins, or has ended; whoever asked for it. */
+  onReload?(isUnderWay: boolean): void;
 }
 
 /**
@@ -85,7 +88,7 @@ export async function runDaemon(checked: CheckedConfig, options: DaemonOptions):
 /** Puts the parts up, pushes how each is taken down to `undo`; `failed` rejects when the balancer cannot go on. */
 async function putUp(
   checked: CheckedConfig,
-  { logger, file, readConfig, attend }: DaemonOptions,
+  { logger, file, readConfig, attend, onReload }: DaemonOptions,
   undo: (() => void | Promise<void>)[],
 ): Promise<{ failed: Promise<never>; control: ControlPlane }> {
   const { config } = checked;
@@ -120,11 +123,13 @@ async function putUp(
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
   let control: ControlPlane | undefined;
+  const health = keepHealth({ events, logger, setDown: async (down) => control?.setDown(down) });
   const observed = {
     prepared: preparedNow,
     counters,
     deviceCounters,
     steering,
+    health,
     restarts: () => keeper?.restarts() ?? 0,
     control: () => control,
   };
@@ -198,11 +203,14 @@ async function putUp(
   } = takeUnsaved(config.admin === null ? null : `${config.admin.socket}.unsaved`);
   for (const change of lost) logger.warn({ lost: change }, 'the last run had this change, and no file has it');
   tellObservations(workers, events, preparedNow);
-  const health = uncheckedHealth(new Date());
-  const observers = { device: facts, events, health };
+  const drains = watchDrains({ prepared: preparedNow, workers, events, logger });
+  undo.push(() => drains.close());
+  const observers = { device: facts, events, health, inForce: health.follow, onReload };
   const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
   control = plane;
-  undo.push(() => plane.close());
+  undo.push(plane.close);
+  undo.push(health.close);
+  health.follow(config);
   const admin = await attend?.(plane);
   undo.push(() => admin?.close());
   // Before that it was perhaps the note of another process, which has the socket.

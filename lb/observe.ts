@@ -6,10 +6,11 @@ import { shares } from '../hashing/table-facts.ts';
 import type { SteeringCounters } from '../io/service-map.ts';
 import { createExposition } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
-import type { ConfigurationStatus, DeviceCounter } from '../metrics/sources.ts';
+import type { BackendStatus, ConfigurationStatus, DeviceCounter } from '../metrics/sources.ts';
 import { type ChangeTally, createTally } from './change-tally.ts';
 import type { ListenAddress } from './config-values.ts';
 import type { ControlPlane } from './control-plane.ts';
+import type { HealthView } from './health-view.ts';
 import { portText } from './ports.ts';
 import type { Prepared } from './prepare.ts';
 import { seedCheck } from './seed-check.ts';
@@ -24,6 +25,7 @@ export interface Observed {
   readonly deviceCounters: readonly Float64Array[];
   /** What the steering counts; undefined while there is none yet. */
   steering(): SteeringCounters | undefined;
+  readonly health: HealthView;
   /** Undefined before packets flow. */
   control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
   /** Workers that were replaced. */
@@ -55,6 +57,7 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
     deviceCounters: () => deviceCounters(observed),
     configuration: () => configuration(observed, tally),
     workerRestarts: () => observed.restarts(),
+    backends: () => backendStatuses(observed),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
@@ -70,6 +73,16 @@ function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCou
     { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
   ];
   return [...ofQueues, ...ofSteering];
+}
+
+function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
+  return prepared().config.services.flatMap(({ name: service, backends }) =>
+    backends.map(({ name: backend }) => {
+      const { state, checks, failures, lastMs } = health.of(service, backend);
+      const checked = { checks, failures, lastSeconds: lastMs === null ? null : lastMs / 1000 };
+      return { service, backend, up: state !== 'down', checked: state === 'unchecked' ? null : checked };
+    }),
+  );
 }
 
 /** `atStart` is told while nothing can be changed yet. */

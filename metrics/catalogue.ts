@@ -2,6 +2,7 @@
 import { CONFIGURATION_METRICS } from './configuration.ts';
 import { CONNECTION_METRICS } from './connections.ts';
 import { DEVICE_METRICS } from './device.ts';
+import { HEALTH_METRICS } from './health.ts';
 import type { Metric } from './metric.ts';
 import { TRAFFIC_METRICS } from './traffic.ts';
 
@@ -14,5 +15,6 @@ export const CATALOGUE: readonly MetricTopic[] = [
   { title: 'Packets', metrics: TRAFFIC_METRICS },
   { title: 'Connection table', metrics: CONNECTION_METRICS },
   { title: 'Configuration', metrics: CONFIGURATION_METRICS },
+  { title: 'Health', metrics: HEALTH_METRICS },
   { title: 'Device and process', metrics: DEVICE_METRICS },
 ];

@@ -1,6 +1,6 @@
 /**
  * One metric as data: what Prometheus is told of it, what docs/metrics.md says to people, and where its samples come from. The
- * metrics stand in files by topic (traffic.ts, connections.ts, configuration.ts, device.ts) and together in catalogue.ts.
+ * metrics stand in files by topic (traffic.ts, connections.ts, configuration.ts, health.ts, device.ts) and together in catalogue.ts.
  *
  * Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for counters, `_info` for a gauge of 1 whose
  * labels say something.

@@ -14,6 +14,7 @@ export interface ExpositionSources {
   configuration(): ConfigurationStatus;
   /** Workers that were replaced. */
   workerRestarts(): number;
+  backends(): readonly BackendStatus[];
 }
 
 /** The lookup table of a service as it is in force. */
@@ -57,4 +58,20 @@ export interface ServiceStatus {
   readonly scheduler: string;
   readonly hash: string;
   readonly backends: readonly { readonly backend: string; readonly draining: boolean }[];
+}
+
+/** What health checks know of a backend. */
+export interface BackendStatus {
+  readonly service: string;
+  readonly backend: string;
+  readonly up: boolean;
+  /** Null where the backend has no health check, and is taken for up. */
+  readonly checked: BackendChecks | null;
+}
+
+export interface BackendChecks {
+  readonly checks: number;
+  readonly failures: number;
+  /** Null before the first check. */
+  readonly lastSeconds: number | null;
 }

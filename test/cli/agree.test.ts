@@ -33,6 +33,7 @@ async function balancer(fingerprint: string, seedCheck = 'c4'): Promise<string> 
     tables: () => [{ service: 'web', fingerprint, tableSize: 7, slots: [] }],
     deviceCounters: () => [],
     workerRestarts: () => 0,
+    backends: () => [],
     configuration: () => ({ ...freshStart(), seedCheck, services: [{ ...web, backends: [] }] }),
   });
   const server = await startMetricsServer(registry, { host: '127.0.0.1', port: 0 });

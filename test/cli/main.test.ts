@@ -14,25 +14,57 @@ after(() => folder.remove());
 
 const COMMANDS = [
   'run',
+  'status',
+  'reload',
+  'drain',
+  'undrain',
+  'weight',
+  'add',
+  'remove',
+  'mode',
+  'scheduler',
+  'save',
   'check',
+  'conntrack',
+  'events',
+  'top',
   'table',
   'profiles',
   'decap',
+  'doctor',
   'agree',
   'lab',
   'simulate',
   'replay',
   'explain',
+  'plan',
   'probe-idle',
   'audit',
   'completion',
 ];
 const WITH_HELP = [
   ['run'],
+  ['status'],
+  ['reload'],
+  ['drain'],
+  ['undrain'],
+  ['weight'],
+  ['add'],
+  ['remove'],
+  ['mode'],
+  ['scheduler'],
+  ['save'],
   ['check'],
+  ['conntrack'],
+  ['conntrack', 'list'],
+  ['conntrack', 'show'],
+  ['conntrack', 'flush'],
+  ['events'],
+  ['top'],
   ['table'],
   ['profiles'],
   ['decap'],
+  ['doctor'],
   ['agree'],
   ['lab'],
   ['lab', 'list'],
@@ -41,6 +73,7 @@ const WITH_HELP = [
   ['simulate'],
   ['replay'],
   ['explain'],
+  ['plan'],
   ['probe-idle'],
   ['audit'],
 ];
@@ -106,6 +139,12 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
     [['check', '-c', 'x', 'y'], 'unknown command or option: y; see hushlb check --help'],
     [['table', '--services', 'a', '-c', 'x'], 'unknown command or option: services; see hushlb table --help'],
     [['run'], 'missing option: config; see hushlb run --help'],
+    [['drain', 'web'], 'expected more arguments: got 1, need 2; see hushlb drain --help'],
+    [['weight', 'web', 'b1', '0'], 'WEIGHT: expected a whole number from 1 to 256, got 0; see hushlb weight --help'],
+    [
+      ['mode', 'statefull'],
+      'wrong value of option mode: got "statefull", expected one of "stateless", "stateful"; see hushlb mode --help',
+    ],
     [['decap'], 'missing option: interface; see hushlb decap --help'],
     [
       ['decap', '-i', 'lo', '--encap', 'l2'],
@@ -196,7 +235,7 @@ test('completion: the script is for the shell at hand and completes commands and
     return stdout.split('\n').filter((word) => word !== '');
   };
   assert.deepEqual(complete('hushlb', '').sort(), [...COMMANDS].sort());
-  assert.deepEqual(complete('hushlb', 'de'), ['decap']);
+  assert.deepEqual(complete('hushlb', 'dec'), ['decap']);
   assert.deepEqual(complete('hushlb', 'table', '--s'), ['--service', '--s']);
   assert.deepEqual(complete('hushlb', 'run', '--log-format', '').sort(), ['auto', 'json', 'pretty']);
 });

@@ -122,11 +122,12 @@ test('every setting can be given another value', () => {
           onMiss: 'drop',
           onExpiry: 'reset',
           health: {
-            check: 'https',
+            check: 'http',
             port: 8443,
             through: 'tunnel',
             interval: '500ms',
             timeout: '250ms',
+            grace: '1s',
             rise: 1,
             fall: 5,
             method: 'HEAD',
@@ -185,11 +186,12 @@ test('every setting can be given another value', () => {
     onMiss: 'drop',
     onExpiry: 'reset',
     health: {
-      check: 'https',
+      check: 'http',
       port: 8443,
       through: 'tunnel',
       intervalMs: 500,
       timeoutMs: 250,
+      graceMs: 1000,
       rise: 1,
       fall: 5,
       http: {

@@ -19,7 +19,7 @@ import {
   SERVICE_UNFINISHED_CHECKSUMS,
 } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
-import type { ConfigurationStatus, DeviceCounter, TableStatus } from '../../metrics/sources.ts';
+import type { BackendStatus, ConfigurationStatus, DeviceCounter, TableStatus } from '../../metrics/sources.ts';
 import { freshStart } from './fresh-start.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
@@ -41,6 +41,7 @@ function setUp(
     devices?: DeviceCounter[];
     configuration?: ConfigurationStatus;
     restarts?: number;
+    backends?: BackendStatus[];
   } = {},
 ) {
   const workers = [allocateCounters(layout), allocateCounters(layout)];
@@ -52,6 +53,7 @@ function setUp(
     deviceCounters: () => sources.devices ?? [],
     configuration: () => sources.configuration ?? freshStart(),
     workerRestarts: () => sources.restarts ?? 0,
+    backends: () => sources.backends ?? [],
   });
   return { workers, scrape: async () => parseExposition(await registry.metrics()) };
 }
@@ -115,6 +117,7 @@ test('an exit shows only where it can occur: with a service, or without', async 
     workerRestarts: () => 0,
     deviceCounters: () => [],
     configuration: freshStart,
+    backends: () => [],
   });
   const { samples } = parseExposition(await registry.metrics());
   assert.deepEqual(
@@ -269,4 +272,24 @@ test('two scrapes at once do not disturb each other', async () => {
   for (const { samples } of all) {
     assert.equal(samples.get('hushlb_packets_total{reason="forwarded",service="web",verdict="forward"}'), 9);
   }
+});
+
+test('health: 1 for who is up or not checked, and what checks came to', async () => {
+  const backends: BackendStatus[] = [
+    { service: 'web', backend: 'b1', up: true, checked: { checks: 7, failures: 2, lastSeconds: 0.25 } },
+    { service: 'web', backend: 'b2', up: false, checked: { checks: 0, failures: 0, lastSeconds: null } },
+    { service: 'api', backend: 'b1', up: true, checked: null },
+  ];
+  const { samples } = await setUp({ backends }).scrape();
+  const ofHealth = [...samples].filter(([name]) => /backend_(up|health)/.test(name));
+  assert.deepEqual(Object.fromEntries(ofHealth), {
+    'hushlb_backend_up{backend="b1",service="web"}': 1,
+    'hushlb_backend_up{backend="b2",service="web"}': 0,
+    'hushlb_backend_up{backend="b1",service="api"}': 1,
+    'hushlb_backend_health_checks_total{backend="b1",service="web"}': 7,
+    'hushlb_backend_health_checks_total{backend="b2",service="web"}': 0,
+    'hushlb_backend_health_check_failures_total{backend="b1",service="web"}': 2,
+    'hushlb_backend_health_check_failures_total{backend="b2",service="web"}': 0,
+    'hushlb_backend_health_check_seconds{backend="b1",service="web"}': 0.25,
+  });
 });

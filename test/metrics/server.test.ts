@@ -28,6 +28,7 @@ function exposition(tables: () => [] = () => []) {
     workerRestarts: () => 0,
     deviceCounters: () => [],
     configuration: freshStart,
+    backends: () => [],
   });
   return { slots, registry };
 }

@@ -1,0 +1,89 @@
+/**
+ * An http or https check: one request on a connection of its own, judged by the status and, where one is expected, by text in
+ * the body's first 64 KiB. Called by lb/health.ts; health/tunnel-http.ts judges by the same rules.
+ *
+ * Redirects are answers like any other: 301 is within 200-399. A certificate is not verified, because the question is
+ * whether the backend serves and not who it is: it is asked by its address, for which no certificate is made.
+ */
+import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { isIP } from 'node:net';
+import type { CheckResult } from './judge.ts';
+import type { Check } from './monitor.ts';
+import type { SocketPlace } from './tcp.ts';
+
+export interface Expectation {
+  readonly method: string;
+  readonly path: string;
+  /** The Host header, and the name that a TLS client asks for; null: the address. */
+  readonly host: string | null;
+  readonly status: { readonly first: number; readonly last: number };
+  /** Null: any body, which is not read then. */
+  readonly body: string | null;
+}
+
+export const MOST_BODY = 64 * 1024;
+
+export function httpCheck(place: SocketPlace, expectation: Expectation, tls: boolean): Check {
+  const { address, port } = place;
+  const { method, path, host } = expectation;
+  const headers = { host: host ?? hostOf(place, tls ? 443 : 80), 'user-agent': 'hushlb-health', connection: 'close' };
+  const name = host?.replace(/:\d+$/, '') ?? '';
+  const options = {
+    host: address,
+    port,
+    method,
+    path,
+    headers,
+    agent: false,
+    // An address is no name to ask for (RFC 6066, section 3).
+    ...(tls && { rejectUnauthorized: false, servername: isIP(name.replace(/[[\]]/g, '')) === 0 ? name : '' }),
+  };
+  return (signal) =>
+    new Promise((resolve, reject) => {
+      const request = tls ? requestHttps(options) : requestHttp(options);
+      request.once('response', (response) => void judged(response, expectation).then(resolve, reject).finally(end));
+      request.on('error', reject);
+      function end(): void {
+        request.destroy();
+      }
+      signal.addEventListener('abort', end, { once: true });
+      request.end();
+    });
+}
+
+async function judged(response: IncomingMessage, expectation: Expectation): Promise<CheckResult> {
+  const { statusCode = 0 } = response;
+  const result = statusResult(statusCode, expectation);
+  if (!result.ok || expectation.body === null) return result;
+  const text = Buffer.alloc(MOST_BODY);
+  const wanted = Buffer.from(expectation.body);
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    const known = length;
+    length += chunk.copy(text, length);
+    // It may begin in what came before.
+    if (text.subarray(Math.max(known - wanted.length, 0), length).includes(wanted)) return result;
+    if (length === MOST_BODY) break;
+  }
+  return bodyMissing(statusCode, expectation.body);
+}
+
+export function statusResult(status: number, { status: { first, last } }: Expectation): CheckResult {
+  const ok = status >= first && status <= last;
+  const expected = first === last ? `${first}` : `${first}-${last}`;
+  return { ok, reason: ok ? `status ${status}` : `status ${status}, expected ${expected}` };
+}
+
+const MOST_SHOWN = 40;
+
+export function bodyMissing(status: number, body: string): CheckResult {
+  const shown = body.length > MOST_SHOWN ? `${body.slice(0, MOST_SHOWN)}…` : body;
+  return { ok: false, reason: `status ${status}, but no ${JSON.stringify(shown)} in the body` };
+}
+
+/** The Host header of a server that is known by its address (RFC 9110, section 7.2). */
+export function hostOf({ address, port }: SocketPlace, usualPort: number): string {
+  const host = address.includes(':') ? `[${address}]` : address;
+  return port === usualPort ? host : `${host}:${port}`;
+}

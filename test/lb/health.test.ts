@@ -1,0 +1,144 @@
+/**
+ * Health checks on a real network: what a verdict does to traffic. Backends serve on port 80 all the time; their health is
+ * told by a second server, so that a test can have one "die" and yet see who still gets packets.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { waitForListener } from '../../lab/backends.ts';
+import { type HostProcess, labProgram } from '../../lab/processes.ts';
+import { backendNames, VIP } from '../../lab/topology.ts';
+import { needsRoot } from '../io/two-hosts.ts';
+import { backendYaml, configuration, never, PATIENCE_MS, ready, useLan } from './lan.ts';
+
+const BACKENDS = backendNames(2);
+const BACKENDS_YAML = BACKENDS.map((name) => backendYaml(name));
+const HEALTH_PORT = 81;
+/** The timeout is long: on a busy machine an answer may be late, and a refusal never is. */
+const OFTEN = 'interval: 50ms, timeout: 5s, grace: 1ms, rise: 2, fall: 2';
+const CHECKED = `health: { check: http, port: ${HEALTH_PORT}, ${OFTEN} }`;
+
+describe('health checks', { skip: needsRoot }, () => {
+  const lan = useLan(BACKENDS);
+  const { get } = lan;
+
+  async function serve(name: string): Promise<HostProcess> {
+    const words = ['--name', name, '--port', `${HEALTH_PORT}`];
+    const server = lan.start(name, [process.execPath, labProgram('http-server'), ...words]);
+    await waitForListener(lan.namespace(name), HEALTH_PORT, name, never);
+    return server;
+  }
+
+  /** Lines of the log are told once: `next` is the first after those that it has told before. */
+  async function start(service: string): Promise<{ next(what: RegExp): Promise<string>; balancer: HostProcess }> {
+    lan.write(configuration(BACKENDS_YAML, { service }));
+    const lines: string[] = [];
+    let read = 0;
+    const balancer = lan.startBalancer((line) => void lines.push(line));
+    await ready(balancer);
+    async function next(what: RegExp): Promise<string> {
+      const deadline = performance.now() + PATIENCE_MS;
+      for (;;) {
+        for (; read < lines.length; read++) if (what.test(lines[read]!)) return lines[read++]!;
+        assert.ok(performance.now() < deadline, `no line ${what} in\n${lines.join('\n')}`);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    }
+    return { next, balancer };
+  }
+
+  const down = (name: string) => new RegExp(`"backend":"${name}".*"backend down"`);
+  const up = (name: string) => new RegExp(`"backend":"${name}".*"backend up"`);
+  const newConnections = (count = 16) => get('client', `http://${VIP}/`, count, 400);
+  const metric = (line: string): number => {
+    const text = get('lb', 'http://127.0.0.1:9108/metrics').join('\n');
+    const [, value] = new RegExp(`^${line.replace(/[{}]/g, '\\$&')} (\\S+)$`, 'm').exec(text) ?? [];
+    assert.ok(value !== undefined, `${line} is exposed`);
+    return Number(value);
+  };
+
+  test('who is down gets no new connection, who is up again does, and a reload forgets nothing', async () => {
+    const [first] = await Promise.all(BACKENDS.map(serve));
+    const { next, balancer } = await start(CHECKED);
+    assert.deepEqual(new Set(newConnections()), new Set(BACKENDS));
+    await first!.stop();
+    const line = JSON.parse(await next(down('b1')));
+    assert.equal(line.reason, 'connection refused');
+    assert.equal(line.level, 40);
+    assert.ok(line.wasUpMs > 0);
+    assert.deepEqual(new Set(newConnections()), new Set(['b2']));
+    assert.deepEqual(
+      BACKENDS.map((name) => metric(`hushlb_backend_up{service="web",backend="${name}"}`)),
+      [0, 1],
+    );
+    assert.ok(metric('hushlb_backend_health_check_failures_total{service="web",backend="b1"}') >= 2);
+
+    balancer.hangUp();
+    await next(/"reloaded"/);
+    assert.deepEqual(new Set(newConnections()), new Set(['b2']));
+
+    await serve('b1');
+    assert.match(await next(up('b1')), /"reason":"status 200"/);
+    assert.deepEqual(new Set(newConnections()), new Set(BACKENDS));
+  });
+
+  test('all down: their packets still come to them, or new connections are dropped', async () => {
+    const { next, balancer } = await start(CHECKED);
+    const line = JSON.parse(await next(/all backends of web are down/));
+    assert.equal(line.level, 50);
+    // By the last table: whoever was found down last, or both.
+    assert.deepEqual(
+      newConnections().filter((answer) => !BACKENDS.includes(answer)),
+      [],
+    );
+
+    lan.write(configuration(BACKENDS_YAML, { service: `${CHECKED}\n    allDown: drop` }));
+    balancer.hangUp();
+    await next(/"reloaded"/);
+    assert.deepEqual(new Set(newConnections(2)), new Set(['failed: TimeoutError']));
+    assert.ok(metric('hushlb_packets_total{service="web",verdict="drop",reason="no-backend"}') > 0);
+
+    await serve('b2');
+    await next(up('b2'));
+    await next(/web has a backend again/);
+    assert.deepEqual(new Set(newConnections()), new Set(['b2']));
+  });
+
+  /** Holds connections to port 80 open from the client's host and, for each line that it reads, asks on each of them. */
+  const HOLDER = `
+    const net = require('node:net');
+    const sockets = Array.from({ length: 16 }, () => net.connect(80, '${VIP}'));
+    const ask = (socket) => new Promise((resolve) => {
+      if (socket.destroyed) return resolve('gone');
+      socket.once('data', (data) => resolve(String(data).trim().split('\\n').at(-1)));
+      socket.once('error', (error) => resolve(error.code));
+      socket.write('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n');
+    });
+    require('node:readline').createInterface({ input: process.stdin }).on('line', async () => {
+      console.log('asked', JSON.stringify(await Promise.all(sockets.map(ask))));
+    });`;
+
+  for (const [onDown, ofDead] of [
+    ['rehash', 'ECONNRESET'],
+    ['keep', 'b1'],
+  ] as const) {
+    test(`onDown: ${onDown}: a connection of the backend that is down meets ${ofDead}`, async () => {
+      const [first] = await Promise.all(BACKENDS.map(serve));
+      const { next } = await start(`${CHECKED}\n    onDown: ${onDown}`);
+      const asked: string[] = [];
+      const holder = lan.start('client', [process.execPath, '-e', HOLDER], (line) => void asked.push(line));
+      const ask = async (count: number): Promise<string[]> => {
+        holder.write('ask');
+        await holder.waitForLine(() => asked.length === count, PATIENCE_MS, never);
+        return JSON.parse(asked.at(-1)!.replace('asked ', ''));
+      };
+      const before = await ask(1);
+      assert.deepEqual(new Set(before), new Set(BACKENDS));
+      await first!.stop();
+      await next(down('b1'));
+      assert.deepEqual(
+        await ask(2),
+        before.map((name) => (name === 'b1' ? ofDead : name)),
+      );
+    });
+  }
+});
