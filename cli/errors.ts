@@ -4,7 +4,7 @@
  * An error with a stable `code` is an expected failure and costs one line; anything else is a bug and keeps its stack.
  */
 
-/** The arguments make no sense: wrong command, option or value. Exit code 2. */
+/** The arguments make no sense: wrong command, option or value. Exit code 2, of `hushlb plan` 1. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
   readonly code = 'USAGE';
@@ -19,8 +19,11 @@ export function report(error: unknown, commands: readonly string[] = []): number
   }
   process.stderr.write(`hushlb: ${lineOf(error, commands)}\n`);
   if (process.env.HUSHLB_DEBUG === '1') process.stderr.write(`${error.stack}\n`);
-  return error instanceof UsageError ? 2 : 1;
+  return error instanceof UsageError && !MEANS_BY_2.has(process.argv[2]) ? 2 : 1;
 }
+
+/** Commands whose exit code 2 is an answer: nothing that went wrong may look like it. */
+const MEANS_BY_2 = new Set(['plan']);
 
 // Node's own ERR_… codes (a wrong argument type, say) mean that our code called Node wrongly.
 function isExpected(error: unknown): error is Error & { code: string } {

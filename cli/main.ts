@@ -2,8 +2,8 @@
 /**
  * The command line: reads the arguments, hands them to one command's file, turns what goes wrong into one line.
  *
- * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense. Each command file exports a yargs
- * CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
+ * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense (cli/plan.ts has its own). Each command file
+ * exports a yargs CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
  */
 import yargs, { type CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';
@@ -23,10 +23,12 @@ import {
 import { checkCommand } from './check.ts';
 import { conntrackCommand } from './conntrack.ts';
 import { decapCommand } from './decap.ts';
+import { doctorCommand } from './doctor.ts';
 import { report, UsageError } from './errors.ts';
 import { eventsCommand } from './events.ts';
 import { explainCommand } from './explain.ts';
 import { labCommand } from './lab.ts';
+import { planCommand } from './plan.ts';
 import { probeIdleCommand } from './probe-idle.ts';
 import { profilesCommand } from './profiles.ts';
 import { replayCommand } from './replay.ts';
@@ -59,6 +61,8 @@ const COMMANDS = [
   eventsCommand,
   conntrackCommand,
   explainCommand,
+  planCommand,
+  doctorCommand,
   reloadCommand,
   drainCommand,
   undrainCommand,

@@ -46,9 +46,15 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
   for (const { path, message } of checked.warnings) logger.warn({ path }, message);
 
   // Loaded here: the other commands work on machines where the native parts below the daemon do not load.
-  const [{ runDaemon }, { openAdmin }] = await Promise.all([import('../lb/daemon.ts'), import('../admin/server.ts')]);
+  const [{ runDaemon }, { openAdmin }, { openServiceManager }] = await Promise.all([
+    import('../lb/daemon.ts'),
+    import('../admin/server.ts'),
+    import('../lb/service-manager.ts'),
+  ]);
+  const manager = openServiceManager(process.env, logger);
   const signal = stop.then((name) => {
     logger.info({ signal: name }, 'stopping');
+    manager.stopping();
     setTimeout(() => {
       logger.error('could not stop in time, leaving the rest to the kernel');
       end(name, 1);
@@ -62,12 +68,14 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
       logger,
       file,
       readConfig: () => readConfigFile(file),
+      onReload: manager.reloading,
       ...(admin !== null && { attend: (control) => openAdmin(control, admin, logger) }),
     }),
     signal,
   ]);
   // Stopped while starting: nothing was promised yet, and what is attached ends with the process.
   if (typeof daemon === 'string') return end(daemon, 0);
+  manager.ready(daemon.control);
   // The log says what came of it.
   hangups.tell(() => daemon.control.change({ kind: 'reload' }, 'SIGHUP').catch(() => {}));
   const watch = followFile(daemon.control, logger);

@@ -35,6 +35,7 @@ const errnoFunctions = {
   close: libc.func('int close(int fd)'),
   clock_gettime: libc.func('int clock_gettime(int clock, void *time)'),
   getrusage: libc.func('int getrusage(int who, void *usage)'),
+  adjtimex: libc.func('int adjtimex(void *state)'),
 };
 
 /** The raw functions: hot callers use them directly; a negative result has its reason in `lastErrno()`. */
@@ -231,6 +232,11 @@ function setSignalMask(set: Uint8Array, before: Uint8Array | null): void {
   // The result is the error's number, and errno is left alone.
   const number = errnoFunctions.pthread_sigmask(SIG_SETMASK, set, before) as number;
   if (number !== 0) throw new SystemCallError('pthread_sigmask', number);
+}
+
+/** adjtimex(2): fills `state`, a struct timex, and returns the clock's state; changes nothing while its modes are 0. */
+export function readClockState(state: Uint8Array): number {
+  return checked('adjtimex', errnoFunctions.adjtimex(state));
 }
 
 export function closeDescriptor(fd: number): void {

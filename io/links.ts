@@ -96,14 +96,30 @@ function parseLink({ body }: NetlinkMessage): Link | undefined {
   };
 }
 
-/** The interface's own addresses, 4 bytes for IPv4 and 16 for IPv6; none when it does not exist. Throws SystemCallError. */
-export function readAddresses(index: number): Uint8Array[] {
+export interface InterfaceAddress {
+  readonly interfaceIndex: number;
+  /** 4 or 16 bytes. */
+  readonly address: Uint8Array;
+  readonly prefixLength: number;
+}
+
+/** The addresses of all interfaces. Throws SystemCallError. */
+export function readAllAddresses(): InterfaceAddress[] {
   const header = Buffer.alloc(IFADDRMSG);
   header.writeUInt8(AF_UNSPEC, 0);
   return dump('RTM_GETADDR', RTM_GETADDR, header).flatMap(({ type, body }) => {
-    if (type !== RTM_NEWADDR || body.length < IFADDRMSG || body.readInt32LE(4) !== index) return [];
+    if (type !== RTM_NEWADDR || body.length < IFADDRMSG) return [];
     const attributes = readAttributes(body, IFADDRMSG);
     // On point-to-point links IFA_ADDRESS is the peer's; IPv6 without a peer has no IFA_LOCAL.
-    return readAddress(attributes, IFA_LOCAL) ?? readAddress(attributes, IFA_ADDRESS) ?? [];
+    const address = readAddress(attributes, IFA_LOCAL) ?? readAddress(attributes, IFA_ADDRESS);
+    if (address === undefined) return [];
+    return [{ interfaceIndex: body.readInt32LE(4), address, prefixLength: body.readUInt8(1) }];
   });
+}
+
+/** The interface's own addresses, 4 bytes for IPv4 and 16 for IPv6; none when it does not exist. Throws SystemCallError. */
+export function readAddresses(index: number): Uint8Array[] {
+  return readAllAddresses()
+    .filter(({ interfaceIndex }) => interfaceIndex === index)
+    .map(({ address }) => address);
 }

@@ -14,6 +14,7 @@ const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
 const RTA_VIA = 18;
 const RTAX_MTU = 2;
+const RTAX_ADVMSS = 8;
 const RTN_LOCAL = 2;
 /** The kernel's answer where a blackhole, unreachable or prohibit route matches (fib_props, net/ipv4/fib_semantics.c). */
 const REFUSING_ERRORS = [errno.EINVAL, errno.EHOSTUNREACH, errno.EACCES];
@@ -30,6 +31,8 @@ export interface Route {
   readonly source?: Uint8Array;
   /** The route's or the path's own MTU, where one is known; the interface's counts otherwise. */
   readonly mtu?: number;
+  /** The MSS that connections over it announce, where the route says one. */
+  readonly advmss?: number;
   /** The destination is this host. */
   readonly local: boolean;
   /** The route says to refuse: blackhole, unreachable or prohibit. */
@@ -63,11 +66,13 @@ function parseRoute(body: Buffer): Route | undefined {
   const source = readAddress(attributes, RTA_PREFSRC);
   const metrics = attributes.get(RTA_METRICS);
   const mtu = metrics && readU32(readAttributes(metrics), RTAX_MTU);
+  const advmss = metrics && readU32(readAttributes(metrics), RTAX_ADVMSS);
   return {
     interfaceIndex: readU32(attributes, RTA_OIF) ?? 0,
     ...(gateway && { gateway }),
     ...(source && { source }),
     ...(mtu && { mtu }),
+    ...(advmss && { advmss }),
     local: body.readUInt8(7) === RTN_LOCAL,
     unreachable: false,
   };

@@ -83,6 +83,8 @@ export interface ControlPlaneInput {
   /** Called with each configuration that has come into force. */
   inForce?(config: Config): void;
   readonly logger: Logger;
+  /** A reload begins, or has ended. */
+  readonly onReload?: ((isUnderWay: boolean) => void) | undefined;
 }
 
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
@@ -102,6 +104,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   async function carryOut(change: Change, by: string, signal: AbortSignal): Promise<ChangeReport> {
     const { id, what, logger } = begin(change, by);
     const isReload = change.kind === 'reload';
+    if (isReload) input.onReload?.(true);
     try {
       const { prepared } = running;
       const checked = isReload
@@ -133,6 +136,8 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
       events.emit({ kind: 'refused', id, reason: `${what} by ${by}: ${problems[0]}` });
       throw error;
+    } finally {
+      if (isReload) input.onReload?.(false);
     }
   }
 

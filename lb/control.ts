@@ -9,7 +9,8 @@ const STOP = 1;
 const RUNNING = 2;
 const QUERIES = 3;
 const FOLLOWED = 4;
-const WORDS = 5;
+const BEATS = 5;
+const WORDS = 6;
 
 /** Shared words; make one with `createControl`, post its buffer to the worker. */
 export type Control = Int32Array;
@@ -60,4 +61,19 @@ export function setFollowed(control: Control, isFollowed: boolean): void {
 
 export function isFollowed(control: Control): boolean {
   return Atomics.load(control, FOLLOWED) === 1;
+}
+
+/** The worker has come round its loop once more. */
+export function beat(control: Control): void {
+  Atomics.add(control, BEATS, 1);
+}
+
+/** The worker is not in its loop any more. */
+export function stopBeating(control: Control): void {
+  Atomics.store(control, BEATS, 0);
+}
+
+/** How often it came round, modulo 2^32; 0 before it is in its loop and after. */
+export function beatsOf(control: Control): number {
+  return Atomics.load(control, BEATS);
 }

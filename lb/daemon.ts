@@ -54,6 +54,8 @@ export interface DaemonOptions {
   readConfig(): CheckedConfig;
   /** Opens what people reach the balancer by, when packets flow and before it is ready; closed first of all. */
   attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> }>;
+  /** A reload begins, or has ended; whoever asked for it. */
+  onReload?(isUnderWay: boolean): void;
 }
 
 /**
@@ -86,7 +88,7 @@ export async function runDaemon(checked: CheckedConfig, options: DaemonOptions):
 /** Puts the parts up, pushes how each is taken down to `undo`; `failed` rejects when the balancer cannot go on. */
 async function putUp(
   checked: CheckedConfig,
-  { logger, file, readConfig, attend }: DaemonOptions,
+  { logger, file, readConfig, attend, onReload }: DaemonOptions,
   undo: (() => void | Promise<void>)[],
 ): Promise<{ failed: Promise<never>; control: ControlPlane }> {
   const { config } = checked;
@@ -203,7 +205,7 @@ async function putUp(
   tellObservations(workers, events, preparedNow);
   const drains = watchDrains({ prepared: preparedNow, workers, events, logger });
   undo.push(() => drains.close());
-  const observers = { device: facts, events, health, inForce: health.follow };
+  const observers = { device: facts, events, health, inForce: health.follow, onReload };
   const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
   control = plane;
   undo.push(plane.close);

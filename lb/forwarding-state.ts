@@ -216,7 +216,8 @@ function nextHopsOf(service: ServiceConfig, index: number, { prepared, hopOf, ow
   return hops;
 }
 
-function encapsulationOf({ vip, encap, gue, varySource, outerTtl }: ServiceConfig): Encapsulation {
+/** How a service's packets travel. Also for what looks at the way beside the packets (doctor/). */
+export function encapsulationOf({ vip, encap, gue, varySource, outerTtl }: ServiceConfig): Encapsulation {
   return {
     encap: ENCAPS[encap],
     family: vip.includes(':') ? 6 : 4,

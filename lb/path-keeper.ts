@@ -234,6 +234,8 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
     workers: {
       zeroCopy: first.workers.zeroCopy,
       publish: (state) => path?.workers.publish(state),
+      // Without a path nobody is there to hang.
+      beats: () => path?.workers.beats() ?? [],
       behind: (generation) => path?.workers.behind(generation) ?? [],
       async ask(request) {
         if (path !== undefined) return path.workers.ask(request);

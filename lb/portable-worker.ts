@@ -122,6 +122,8 @@ export function startPortableWorker({
       zeroCopy: false,
       publish: (next) => adoptState(forwarder, next),
       behind: () => [],
+      // In turns of the main thread: whoever asks is alive, and so is it.
+      beats: () => [],
       ask: asking.ask,
       follow(wanted) {
         isFollowed = wanted;

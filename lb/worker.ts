@@ -14,8 +14,10 @@ import {
   acknowledgeGeneration,
   announcedGeneration,
   announcedQueries,
+  beat,
   type Control,
   isFollowed,
+  stopBeating,
   stopRequested,
 } from './control.ts';
 import type { EntryQuery, EntryReport } from './entry-query.ts';
@@ -79,6 +81,7 @@ function runLoop(
   const clock = createClock();
   let ticked = clock.milliseconds();
   while (!stopRequested(control)) {
+    beat(control);
     const count = receive(device, scan.isBusy ? 0 : RECEIVE_TIMEOUT_MS);
     const now = clock.milliseconds();
     if (announcedGeneration(control) !== forwarder.state.generation) {
@@ -206,6 +209,7 @@ function main(input: WorkerInput, post: (message: WorkerMessage) => void): void 
     if (code === undefined) throw error;
     post({ kind: 'failed', message, code });
   } finally {
+    stopBeating(input.control);
     opened?.device.close();
     post({ kind: 'closed', leftovers: leftoversOfThread() });
   }

@@ -4,7 +4,7 @@
  * lb/path-keeper.ts decides.
  */
 import { createAsking } from './ask.ts';
-import { announceGeneration, announceQuery, requestStop, runningGeneration, setFollowed } from './control.ts';
+import { announceGeneration, announceQuery, beatsOf, requestStop, runningGeneration, setFollowed } from './control.ts';
 import type { ForwardingState } from './forwarding-state.ts';
 import { widenInlining } from './inlining.ts';
 import type { Observations } from './observed-rows.ts';
@@ -22,6 +22,8 @@ export interface Workers {
   publish(state: ForwardingState): void;
   /** The workers, from 0, that walk their packets by a generation before this one. */
   behind(generation: number): number[];
+  /** Turns of each worker's loop; 0 for one that is not in it. */
+  beats(): number[];
   /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
   ask(request: WorkerRequest): Promise<WorkerAnswer>;
   /** Whether they are to tell what becomes of packets (lb/observer.ts). */
@@ -123,6 +125,7 @@ export async function startWorkers(input: WorkersInput): Promise<Workers> {
           wake.wake();
         }
       },
+      beats: () => seats.map(({ control }) => beatsOf(control)),
       behind: (generation) => seats.flatMap(({ control }, i) => (runningGeneration(control) < generation ? [i] : [])),
       ask: asking.ask,
       follow(wanted) {

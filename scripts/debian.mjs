@@ -76,6 +76,11 @@ export const scapy = {
   file: '/usr/lib/python3/dist-packages/scapy/__init__.py',
 };
 
+/** Checks the systemd unit in tests. It starts nothing, where it is not what the machine was started by. */
+export const systemd = { name: 'systemd', command: 'systemd-analyze' };
+/** Scrapes a balancer in tests, and checks rules by its promtool. */
+export const prometheus = { name: 'prometheus', command: 'prometheus', services: ['prometheus'] };
+
 const POLICY = '/usr/sbin/policy-rc.d';
 const FORBIDDEN = 101;
 const OUR_POLICY = "#!/bin/sh\n# Of hushlb's set-up, which installs packages: no service is to start meanwhile.\n";

@@ -16,8 +16,10 @@ import {
   nginx,
   nginxStream,
   portableTools,
+  prometheus,
   requests,
   scapy,
+  systemd,
   tshark,
   wrk,
 } from './debian.mjs';
@@ -37,6 +39,8 @@ const PACKAGES = [
   scapy,
   wrk,
   nginxStream,
+  prometheus,
+  systemd,
   ...portableTools,
 ];
 

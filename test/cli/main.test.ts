@@ -31,11 +31,13 @@ const COMMANDS = [
   'table',
   'profiles',
   'decap',
+  'doctor',
   'agree',
   'lab',
   'simulate',
   'replay',
   'explain',
+  'plan',
   'probe-idle',
   'audit',
   'completion',
@@ -62,6 +64,7 @@ const WITH_HELP = [
   ['table'],
   ['profiles'],
   ['decap'],
+  ['doctor'],
   ['agree'],
   ['lab'],
   ['lab', 'list'],
@@ -70,6 +73,7 @@ const WITH_HELP = [
   ['simulate'],
   ['replay'],
   ['explain'],
+  ['plan'],
   ['probe-idle'],
   ['audit'],
 ];
@@ -231,7 +235,7 @@ test('completion: the script is for the shell at hand and completes commands and
     return stdout.split('\n').filter((word) => word !== '');
   };
   assert.deepEqual(complete('hushlb', '').sort(), [...COMMANDS].sort());
-  assert.deepEqual(complete('hushlb', 'de'), ['decap']);
+  assert.deepEqual(complete('hushlb', 'dec'), ['decap']);
   assert.deepEqual(complete('hushlb', 'table', '--s'), ['--service', '--s']);
   assert.deepEqual(complete('hushlb', 'run', '--log-format', '').sort(), ['auto', 'json', 'pretty']);
 });

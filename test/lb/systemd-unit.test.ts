@@ -1,0 +1,59 @@
+/**
+ * The systemd unit: systemd's own tools find nothing wrong with it, and the capabilities that it leaves are enough, on the packet
+ * devices that want most of them.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { HUSHLB } from '../../lab/processes.ts';
+import { VIP } from '../../lab/topology.ts';
+import { needsRoot } from '../io/two-hosts.ts';
+import { backendYaml, configuration, ready, useLan } from './lan.ts';
+
+const UNIT = fileURLToPath(new URL('../../../contrib/systemd/hushlb.service', import.meta.url));
+const TEXT = readFileSync(UNIT, 'utf8');
+
+const setting = (name: string): string => {
+  const values = [...TEXT.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map(([, value]) => value);
+  assert.equal(values.length, 1, name);
+  return values[0];
+};
+const ours = setting('CapabilityBoundingSet')
+  .split(' ')
+  .map((name) => name.replace(/^CAP_/, '').toLowerCase());
+
+describe('the systemd unit', { skip: needsRoot }, () => {
+  const lan = useLan(['b1']);
+
+  test('systemd understands all of it, and finds it well locked', () => {
+    const verified = spawnSync('systemd-analyze', ['verify', UNIT], { encoding: 'utf8' });
+    assert.deepEqual([verified.status, verified.stderr], [0, '']);
+    const judged = execFileSync('systemd-analyze', ['security', '--offline=yes', '--no-pager', UNIT]).toString();
+    const exposure = Number(/Overall exposure level for hushlb\.service: ([\d.]+)/.exec(judged)?.[1]);
+    assert.ok(exposure <= 2.5, `exposure ${exposure} of 10`);
+  });
+
+  test('what a process gets is what it may have at most', () => {
+    assert.equal(setting('AmbientCapabilities'), setting('CapabilityBoundingSet'));
+  });
+
+  for (const io of ['af-xdp', 'af-packet']) {
+    test(`its capabilities are enough for ${io}`, async () => {
+      lan.write(configuration([backendYaml('b1')], { top: `io: ${io}` }));
+      const bounds = `--bounding-set=-all,${ours.map((name) => `+${name}`).join(',')}`;
+      const run = [process.execPath, HUSHLB, 'run', '-c', lan.file(), '--log-format', 'json'];
+      const balancer = lan.start('lb', ['setpriv', bounds, '--inh-caps=-all', '--no-new-privs', ...run]);
+      const { pid } = await ready(balancer);
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      assert.equal(countBits(/^CapEff:\s*([\da-f]+)$/m.exec(status)?.[1] ?? ''), ours.length);
+      assert.equal(lan.get('client', `http://${VIP}/`)[0], 'b1');
+      await balancer.stop();
+    });
+  }
+});
+
+function countBits(hex: string): number {
+  return [...BigInt(`0x${hex}`).toString(2)].filter((bit) => bit === '1').length;
+}
