@@ -16,7 +16,7 @@ export const planBase = z.strictObject({
 export const planRoutes: readonly Route[] = [
   route({
     method: 'GET',
-    path: '/v1/plan/base',
+    path: '/v1/plan-base',
     operation: 'getPlanBase',
     summary: 'What a plan compares with: the configuration, who is down, how many entries each backend has',
     result: planBase,

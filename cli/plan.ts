@@ -59,7 +59,7 @@ async function runPlan(given: PlanArguments): Promise<void> {
 
 function planWithDaemon(options: AdminArguments, next: Config): Promise<Plan> {
   return withDaemon(options, async (client) => {
-    const { text, down, entries } = planBase.parse(await client.request('GET', '/v1/plan/base'));
+    const { text, down, entries } = planBase.parse(await client.request('GET', '/v1/plan-base'));
     const { config } = parseConfig(text, 'the configuration that runs');
     const running = prepareNext(config, prepare(config, ROOM_FOR_CHANGES), 0, new Set(down));
     return planOf(running, next, 0, entries);
