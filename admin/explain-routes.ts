@@ -40,6 +40,7 @@ function subjectOf(control: ControlPlane): Subject {
   const madeUp = hopsOf(DEFAULT_HOPS);
   return {
     prepared,
+    config: prepared.config,
     ownMac,
     hopOf: (address) => (known.has(address) ? hops.hopOf(address) : madeUp(address)),
     isMadeUp: (address) => !known.has(address),

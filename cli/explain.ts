@@ -105,7 +105,7 @@ async function runExplain(given: ExplainArguments): Promise<void> {
 function askFile(file: string, flow: Flow, opens: boolean, whatIf: WhatIf): Answer {
   const { text, config } = readConfigFile(file);
   const hops = { ownMac: DEFAULT_HOPS.ownMac, hopOf: hopsOf(DEFAULT_HOPS) };
-  return explain(subjectOf(text, config, hops), { flow, opens, entry: undefined, whatIf });
+  return explain(subjectOf(text, config, hops, flow.to.address), { flow, opens, entry: undefined, whatIf });
 }
 
 function askDaemon(socket: string | undefined, flow: Flow, opens: boolean, whatIf: WhatIf): Promise<Answer> {

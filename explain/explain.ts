@@ -14,7 +14,8 @@ import { type Change, type KnownEntry, type Scene, type Trial, tryPacket } from 
 import { changedBy, type WhatIf, whatIfTexts } from './what-if.ts';
 
 export interface Subject extends Scene {
-  /** The configuration as text: what-ifs edit it. */
+  /** The whole configuration, also as text: what-ifs edit it. The scene may have the services of one VIP alone. */
+  readonly config: Config;
   readonly text: string;
   /** The next hop of this backend is not one of a network: nobody has asked for it. */
   isMadeUp(address: string): boolean;
@@ -44,9 +45,16 @@ export interface Answer {
   } | null;
 }
 
-/** A file as a subject, its next hops made up. */
-export function subjectOf(text: string, config: Config, hops: Pick<Scene, 'ownMac' | 'hopOf'>): Subject {
-  return { ...hops, prepared: prepare(config, ROOM_FOR_CHANGES), text, isMadeUp: () => true, workers: null };
+/** A file as a subject for flows to one VIP, its next hops made up. */
+export function subjectOf(text: string, config: Config, hops: Pick<Scene, 'ownMac' | 'hopOf'>, vip: string): Subject {
+  const prepared = prepare(ofVip(config, vip), ROOM_FOR_CHANGES);
+  return { ...hops, prepared, config, text, isMadeUp: () => true, workers: null };
+}
+
+/** Without the services that packets to the VIP cannot be for, of which there may be a thousand; one at least stays. */
+function ofVip(config: Config, vip: string): Config {
+  const services = config.services.filter((service) => service.vip === vip);
+  return { ...config, services: services.length > 0 ? services : config.services.slice(0, 1) };
 }
 
 /** Throws ConfigError or HushlbError where a what-if makes no configuration. */
@@ -63,10 +71,11 @@ export function explain(subject: Subject, { flow, opens, entry, whatIf }: Questi
 
   const base =
     whatIf.config === undefined
-      ? { text: subject.text, config: prepared.config }
+      ? { text: subject.text, config: subject.config }
       : parseConfig(whatIf.config.text, whatIf.config.name);
   const service = now.service?.name ?? base.config.services[0].name;
-  const change = changedBy(whatIf, { ...base, down: prepared.down }, service);
+  const whole = changedBy(whatIf, { ...base, down: prepared.down }, service);
+  const change = { ...whole, config: ofVip(whole.config, flow.to.address) };
   const restarts = fixedDifferences(prepared.config, change.config).map(({ key }) => key);
   const isForgotten = whatIf.expired === true || restarts.length > 0;
   const after =

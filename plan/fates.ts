@@ -3,9 +3,10 @@
  * asks for each service. A connection is as likely on one slot as on any other; it is lost where its packets reach another host
  * than before, or none.
  */
-import { NO_BACKEND } from '../hashing/lookup-table.ts';
+import type { LookupTable } from '../hashing/lookup-table.ts';
 import type { ServiceConfig } from '../lb/config.ts';
 import { isForsaken, type Prepared } from '../lb/prepare.ts';
+import type { ServiceTable } from '../lb/service-table.ts';
 
 /** A service of a configuration, by its place. */
 export interface Side {
@@ -102,45 +103,63 @@ function pairsOf(
   before: Side,
   after: Side,
 ): { counts: Map<string | null, Map<string | null, number>>; chances: Map<string | null, Chances> } {
-  const [old, next] = [before.prepared.tables[before.place], after.prepared.tables[after.place]];
+  const [old, next] = [tableOf(before), tableOf(after)];
   const counts = new Map<string | null, Map<string | null, number>>();
-  for (let slot = 0; slot < old.tableSize; slot++) {
-    const from = nameIn(old, slot);
-    const to = nameIn(next, slot);
-    const row = counts.get(from) ?? new Map<string | null, number>();
-    counts.set(from, row.set(to, (row.get(to) ?? 0) + 1));
+  const chances = new Map<string | null, Chances>();
+  for (const [from, targets] of rowsOf(old, next).entries()) {
+    const named = [...targets].map(([to, count]) => [nameOf(next, to), count] as const);
+    const sum = named.reduce((total, [, count]) => total + count, 0);
+    if (sum === 0) continue;
+    counts.set(nameOf(old, from), new Map(named));
+    chances.set(nameOf(old, from), new Map(named.map(([to, count]) => [to, count / sum])));
   }
-  const chances = new Map(
-    [...counts].map(([from, row]) => {
-      const sum = [...row.values()].reduce((a, b) => a + b, 0);
-      return [from, new Map([...row].map(([to, count]) => [to, count / sum]))] as const;
-    }),
-  );
   return { counts, chances };
 }
 
-interface Table {
-  readonly entries: Uint16Array;
-  readonly backends: readonly string[];
+/** By backend, the last for nobody: how many of its slots lead to which. */
+function rowsOf(old: LookupTable, next: LookupTable): Map<number, number>[] {
+  const rows = Array.from({ length: old.backends.length + 1 }, () => new Map<number, number>());
+  const [nobody, nobodyNext] = [old.backends.length, next.backends.length];
+  // Numbered by both: millions of slots are counted without a map, where there are not too many pairs.
+  const width = nobodyNext + 1;
+  const isDense = rows.length * width <= MOST_PAIRS;
+  const pairs = new Uint32Array(isDense ? rows.length * width : 0);
+  for (let slot = 0; slot < old.tableSize; slot++) {
+    const from = Math.min(old.entries[slot], nobody);
+    const to = Math.min(next.entries[slot], nobodyNext);
+    if (isDense) pairs[from * width + to]++;
+    else rows[from].set(to, (rows[from].get(to) ?? 0) + 1);
+  }
+  for (const [pair, count] of pairs.entries()) {
+    if (count > 0) rows[Math.floor(pair / width)].set(pair % width, count);
+  }
+  return rows;
 }
 
-function nameIn({ entries, backends }: Table, slot: number): string | null {
-  return entries[slot] === NO_BACKEND ? null : backends[entries[slot]];
+const MOST_PAIRS = 2 ** 20;
+
+function tableOf({ prepared, place }: Side): ServiceTable {
+  return prepared.tables[place];
+}
+
+/** NO_BACKEND is above every backend's number, so that nobody comes last. */
+function nameOf({ backends }: LookupTable, number: number): string | null {
+  return backends[number] ?? null;
 }
 
 /** Of new connections, 0 to 1, by backend. */
 export function sharesOf(side: Side): Chances {
-  const table = side.prepared.tables[side.place];
+  const table = tableOf(side);
   const { scheduler, backends } = serviceOf(side);
-  const counts = new Map<string | null, number>();
-  const count = (name: string | null, parts: number): void => void counts.set(name, (counts.get(name) ?? 0) + parts);
   if (scheduler === 'round-robin' && table.serving.length > 0) {
-    for (const { name, weight } of backends) if (table.serving.includes(name)) count(name, weight);
-  } else {
-    for (let slot = 0; slot < table.tableSize; slot++) count(nameIn(table, slot), 1);
+    const turns = backends.filter(({ name }) => table.serving.includes(name));
+    const sum = turns.reduce((total, { weight }) => total + weight, 0);
+    return new Map(turns.map(({ name, weight }) => [name, weight / sum]));
   }
-  const sum = [...counts.values()].reduce((a, b) => a + b, 0);
-  return new Map([...counts].map(([name, parts]) => [name, parts / sum]));
+  const counts = new Uint32Array(table.backends.length + 1);
+  for (const entry of table.entries) counts[Math.min(entry, table.backends.length)]++;
+  const chances = Array.from(counts, (count, number) => [nameOf(table, number), count / table.tableSize] as const);
+  return new Map(chances.filter(([, share]) => share > 0));
 }
 
 function hostsOf({ backends }: ServiceConfig): Map<string, string> {

@@ -34,8 +34,8 @@ const hops = {
   }),
 };
 
-function subject(text: string): Subject {
-  return { ...subjectOf(text, parseConfig(text, 'test').config, hops), isMadeUp: () => false };
+function subject(text: string, of: Flow = FLOW): Subject {
+  return { ...subjectOf(text, parseConfig(text, 'test').config, hops, of.to.address), isMadeUp: () => false };
 }
 
 interface Seen {
@@ -77,7 +77,7 @@ test('of any flow it says what the forwarder does, to the byte', () => {
   let forwarded = 0;
   fc.assert(
     fc.property(configuration, flow, fc.boolean(), (text, of, opens) => {
-      const { now } = explain(subject(text), { flow: of, opens, entry: undefined, whatIf: {} });
+      const { now } = explain(subject(text, of), { flow: of, opens, entry: undefined, whatIf: {} });
       const seen = forward(parseConfig(text, 'test').config, of, opens);
       compare(now, seen, frameOf(of, opens));
       if (seen.frame !== undefined) forwarded++;
@@ -99,7 +99,7 @@ test('what if: the same as taking the change over and sending the next packet', 
       );
       const down = change.down?.filter((name) => names.includes(name) && edits?.[0]?.backend !== name);
       const asked = { ...change, edits, down };
-      const answer = explain(subject(text), { flow: of, opens, entry: undefined, whatIf: asked });
+      const answer = explain(subject(text, of), { flow: of, opens, entry: undefined, whatIf: asked });
       fc.pre(answer.whatIf !== null);
       const { would, effect } = answer.whatIf;
 
@@ -152,7 +152,7 @@ const TABLE = buildLookupTable(
 );
 
 function ask(change: WhatIf = {}, more: Partial<Parameters<typeof explain>[1]> = {}): Answer {
-  return explain(subject(TEXT), { flow: FLOW, opens: false, entry: undefined, whatIf: change, ...more });
+  return explain(subject(TEXT, more.flow), { flow: FLOW, opens: false, entry: undefined, whatIf: change, ...more });
 }
 
 test('hash and slot are those of the documents', () => {
