@@ -9,10 +9,11 @@ import {
   fsyncSync,
   openSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { HushlbError } from './errors.ts';
 
@@ -21,9 +22,15 @@ import { HushlbError } from './errors.ts';
  * @throws HushlbError SAVE_REFUSED or SAVE_FAILED, and the file is as it was then.
  */
 export function saveFile(file: string, text: string, expected: string | null): void {
-  const beside = `${file}.${process.pid}.new`;
+  let beside: string | undefined;
   try {
     const before = statSync(file, { throwIfNoEntry: false });
+    if (before !== undefined && !before.isFile()) {
+      throw new HushlbError('SAVE_FAILED', `${file} is there already and is no file: nothing was saved`);
+    }
+    // A symbolic link stays one.
+    const target = before === undefined ? file : realpathSync(file);
+    beside = `${target}.${process.pid}.new`;
     if (expected !== null && before !== undefined && readFileSync(file, 'utf8') !== expected) {
       throw new HushlbError(
         'SAVE_REFUSED',
@@ -32,17 +39,17 @@ export function saveFile(file: string, text: string, expected: string | null): v
     }
     const descriptor = openSync(beside, 'wx', 0o600);
     try {
-      writeSync(descriptor, text);
+      writeFileSync(descriptor, text);
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
     }
     chmodSync(beside, before === undefined ? 0o644 : before.mode & 0o777);
     if (before !== undefined) chownSync(beside, before.uid, before.gid);
-    renameSync(beside, file);
+    renameSync(beside, target);
   } catch (error) {
     if (error instanceof HushlbError) throw error;
-    rmSync(beside, { force: true });
+    if (beside !== undefined) rmSync(beside, { force: true });
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
     throw new HushlbError('SAVE_FAILED', `${file} cannot be written (${code}): nothing was saved`);
   }

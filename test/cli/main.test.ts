@@ -97,8 +97,9 @@ test('help names every command', async () => {
 });
 
 test('each command explains itself, its options, and gives an example', async () => {
-  for (const command of WITH_HELP) {
-    const { code, stdout, stderr } = await hushlb([...command, '--help'], { COLUMNS: '200' });
+  const helps = await Promise.all(WITH_HELP.map((command) => hushlb([...command, '--help'], { COLUMNS: '200' })));
+  for (const [i, command] of WITH_HELP.entries()) {
+    const { code, stdout, stderr } = helps[i];
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
     assert.match(stdout, new RegExp(`^hushlb ${command.join(' ')}\\b.*\\n\\n[A-Z][^]{20,}?\\.`));
     const options = stdout.split('\n').filter((line) => /^ +(-\w, +)?--\w/.test(line));
