@@ -3,11 +3,12 @@
  * told by a second server, so that a test can have one "die" and yet see who still gets packets.
  */
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { waitForListener } from '../../lab/backends.ts';
 import { type HostProcess, labProgram } from '../../lab/processes.ts';
 import { backendNames, VIP } from '../../lab/topology.ts';
-import { needsRoot } from '../io/two-hosts.ts';
+import { needsRoot, until } from '../io/two-hosts.ts';
 import { backendYaml, configuration, never, PATIENCE_MS, ready, useLan } from './lan.ts';
 
 const BACKENDS = backendNames(2);
@@ -60,6 +61,41 @@ describe('health checks', { skip: needsRoot }, () => {
       return Number(value);
     });
   };
+
+  // First: the last words of other tests' connections would be counted here.
+  test('through the tunnel: a VIP missing on lo and a missing decapsulation are found, which a direct check cannot see', async () => {
+    const rest = `backends: [${BACKENDS_YAML.join(', ')}]`;
+    const through =
+      'health: { check: tcp, port: 80, through: tunnel, interval: 50ms, timeout: 500ms, grace: 1ms, fall: 4 }';
+    const direct = `  - { name: direct, vip: "${VIP}", port: 82, health: { check: tcp, port: 80, ${OFTEN} }, ${rest} }\n`;
+    const gre = `  - { name: gre, vip: "${VIP}", port: 83, encap: gre, ${through}, ${rest} }\n`;
+    const { next } = await start(through, direct + gre);
+    // Nobody takes GRE off there.
+    await next(/all backends of gre are down/);
+    const [checks, ...others] = metrics(
+      'hushlb_backend_health_checks_total{service="web",backend="b1"}',
+      'hushlb_backend_up{service="web",backend="b1"}',
+      'hushlb_backend_up{service="web",backend="b2"}',
+      // The kernel here stayed quiet: none of its RSTs came back as a packet of the service.
+      'hushlb_conntrack_misses_total{service="web",kind="non_syn"}',
+    );
+    assert.ok(checks! > 2);
+    assert.deepEqual(others, [1, 1, 0]);
+
+    lan.inHost('b1', 'ip', 'address', 'del', `${VIP}/32`, 'dev', 'lo');
+    try {
+      assert.match(await next(down('b1')), /"service":"web".*"reason":"no answer within 500 ms"/);
+      const ups = metrics(
+        'hushlb_backend_up{service="direct",backend="b1"}',
+        'hushlb_backend_up{service="web",backend="b2"}',
+      );
+      assert.deepEqual(ups, [1, 1]);
+      assert.deepEqual(new Set(newConnections()), new Set(['b2']));
+    } finally {
+      lan.inHost('b1', 'ip', 'address', 'add', `${VIP}/32`, 'dev', 'lo');
+    }
+    assert.match(await next(up('b1')), /"reason":"the VIP answered through the tunnel"/);
+  });
 
   test('who is down gets no new connection, who is up again does, and a reload forgets nothing', async () => {
     const [first] = await Promise.all(BACKENDS.map(serve));
@@ -150,37 +186,17 @@ describe('health checks', { skip: needsRoot }, () => {
     });
   }
 
-  test('through the tunnel: a VIP missing on lo and a missing decapsulation are found, which a direct check cannot see', async () => {
-    const rest = `backends: [${BACKENDS_YAML.join(', ')}]`;
-    const through =
-      'health: { check: tcp, port: 80, through: tunnel, interval: 50ms, timeout: 500ms, grace: 1ms, fall: 4 }';
-    const direct = `  - { name: direct, vip: "${VIP}", port: 82, health: { check: tcp, port: 80, ${OFTEN} }, ${rest} }\n`;
-    const gre = `  - { name: gre, vip: "${VIP}", port: 83, encap: gre, ${through}, ${rest} }\n`;
-    const { next } = await start(through, direct + gre);
-    // Nobody takes GRE off there.
-    await next(/all backends of gre are down/);
-    const [checks, ...others] = metrics(
-      'hushlb_backend_health_checks_total{service="web",backend="b1"}',
-      'hushlb_backend_up{service="web",backend="b1"}',
-      'hushlb_backend_up{service="web",backend="b2"}',
-      // The kernel here stayed quiet: none of its RSTs came back as a packet of the service.
-      'hushlb_conntrack_misses_total{service="web",kind="non_syn"}',
-    );
-    assert.ok(checks! > 2);
-    assert.deepEqual(others, [1, 1, 0]);
-
-    lan.inHost('b1', 'ip', 'address', 'del', `${VIP}/32`, 'dev', 'lo');
-    try {
-      assert.match(await next(down('b1')), /"service":"web".*"reason":"no answer within 500 ms"/);
-      const ups = metrics(
-        'hushlb_backend_up{service="direct",backend="b1"}',
-        'hushlb_backend_up{service="web",backend="b2"}',
-      );
-      assert.deepEqual(ups, [1, 1]);
-      assert.deepEqual(new Set(newConnections()), new Set(['b2']));
-    } finally {
-      lan.inHost('b1', 'ip', 'address', 'add', `${VIP}/32`, 'dev', 'lo');
-    }
-    assert.match(await next(up('b1')), /"reason":"the VIP answered through the tunnel"/);
+  test('the balancer stops at once, and so does whatever checks', async () => {
+    const pidFile = `${lan.file()}.pid`;
+    // The pid is there whole, or not at all.
+    const script = `echo $$ > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; exec sleep 60`;
+    const command = JSON.stringify(['/bin/sh', '-c', script]);
+    const { balancer } = await start(`health: { check: command, command: ${command}, interval: 50ms, timeout: 60s }`);
+    await until('a check is under way', () => existsSync(pidFile));
+    const pid = Number(readFileSync(pidFile, 'utf8'));
+    await balancer.stop();
+    // SIGKILL would have come after two seconds.
+    assert.equal(await balancer.ended, 0);
+    await until('its program is gone', () => !existsSync(`/proc/${pid}`));
   });
 });
