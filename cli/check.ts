@@ -5,6 +5,7 @@ import type { CommandModule } from 'yargs';
 import type { Config, ServiceConfig } from '../lb/config.ts';
 import { readConfigFile } from '../lb/config-file.ts';
 import { ConfigError } from '../lb/config-problems.ts';
+import { seedWarnings } from '../lb/config-rules.ts';
 import { portPhrase } from '../lb/ports.ts';
 import { configOption } from './options.ts';
 
@@ -35,7 +36,9 @@ export const checkCommand: CommandModule<object, CheckArguments> = {
 
 function check({ config: file, json }: CheckArguments): void {
   try {
-    const { config, warnings } = readConfigFile(file);
+    const checked = readConfigFile(file);
+    const { config } = checked;
+    const warnings = [...checked.warnings, ...seedWarnings(config)];
     if (json) writeJson({ valid: true, problems: [], warnings });
     else {
       const surprises = warnings.map(({ path, message }) => `warning: ${path}: ${message}`);

@@ -4,6 +4,7 @@
  */
 import type { CommandModule } from 'yargs';
 import { readConfigFile } from '../lb/config-file.ts';
+import { seedWarnings } from '../lb/config-rules.ts';
 import { followFile } from '../lb/watch-file.ts';
 import { createLogger } from './logging.ts';
 import { configOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
@@ -43,7 +44,8 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
   const stop = Promise.race([stopSignal(), hangups.ofTerminal]);
   const checked = readConfigFile(file);
   const logger = createLogger({ level: log['log-level'], format: log['log-format'] });
-  for (const { path, message } of checked.warnings) logger.warn({ path }, message);
+  const warnings = [...checked.warnings, ...seedWarnings(checked.config)];
+  for (const { path, message } of warnings) logger.warn({ path }, message);
 
   // Loaded here: the other commands work on machines where the native parts below the daemon do not load.
   const [{ runDaemon }, { openAdmin }, { openServiceManager }] = await Promise.all([

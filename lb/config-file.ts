@@ -16,6 +16,7 @@ import {
   stepText,
 } from './config-problems.ts';
 import { contradictions, type Warning, warningsOf } from './config-rules.ts';
+import { groupWarning, whyUntrusted } from './config-trust.ts';
 
 export interface CheckedConfig {
   readonly config: Config;
@@ -38,10 +39,13 @@ const MAX_ALIASES = 10_000;
 
 /** Reads and checks a configuration file. Throws ConfigError, whatever is wrong with the file or in it. */
 export function readConfigFile(path: string): CheckedConfig {
-  return parseConfig(readText(path), path);
+  const { text, warning } = readText(path);
+  const checked = parseConfig(text, path);
+  if (warning === undefined) return checked;
+  return { ...checked, warnings: [{ path, message: warning }, ...checked.warnings] };
 }
 
-function readText(path: string): string {
+function readText(path: string): { text: string; warning: string | undefined } {
   const refuse = (message: string) => new ConfigError(path === '' ? "''" : path, [{ path: '', message }]);
   try {
     const status = statSync(path);
@@ -49,7 +53,10 @@ function readText(path: string): string {
       throw refuse(`expected a file, got ${status.isDirectory() ? 'a directory' : 'a device or pipe'}`);
     if (status.size > MAX_FILE_BYTES)
       throw refuse(`expected at most 8 MiB, got ${(status.size / 2 ** 20).toFixed(1)} MiB`);
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    const why = whyUntrusted(path, status);
+    if (why !== undefined) throw refuse(why);
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    return { text, warning: groupWarning(status) };
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;

@@ -76,6 +76,17 @@ export function warningsOf(config: Config): Warning[] {
   return warnings;
 }
 
+/**
+ * For who is about to forward packets from anybody, `hushlb check` and `hushlb run`: not one of `warningsOf`, which stand beside
+ * every change and every simulation.
+ */
+export function seedWarnings({ hashSeed }: Pick<Config, 'hashSeed'>): Warning[] {
+  if (hashSeed !== 0) return [];
+  const message =
+    'is the default 0: who knows it can aim all of their connections at one backend; set a random number, the same on all balancers';
+  return [{ path: 'hashSeed', message }];
+}
+
 const CONSEQUENCES = {
   onMiss: {
     forward: null,

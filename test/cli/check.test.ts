@@ -1,11 +1,12 @@
 /** `hushlb check` as a user runs it: good files, bad files, files that are none. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { CONFIGURATION, hushlb, temporaryFolder } from './command.ts';
+import { hushlb, temporaryFolder, CONFIGURATION as UNSEEDED } from './command.ts';
 
 const folder = temporaryFolder();
 after(() => folder.remove());
 
+const CONFIGURATION = `hashSeed: 2463534242${UNSEEDED}`;
 const good = folder.write('good.yaml', CONFIGURATION);
 const bad = folder.write('bad.yaml', CONFIGURATION.replace('weight: 3', 'weight: 0').replace('name: api', 'nam: api'));
 const broken = folder.write('broken.yaml', CONFIGURATION.replace('name: web', 'name: web\n    scheduler: round-robin'));
@@ -74,6 +75,12 @@ test('surprises are told, and are no failure', async () => {
   const { code, stdout } = await hushlb(['check', '--config', broken]);
   assert.equal(code, 0);
   assert.match(stdout, /^warning: services\[0\]\.scheduler: round-robin is broken on purpose: /m);
+});
+
+test('the default seed is told of: who knows it can aim', async () => {
+  const { code, stdout } = await hushlb(['check', '-c', folder.write('unseeded.yaml', UNSEEDED)]);
+  assert.equal(code, 0);
+  assert.match(stdout, /^warning: hashSeed: is the default 0: .*random number, the same on all balancers$/m);
 });
 
 test('every problem of a bad one is a line on stderr', async () => {

@@ -30,6 +30,13 @@ export interface Balancer {
   count(message: string): number;
 }
 
+export interface RunOptions {
+  /** For node itself. */
+  readonly node?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly patienceMs?: number;
+}
+
 export interface Pair {
   readonly hosts: TwoHosts;
   readonly directory: string;
@@ -37,7 +44,7 @@ export interface Pair {
   /** Writes the configuration, with lines of YAML for the top level. */
   configure(top?: string, backends?: readonly string[]): void;
   /** Resolves when it forwards. */
-  run(options?: { readonly node?: readonly string[]; readonly env?: Record<string, string> }): Promise<Balancer>;
+  run(options?: RunOptions): Promise<Balancer>;
   /** Sends one packet of each flow, an ACK, and says to which backend each went that was forwarded within `patienceMs`. */
   send(flows: number, patienceMs?: number): Promise<Map<string, string>>;
   /** All flows are forwarded; sends them again and again until they are. */
@@ -120,7 +127,7 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
       const admin = `admin: { socket: ${join(directory, 'hushlb.sock')} }`;
       writeFileSync(file(), `interface: left\nhashSeed: 7\n${admin}\n${top}\nservices:\n  - ${service}\n`);
     },
-    async run({ node = [], env = {} } = {}) {
+    async run({ node = [], env = {}, patienceMs = PATIENCE_MS } = {}) {
       const lines: string[] = [];
       const variables = Object.entries(env).map(([key, value]) => `${key}=${value}`);
       const program = startProcess({
@@ -133,7 +140,7 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
       balancers.push(program);
       const isIt = (message: string) => (line: string) => logMessage(line)?.startsWith(message) === true;
       const said = async (message: string): Promise<Record<string, unknown>> =>
-        JSON.parse(await program.waitForLine(isIt(message), PATIENCE_MS, never));
+        JSON.parse(await program.waitForLine(isIt(message), patienceMs, never));
       const { pid } = await said('ready');
       return {
         process: program,
