@@ -39,8 +39,11 @@ test('listeners: a socket of this process is there while it listens', async () =
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
   const mine = () => readListeners('tcp').filter((each) => each.port === port);
-  assert.deepEqual(mine(), [{ address: addressBytes('127.0.0.1'), port }]);
-  await new Promise((resolve) => server.close(resolve));
+  try {
+    assert.deepEqual(mine(), [{ address: addressBytes('127.0.0.1'), port }]);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
   assert.deepEqual(mine(), []);
 });
 
