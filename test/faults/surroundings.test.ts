@@ -1,5 +1,6 @@
 /**
- * Where the log goes breaks: a full disk, a reader that has gone. Packets go on, and so do changes.
+ * What a process takes for granted breaks: its log's disk is full, the log's reader has gone, the wall clock is stepped. Packets
+ * go on, and so do changes. And what listens while it runs.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -12,7 +13,7 @@ import { BACKENDS, usePair } from './pair.ts';
 
 const FLOWS = 32;
 
-suite('the log breaks', { skip: needsRoot }, () => {
+suite('the surroundings break', { skip: needsRoot }, () => {
   const pair = usePair();
   const running: ChildProcess[] = [];
   after(() => {
@@ -57,6 +58,26 @@ suite('the log breaks', { skip: needsRoot }, () => {
     await once(child.stderr ?? child, 'data');
     child.stderr?.destroy();
     await goesOn(child);
+  });
+
+  test('the wall clock is stepped: no connection is forgotten, a change is taken over', async () => {
+    const clock = new URL('./step-clock.js', import.meta.url).href;
+    pair.configure();
+    const balancer = await pair.run({ node: ['--import', clock] });
+    const before = await pair.flows(FLOWS);
+    const [, ...fewer] = BACKENDS;
+    pair.configure('', fewer);
+    balancer.process.hangUp();
+    await balancer.said('reloaded');
+    const after = await pair.flows(FLOWS);
+    for (const [flow, backend] of before) if (backend !== BACKENDS[0]) assert.equal(after.get(flow), backend);
+    assert.equal(pair.metric('hushlb_conntrack_entries{service="web"}'), FLOWS);
+    assert.equal(pair.metric('hushlb_conntrack_expired_total{service="web"}'), 0);
+    const times = [Number((await balancer.said('ready')).time), Number((await balancer.said('reloaded')).time)];
+    assert.ok(
+      times.every((time) => Math.abs(time - Date.now()) > 1_000_000),
+      'its wall clock was stepped',
+    );
   });
 
   test('nothing listens beyond loopback', async () => {
