@@ -7,14 +7,14 @@ import { PinoPretty } from 'pino-pretty';
 import type { LogFormat, LogLevel } from './options.ts';
 
 const STDERR = 2;
+/** What waits for a full disk to have room again; lines beyond it are lost. */
+const KEPT_BYTES = 1024 * 1024;
 
 export function createLogger({ level, format }: { readonly level: LogLevel; readonly format: LogFormat }): Logger {
   const { isTTY } = process.stderr;
-  const stderr = destination({ dest: STDERR, sync: true });
-  stderr.on('error', (error: NodeJS.ErrnoException) => {
-    // The terminal is gone, and with it whoever read the log.
-    if (error.code !== 'EIO') throw error;
-  });
+  const stderr = destination({ dest: STDERR, sync: true, maxLength: KEPT_BYTES });
+  // The disk is full, the reader or the terminal has gone: nobody is left to be told, and packets matter more.
+  stderr.on('error', () => {});
   const pretty = format === 'pretty' || (format === 'auto' && isTTY);
   const stream = pretty
     ? PinoPretty({

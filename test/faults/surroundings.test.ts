@@ -1,0 +1,102 @@
+/**
+ * What a process takes for granted breaks: its log's disk is full, the log's reader has gone, the wall clock is stepped. Packets
+ * go on, and so do changes. And what listens while it runs.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { after, suite, test } from 'node:test';
+import { HUSHLB } from '../../lab/processes.ts';
+import { needsRoot, until } from '../io/two-hosts.ts';
+import { BACKENDS, usePair } from './pair.ts';
+
+const FLOWS = 32;
+
+suite('the surroundings break', { skip: needsRoot }, () => {
+  const pair = usePair();
+  const running: ChildProcess[] = [];
+  after(() => {
+    for (const child of running) child.kill('SIGKILL');
+  });
+
+  function start(stderr: number | 'pipe'): ChildProcess {
+    const command = ['netns', 'exec', pair.hosts.left, process.execPath, HUSHLB, 'run', '-c', pair.file()];
+    const child = spawn('ip', [...command, '--log-format', 'json'], { stdio: ['ignore', 'ignore', stderr] });
+    running.push(child);
+    return child;
+  }
+
+  /** Nothing it says can be heard, so what it does has to show it. */
+  async function goesOn(child: ChildProcess): Promise<void> {
+    pair.configure();
+    await until('all flows to be forwarded', async () => (await pair.send(FLOWS)).size === FLOWS);
+    const [, ...fewer] = BACKENDS;
+    pair.configure('', fewer);
+    child.kill('SIGHUP');
+    await until('the reload', async () => {
+      const backends = await pair.send(FLOWS);
+      return backends.size === FLOWS && ![...backends.values()].includes(BACKENDS[0]);
+    });
+    assert.equal(child.exitCode, null);
+    child.kill('SIGTERM');
+    const [code] = await once(child, 'exit');
+    assert.equal(code, 0);
+  }
+
+  test('its disk is full', async () => {
+    pair.configure();
+    const full = openSync('/dev/full', 'w');
+    const child = start(full);
+    closeSync(full);
+    await goesOn(child);
+  });
+
+  test('its reader has gone', async () => {
+    pair.configure();
+    const child = start('pipe');
+    await once(child.stderr ?? child, 'data');
+    child.stderr?.destroy();
+    await goesOn(child);
+  });
+
+  test('the wall clock is stepped: no connection is forgotten, a change is taken over', async () => {
+    const clock = new URL('./step-clock.js', import.meta.url).href;
+    pair.configure();
+    const balancer = await pair.run({ node: ['--import', clock] });
+    const before = await pair.flows(FLOWS);
+    const [, ...fewer] = BACKENDS;
+    pair.configure('', fewer);
+    balancer.process.hangUp();
+    await balancer.said('reloaded');
+    const after = await pair.flows(FLOWS);
+    for (const [flow, backend] of before) if (backend !== BACKENDS[0]) assert.equal(after.get(flow), backend);
+    assert.equal(pair.metric('hushlb_conntrack_entries{service="web"}'), FLOWS);
+    assert.equal(pair.metric('hushlb_conntrack_expired_total{service="web"}'), 0);
+    const times = [Number((await balancer.said('ready')).time), Number((await balancer.said('reloaded')).time)];
+    assert.ok(
+      times.every((time) => Math.abs(time - Date.now()) > 1_000_000),
+      'its wall clock was stepped',
+    );
+  });
+
+  test('nothing listens beyond loopback', async () => {
+    pair.configure();
+    const balancer = await pair.run();
+    const listening = ['tcp', 'tcp6'].flatMap((protocol) =>
+      readFileSync(`/proc/${balancer.pid}/net/${protocol}`, 'utf8')
+        .split('\n')
+        .slice(1)
+        .map((line) => line.trim().split(/\s+/))
+        .filter(([, , , state]) => state === '0A')
+        .map(([, address]) => address),
+    );
+    // 127.0.0.1:9108, in the machine's order (proc_net_tcp.txt).
+    assert.deepEqual(listening, ['0100007F:2394']);
+    // A socket without a peer would take what anybody sends.
+    const udp = ['udp', 'udp6'].flatMap((protocol) =>
+      readFileSync(`/proc/${balancer.pid}/net/${protocol}`, 'utf8').trim().split('\n').slice(1),
+    );
+    assert.deepEqual(udp, []);
+  });
+});
