@@ -7,6 +7,8 @@ import { aboutRoutes } from './about-routes.ts';
 import { changeRoutes } from './change-routes.ts';
 import { conntrackRoutes } from './conntrack-routes.ts';
 import { eventRoutes } from './event-routes.ts';
+import { explainRoutes } from './explain-routes.ts';
+import { planRoutes } from './plan-routes.ts';
 import type { Route } from './route.ts';
 import { statusRoutes } from './status-routes.ts';
 
@@ -15,5 +17,7 @@ export const ROUTES: readonly Route[] = [
   ...changeRoutes,
   ...conntrackRoutes,
   ...eventRoutes,
+  ...explainRoutes,
+  ...planRoutes,
   ...aboutRoutes(() => ROUTES),
 ];

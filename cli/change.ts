@@ -3,9 +3,12 @@
  * `scheduler` and `reload`. What came of it is told in a few lines (cli/change-text.ts).
  */
 import type { Argv, CommandModule } from 'yargs';
+import type { AdminClient } from '../admin/client.ts';
 import type { ChangeReport } from '../lb/change.ts';
 import { type AdminArguments, jsonOption, withAdminOptions, withDaemon } from './admin-options.ts';
 import { changeLines } from './change-text.ts';
+import { waitForDrain } from './drain-wait.ts';
+import { durationOrOff } from './duration-option.ts';
 import { UsageError } from './errors.ts';
 import { terminalWidth, wrap } from './terminal.ts';
 
@@ -23,12 +26,14 @@ interface ChangeCommand<T> {
   positionals(yargs: Argv): Argv<T>;
   readonly example: readonly [command: string, description: string];
   request(options: T): Request;
+  /** What follows a change that was made and told. */
+  afterwards?(daemon: AdminClient, options: T): Promise<void>;
 }
 
 type Shared = AdminArguments & { readonly json: boolean };
 
 function changeCommand<T>(definition: ChangeCommand<T>): CommandModule<object, T & Shared> {
-  const { command, describe, usage, positionals, example, request } = definition;
+  const { command, describe, usage, positionals, example, request, afterwards } = definition;
   return {
     command,
     describe,
@@ -38,9 +43,12 @@ function changeCommand<T>(definition: ChangeCommand<T>): CommandModule<object, T
         .example(...example) as unknown as Argv<T & Shared>,
     async handler(options) {
       const { method, path, body } = request(options as unknown as T);
-      const report = await withDaemon(options, (client) => client.request(method, path, body));
-      if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-      else writeReport(report as ChangeReport);
+      await withDaemon(options, async (daemon) => {
+        const report = await daemon.request(method, path, body);
+        if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+        else writeReport(report as ChangeReport);
+        await afterwards?.(daemon, options as unknown as T);
+      });
     },
   };
 }
@@ -70,15 +78,35 @@ const servicePath = ({ service }: OfService): string => `/v1/services/${encodeUR
 const backendPath = (options: OfBackend): string =>
   `${servicePath(options)}/backends/${encodeURIComponent(options.backend)}`;
 
-export const drainCommand = changeCommand<OfBackend>({
+interface DrainOptions extends OfBackend {
+  readonly wait: boolean;
+  readonly timeout: string | undefined;
+}
+
+export const drainCommand = changeCommand<DrainOptions>({
   command: 'drain <service> <backend>',
   describe: 'Give a backend no new connections',
   usage:
-    '$0 drain SERVICE BACKEND\n\nThe backend keeps its connections and gets no new ones. hushlb events says when ' +
-    'the last has gone. What is not saved (hushlb save) ends with the process.',
-  positionals: backendOf,
-  example: ['$0 drain web b2', 'before b2 is updated'],
-  request: (options) => ({ method: 'PATCH', path: backendPath(options), body: { state: 'draining' } }),
+    '$0 drain SERVICE BACKEND [--wait [--timeout DURATION]]\n\nThe backend keeps its connections and gets no new ones. With --wait the ' +
+    'command ends when the last has gone; hushlb events says it, too. What is not saved (hushlb save) ends with the process.',
+  positionals: (yargs) =>
+    backendOf(yargs)
+      .option('wait', { type: 'boolean', default: false, describe: 'Until the backend has lost its last connection' })
+      .option('timeout', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Wait so long at most; then it drains on, and the exit code is 1',
+      }),
+  example: ['$0 drain web b2 --wait && $0 remove web b2', 'take b2 away, and break nothing'],
+  request(options) {
+    // Before anything changes.
+    durationOrOff('timeout', options.timeout);
+    if (options.timeout !== undefined && !options.wait) throw new UsageError('--timeout: expected --wait with it');
+    return { method: 'PATCH', path: backendPath(options), body: { state: 'draining' } };
+  },
+  afterwards: async (daemon, { service, backend, wait, timeout }) => {
+    if (wait) await waitForDrain(daemon, { service, backend, timeoutMs: durationOrOff('timeout', timeout) });
+  },
 });
 
 export const undrainCommand = changeCommand<OfBackend>({

@@ -20,6 +20,7 @@ interface DoctorArguments {
   readonly encap: string;
   readonly 'gue-port': number | undefined;
   readonly client: string | undefined;
+  readonly probe: boolean;
   readonly json: boolean;
 }
 
@@ -46,7 +47,12 @@ export const doctorCommand: CommandModule<object, DoctorArguments> = {
         describe: "Of a backend: where the balancer's packets come in",
         defaultDescription: 'where its address is',
       })
-      .option('vip', { type: 'string', requiresArg: true, describe: 'Of a backend without the file: the VIP' })
+      .option('probe', {
+        type: 'boolean',
+        default: false,
+        describe: 'Send marked packets for the VIP and say where they are lost',
+      })
+      .option('vip', { type: 'string', requiresArg: true, describe: 'Without the file: the VIP' })
       .option('port', { type: 'string', requiresArg: true, describe: 'With --vip: the port, or a range' })
       .option('protocol', {
         choices: ['tcp', 'udp'] as const,
@@ -78,25 +84,36 @@ export const doctorCommand: CommandModule<object, DoctorArguments> = {
       })
       .example('$0 doctor -c hushlb.yaml', 'on the balancer')
       .example('$0 doctor --backend -c hushlb.yaml', 'on a backend')
-      .example('$0 doctor --backend --vip 198.18.10.1 --port 80', 'on a backend without the file'),
+      .example('$0 doctor --backend --vip 198.18.10.1 --port 80', 'on a backend without the file')
+      .example('$0 doctor --probe -c hushlb.yaml', 'on the balancer, with packets to each backend')
+      .example('$0 doctor --probe --vip 198.18.10.1 --port 80', 'on a client, the whole way'),
   handler: doctor,
 };
 
 async function doctor(written: DoctorArguments): Promise<void> {
-  if (!written.backend) {
-    const stray = (['service', 'interface', 'client', ...WITHOUT_FILE] as const).find(
-      (key) => written[key] !== undefined,
-    );
-    if (stray !== undefined) throw new UsageError(`--${stray}: it goes with --backend`);
-    if (written.config === undefined) throw new UsageError('missing option: config');
-    const { examineBalancer } = await import('../doctor/balancer.ts');
-    return show(examineBalancer(written.config).findings, written.json);
+  const { config: file, service, interface: name, client, backend, probe, json } = written;
+  if (backend) {
+    if (probe)
+      throw new UsageError('--probe: it goes with -c FILE on the balancer, or with --vip and --port on a client');
+    const { examineBackend } = await import('../doctor/backend.ts');
+    const services = file === undefined ? await named(written) : [];
+    const clients = client === undefined ? [] : [await checkedAddress(client)];
+    return show(examineBackend({ file, services, service, interface: name, clients }), json);
   }
-  const { examineBackend } = await import('../doctor/backend.ts');
-  const { config: file, service, interface: name, client } = written;
-  const services = file === undefined ? await named(written) : [];
-  const clients = client === undefined ? [] : [await checkedAddress(client)];
-  show(examineBackend({ file, services, service, interface: name, clients }), written.json);
+  if (probe && file === undefined) {
+    const { probeFromClient } = await import('../doctor/probe-host.ts');
+    return show(probeFromClient(await named(written)), json);
+  }
+  const stray = (['service', 'interface', 'client', ...WITHOUT_FILE] as const).find(
+    (key) => written[key] !== undefined,
+  );
+  if (stray !== undefined) throw new UsageError(`--${stray}: it goes with --backend`);
+  if (file === undefined) throw new UsageError('missing option: config');
+  const { examineBalancer } = await import('../doctor/balancer.ts');
+  const { findings, config } = examineBalancer(file);
+  if (!probe || config === undefined) return show(findings, json);
+  const { probeFromBalancer } = await import('../doctor/probe-host.ts');
+  show([...findings, ...probeFromBalancer(config, file)], json);
 }
 
 async function named({ vip, port, protocol, encap, 'gue-port': guePort, interface: name }: DoctorArguments) {

@@ -4,6 +4,7 @@
 import { styleText } from 'node:util';
 import type { CommandModule } from 'yargs';
 import { EVENT_KINDS } from '../admin/event-routes.ts';
+import { HushlbError } from '../lb/errors.ts';
 import type { BalancerEvent, EventKind } from '../lb/events.ts';
 import { type AdminArguments, withAdminOptions, withDaemon } from './admin-options.ts';
 import { cut } from './columns.ts';
@@ -57,12 +58,19 @@ async function events(options: EventsArguments): Promise<void> {
   if (service !== undefined) query.set('service', service);
   const paint = painter();
   await withDaemon(options, async (daemon) => {
-    void stopSignal().then(() => daemon.close());
+    let isOver = !follow;
+    void stopSignal().then(() => {
+      isOver = true;
+      daemon.close();
+    });
     for await (const line of daemon.stream(`/v1/events?${query}`)) {
       const event = line as BalancerEvent;
+      // A last line, which says that more is not coming.
+      if (event.seq === 0) isOver = true;
       const text = json ? JSON.stringify(event) : eventText(event, terminalWidth(), process.stdout.isTTY, paint);
       if (!process.stdout.write(`${text}\n`)) await new Promise((resolve) => process.stdout.once('drain', resolve));
     }
+    if (!isOver) throw new HushlbError('ADMIN_LOST', `hushlb at ${daemon.place} has ended: its log says why`);
   });
 }
 

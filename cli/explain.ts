@@ -3,12 +3,14 @@
  * explain/explain.ts's; this file reads the arguments and prints.
  */
 import type { Argv, CommandModule } from 'yargs';
+import { explainAnswer } from '../admin/explain-schema.ts';
 import { type Answer, explain, subjectOf } from '../explain/explain.ts';
 import { type Endpoint, type Flow, parseEndpoint, whyImpossible } from '../explain/flow.ts';
 import { answerText, type Row } from '../explain/text.ts';
 import type { BackendEdit, WhatIf } from '../explain/what-if.ts';
 import { readConfigFile } from '../lb/config-file.ts';
 import { DEFAULT_HOPS, hopsOf } from '../replay/made-up-hops.ts';
+import { withDaemon } from './admin-options.ts';
 import { UsageError } from './errors.ts';
 import { labelled, terminalWidth, wrap } from './terminal.ts';
 
@@ -16,6 +18,7 @@ interface ExplainArguments {
   readonly client: string;
   readonly to: string;
   readonly file: string | undefined;
+  readonly socket: string | undefined;
   readonly protocol: Flow['protocol'];
   readonly syn: boolean;
   readonly without: readonly string[];
@@ -37,20 +40,26 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
   builder: (yargs): Argv<ExplainArguments> =>
     yargs
       .usage(
-        '$0 explain CLIENT:PORT VIP:PORT -c FILE [WHAT IF]\n\nTells the five decisions on a packet of this flow, made by the ' +
+        '$0 explain CLIENT:PORT VIP:PORT [-c FILE] [WHAT IF]\n\nTells the five decisions on a packet of this flow, made by the ' +
           'forwarder that carries live traffic: service, connection table, hash, slot, backend with its outer header. By ' +
-          'itself the packet is one of a connection under way. A file has no connection table and no network: the table is ' +
-          "taken to have what the connection's first packet leaves there, and the balancer's own address is not told. What " +
+          'itself the packet is one of a connection under way. Asks the balancer that runs here, or with -c a file, which has no ' +
+          "connection table and no network: the table is taken to have what the connection's first packet leaves there, and the balancer's own address is not told. What " +
           'ifs are taken together, and the answer says whether the connection would break. Backends of another service are ' +
           'named with it: web/b2.',
       )
       .positional('client', { type: 'string', demandOption: true, describe: 'Such as 192.0.2.7:51514' })
       .positional('to', { type: 'string', demandOption: true, describe: 'VIP and port, such as [2001:db8::1]:80' })
+      .option('socket', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Admin socket of the balancer; by default that of the only one on this host',
+      })
       .option('file', {
         alias: 'c',
         type: 'string',
         requiresArg: true,
-        describe: 'Explain from this configuration file',
+        conflicts: 'socket',
+        describe: 'Explain from this configuration file instead',
       })
       .option('protocol', {
         choices: ['tcp', 'udp'],
@@ -77,18 +86,19 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
       })
       // What ifs may come several times; of the other options the last counts.
       .parserConfiguration({ 'duplicate-arguments-array': true, 'dot-notation': false, 'boolean-negation': false })
+      .example('$0 explain 192.0.2.7:51514 198.18.10.1:80', 'by the balancer that runs')
       .example('$0 explain 192.0.2.7:51514 198.18.10.1:80 -c hushlb.yaml', 'from a file')
       .example('$0 explain 192.0.2.7:51514 198.18.10.1:80 -c a.yaml --drain b2', 'what a drain does to it')
-      .example('$0 explain 192.0.2.7:51514 198.18.10.1:80 -c a.yaml --config b.yaml', 'what a reload does')
       // Yargs knows no type of an option that comes once or several times.
-      .coerce(['file', 'config', 'protocol'], last) as Argv<ExplainArguments>,
+      .coerce(['socket', 'file', 'config', 'protocol'], last) as Argv<ExplainArguments>,
   handler: runExplain,
 };
 
 async function runExplain(given: ExplainArguments): Promise<void> {
   const flow = flowOf(given);
   const whatIf = whatIfOf(given);
-  const answer = askFile(given.file ?? '', flow, given.syn, whatIf);
+  const { file, socket, syn } = given;
+  const answer = file === undefined ? await askDaemon(socket, flow, syn, whatIf) : askFile(file, flow, syn, whatIf);
   process.stdout.write(given.json ? `${JSON.stringify(answer, null, 2)}\n` : answerLines(answer));
 }
 
@@ -96,6 +106,12 @@ function askFile(file: string, flow: Flow, opens: boolean, whatIf: WhatIf): Answ
   const { text, config } = readConfigFile(file);
   const hops = { ownMac: DEFAULT_HOPS.ownMac, hopOf: hopsOf(DEFAULT_HOPS) };
   return explain(subjectOf(text, config, hops), { flow, opens, entry: undefined, whatIf });
+}
+
+function askDaemon(socket: string | undefined, flow: Flow, opens: boolean, whatIf: WhatIf): Promise<Answer> {
+  return withDaemon({ socket, config: undefined }, async (client) =>
+    explainAnswer.parse(await client.request('POST', '/v1/explain', { ...flow, opens, whatIf })),
+  );
 }
 
 function flowOf({ client, to, protocol }: ExplainArguments): Flow {

@@ -87,7 +87,10 @@ const ENDING_KEYS: readonly string[] = ['q', 'Q', '\x03', '\x04', '\x1b'];
 async function watch(daemon: AdminClient, intervalMs: number): Promise<void> {
   const { stdin, stdout } = process;
   const end = new AbortController();
-  const stop = (): void => end.abort();
+  const stop = (): void => {
+    end.abort();
+    daemon.close();
+  };
   const onKey = (keys: Buffer): void => {
     if (ENDING_KEYS.includes(keys.toString('latin1'))) stop();
   };
@@ -113,6 +116,9 @@ async function watch(daemon: AdminClient, intervalMs: number): Promise<void> {
       after = next;
       draw();
     }
+  } catch (error) {
+    // A question that was given up at the end.
+    if (!end.signal.aborted) throw error;
   } finally {
     stdout.off('resize', redraw).write(LEAVE);
     if (hasKeys) stdin.off('data', onKey).setRawMode(false).pause();

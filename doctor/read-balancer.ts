@@ -56,6 +56,12 @@ function hopsOf(routes: ReadonlyMap<string, Route | undefined>, link: Link): Set
   return new Set(hops);
 }
 
+/** The MAC address of a next hop, asked for where the kernel doesn't know it; undefined where nobody answers. */
+export function macOf(hop: string, link: Link): Uint8Array | undefined {
+  askFor(link, new Set([hop]));
+  return unlessRefused(readNeighbours)?.find((each) => isUsable(each, hop, link))?.mac;
+}
+
 /** Has the kernel resolve what it doesn't know, and returns what became of each. */
 function askFor(link: Link, hops: ReadonlySet<string>): Map<string, 'silent' | 'unasked'> {
   const missing = (): string[] => {

@@ -5,8 +5,9 @@ import { createNextHops, encapsulate, openRow, setNextHop } from '../dsr/encap.t
 import type { Encapsulation } from '../dsr/tunnel.ts';
 import { checksum } from '../wire/checksum.ts';
 import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.ts';
+import { ECHO_REQUEST, ICMP_HEADER_LENGTH, PROTOCOL_ICMP, V6_ECHO_REQUEST } from '../wire/icmp.ts';
 import { IPV4_HEADER_LENGTH, PROTOCOL_TCP } from '../wire/ipv4.ts';
-import { IPV6_HEADER_LENGTH } from '../wire/ipv6.ts';
+import { IPV6_HEADER_LENGTH, PROTOCOL_ICMPV6 } from '../wire/ipv6.ts';
 import { setWindow, TCP_HEADER_LENGTH, writeBareHeader } from '../wire/tcp.ts';
 import { PROTOCOL_UDP, UDP_HEADER_LENGTH } from '../wire/udp.ts';
 
@@ -38,29 +39,35 @@ export interface Segment {
 export function packetOf(segment: Segment): Uint8Array {
   const { source, destination, protocol, payloadLength } = segment;
   const isTcp = protocol === 'tcp';
-  const l4Length = (isTcp ? TCP_HEADER_LENGTH : UDP_HEADER_LENGTH) + payloadLength;
-  const ipLength = source.length === 16 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH;
-  const packet = Buffer.alloc(ipLength + l4Length);
+  const length = (isTcp ? TCP_HEADER_LENGTH : UDP_HEADER_LENGTH) + payloadLength;
   const number = isTcp ? PROTOCOL_TCP : PROTOCOL_UDP;
+  const packet = headerOf(source, destination, number, length);
+  writeTransport(viewOf(packet), packet.length - length, segment, length, number);
+  return packet;
+}
+
+/** A packet with `length` bytes behind its header, all zeros. */
+function headerOf(source: Uint8Array, destination: Uint8Array, protocol: number, length: number): Buffer {
   if (source.length === 16) {
+    const packet = Buffer.alloc(IPV6_HEADER_LENGTH + length);
     packet.writeUInt32BE(0x6000_0000, 0);
-    packet.writeUInt16BE(l4Length, 4);
-    packet[6] = number;
+    packet.writeUInt16BE(length, 4);
+    packet[6] = protocol;
     packet[7] = TTL;
     packet.set(source, 8);
     packet.set(destination, 24);
-  } else {
-    packet[0] = 0x45;
-    packet.writeUInt16BE(packet.length, 2);
-    packet.writeUInt16BE(MARK_IDENTIFICATION, 4);
-    packet[6] = 0x40;
-    packet[8] = TTL;
-    packet[9] = number;
-    packet.set(source, 12);
-    packet.set(destination, 16);
-    packet.writeUInt16BE(checksum(viewOf(packet), 0, IPV4_HEADER_LENGTH), 10);
+    return packet;
   }
-  writeTransport(viewOf(packet), ipLength, segment, l4Length, number);
+  const packet = Buffer.alloc(IPV4_HEADER_LENGTH + length);
+  packet[0] = 0x45;
+  packet.writeUInt16BE(packet.length, 2);
+  packet.writeUInt16BE(MARK_IDENTIFICATION, 4);
+  packet[6] = 0x40;
+  packet[8] = TTL;
+  packet[9] = protocol;
+  packet.set(source, 12);
+  packet.set(destination, 16);
+  packet.writeUInt16BE(checksum(viewOf(packet), 0, IPV4_HEADER_LENGTH), 10);
   return packet;
 }
 
@@ -79,6 +86,21 @@ function writeTransport(view: DataView, at: number, segment: Segment, length: nu
   const text = Buffer.from(MARK_TEXT, 'latin1').subarray(0, payloadLength);
   for (const [i, byte] of text.entries()) view.setUint8(at + UDP_HEADER_LENGTH + i, byte);
   view.setUint16(at + 6, checksum(view, at, length, pseudo) || 0xffff);
+}
+
+/** An echo request (RFC 792, RFC 4443) with the mark as its text, between two addresses of one family. */
+export function echoRequest(source: Uint8Array, destination: Uint8Array): Uint8Array {
+  const text = Buffer.from(MARK_TEXT, 'latin1');
+  const isIpv6 = source.length === 16;
+  const message = Buffer.alloc(ICMP_HEADER_LENGTH + text.length);
+  message[0] = isIpv6 ? V6_ECHO_REQUEST : ECHO_REQUEST;
+  message.writeUInt16BE(MARK_IDENTIFICATION, 4);
+  message.set(text, ICMP_HEADER_LENGTH);
+  const pseudo = isIpv6 ? checksumSum(Buffer.concat([source, destination])) + PROTOCOL_ICMPV6 + message.length : 0;
+  message.writeUInt16BE(checksum(viewOf(message), 0, message.length, pseudo), 2);
+  const packet = headerOf(source, destination, isIpv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP, message.length);
+  packet.set(message, packet.length - message.length);
+  return packet;
 }
 
 function checksumSum(bytes: Buffer): number {

@@ -16,9 +16,9 @@ import { changedBy, type WhatIf, whatIfTexts } from './what-if.ts';
 export interface Subject extends Scene {
   /** The configuration as text: what-ifs edit it. */
   readonly text: string;
-  /** The next hops are not those of a network: nobody has asked one. */
-  readonly isMadeUp: boolean;
-  /** Null for a file. */
+  /** The next hop of this backend is not one of a network: nobody has asked for it. */
+  isMadeUp(address: string): boolean;
+  /** How many; null for a file. */
   readonly workers: number | null;
 }
 
@@ -46,7 +46,7 @@ export interface Answer {
 
 /** A file as a subject, its next hops made up. */
 export function subjectOf(text: string, config: Config, hops: Pick<Scene, 'ownMac' | 'hopOf'>): Subject {
-  return { ...hops, prepared: prepare(config, ROOM_FOR_CHANGES), text, isMadeUp: true, workers: null };
+  return { ...hops, prepared: prepare(config, ROOM_FOR_CHANGES), text, isMadeUp: () => true, workers: null };
 }
 
 /** Throws ConfigError or HushlbError where a what-if makes no configuration. */
@@ -57,7 +57,7 @@ export function explain(subject: Subject, { flow, opens, entry, whatIf }: Questi
   const trial = tryPacket(subject, flow, opens, known);
   const remembered = entry === undefined ? assumedEntry(trial) : entry;
   const now = explanationOf(trial, { ...around, entry: remembered });
-  const answer = { flow, opens, from: isMadeUp ? 'file' : 'daemon', now } as const;
+  const answer = { flow, opens, from: workers === null ? 'file' : 'daemon', now } as const;
   const texts = whatIfTexts(whatIf);
   if (texts.length === 0) return { ...answer, whatIf: null };
 

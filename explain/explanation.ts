@@ -66,7 +66,7 @@ export interface Around {
   readonly opens: boolean;
   /** What the table had before the packet came. */
   readonly entry: EntryFacts | null;
-  readonly isMadeUp: boolean;
+  isMadeUp(address: string): boolean;
   readonly workers: number | null;
 }
 
@@ -87,7 +87,7 @@ export function explanationOf(trial: Trial, around: Around): Explanation {
   const outer =
     trial.sent === undefined || isUncertain
       ? null
-      : readOuterHeader(trial.sent, trial.length, service, around.isMadeUp);
+      : readOuterHeader(trial.sent, trial.length, service, around.isMadeUp(backend?.address ?? ''));
   const { name = '', address = '', weight = 1, state = 'active' } = backend ?? {};
   return {
     service: factsOf(service),

@@ -47,7 +47,7 @@ function rowsOf(explanation: Explanation, opens: boolean, from: Answer['from']):
     ['hash', hashText(explanation)],
     ['slot', slotText(explanation)],
     ['backend', backendText(explanation)],
-    ...outerRows(explanation, from),
+    ...outerRows(explanation),
     ...notes.map((note): Row => ['note', note]),
   ];
 }
@@ -118,14 +118,14 @@ function backendText({ backend, anyOf, verdict, reason }: Explanation): string {
 const ENCAPS: Record<Encap, string> = { l2: 'L2', ipip: 'IP in IP', gue: 'GUE', gre: 'GRE' };
 const PROTOCOLS: Readonly<Record<number, string>> = { 4: 'IPv4', 41: 'IPv6', 17: 'UDP', 47: 'GRE' };
 
-function outerRows({ outer, room }: Explanation, from: Answer['from']): Row[] {
+function outerRows({ outer, room }: Explanation): Row[] {
   if (outer === null) return [['outer', 'nothing is sent']];
   const rows: Row[] = [['outer', outerText(outer)]];
   if (outer.destinationMac !== null) rows.push(['frame', `${outer.sourceMac} to ${outer.destinationMac}`]);
   if (room !== null) {
     const { mtu, largest } = room;
     const headers = outer.bytes === 0 ? '' : `, of which the headers take ${outer.bytes}`;
-    const way = `${from === 'file' ? 'if ' : ''}the way has an MTU of ${mtu}`;
+    const way = `${outer.destinationMac === null ? 'if ' : ''}the way has an MTU of ${mtu}`;
     rows.push(['room', `${largest} bytes for a packet, ${way}${headers}`]);
   }
   return rows;

@@ -20,6 +20,7 @@ const errnoFunctions = {
   syscall3: libc.func('syscall', 'long', ['long', 'long', 'void *', 'long']),
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, void *address, unsigned int length)'),
+  listen: libc.func('int listen(int fd, int backlog)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, void *value, unsigned int length)'),
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
   sendto: libc.func('long sendto(int fd, void *data, size_t length, int flags, void *address, unsigned int size)'),
@@ -171,6 +172,10 @@ export function openEventDescriptor(): number {
 
 export function bindSocket(fd: number, address: Uint8Array): void {
   checked('bind', errnoFunctions.bind(fd, address, address.byteLength));
+}
+
+export function listenSocket(fd: number, backlog: number): void {
+  checked('listen', errnoFunctions.listen(fd, backlog));
 }
 
 export function setSocketOption(fd: number, level: number, name: number, value: Uint8Array): void {

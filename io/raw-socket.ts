@@ -1,6 +1,6 @@
 /**
  * Raw IP sockets (raw(7), ipv6(7)) for programs that send a message of their own and wait for an answer: health checks by
- * echo. One socket for each family and protocol; the kernel writes the IP headers.
+ * echo, and through the tunnel. One socket for each family and protocol; the kernel writes the IP headers.
  */
 import {
   closeDescriptor,
@@ -35,7 +35,7 @@ export interface RawSocketOptions {
   /** Of the IP header. */
   readonly protocol: number;
   /** The messages' level of socket options, the option and its value: a filter in the kernel. */
-  readonly filter: readonly [level: number, name: number, value: Uint8Array];
+  readonly filter?: readonly [level: number, name: number, value: Uint8Array];
   /** What came, in IPv4 with its IP header in front; valid until it returns. */
   onMessage(message: Uint8Array): void;
 }
@@ -44,7 +44,7 @@ export interface RawSocketOptions {
 export function openRawSocket({ family, protocol, filter, onMessage }: RawSocketOptions): RawSocket {
   const fd = openSocket(addressFamily(new Uint8Array(family === 4 ? 4 : 16)), SOCK_RAW | SOCK_CLOEXEC, protocol);
   try {
-    setSocketOption(fd, ...filter);
+    if (filter !== undefined) setSocketOption(fd, ...filter);
     setSocketOption(fd, SOL_SOCKET, SO_RCVBUF, words(RECEIVE_BUFFER));
   } catch (error) {
     closeDescriptor(fd);
@@ -75,11 +75,12 @@ export function openRawSocket({ family, protocol, filter, onMessage }: RawSocket
   };
 }
 
-/** struct sockaddr_in or sockaddr_in6 (netinet/in.h), without a port. */
-function socketAddress(address: Uint8Array): Uint8Array {
+/** struct sockaddr_in or sockaddr_in6 (netinet/in.h). */
+export function socketAddress(address: Uint8Array, port = 0): Uint8Array {
   const family = addressFamily(address);
   const bytes = Buffer.alloc(family === AF_INET6 ? 28 : 16);
   bytes.writeUInt16LE(family, 0);
+  bytes.writeUInt16BE(port, 2);
   bytes.set(address, family === AF_INET6 ? 8 : 4);
   return bytes;
 }

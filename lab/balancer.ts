@@ -28,6 +28,8 @@ export interface BalancerSettings {
   readonly mssClamp?: 'auto';
   /** Unless TCP: DNS. */
   readonly protocol?: 'udp';
+  /** Of the port, many times a second. */
+  readonly healthChecks?: true;
 }
 
 export type Encap = 'ipip' | 'l2' | 'gue' | 'gre';
@@ -126,9 +128,12 @@ function serviceOf({ protocol, idleTimeoutMs }: BalancerSettings): ServiceSettin
     : { name: 'web', port: VIP_PORT, idleTimeoutMs };
 }
 
+/** The timeout is long, because the machine may be busy; a refusal comes at once. */
+const OFTEN = { check: 'tcp', interval: '100ms', timeout: '5s', fall: 2, grace: '1ms' };
+
 /** One with several services on the VIP, which have everything in common but their ports and idle timeouts. */
 export function servicesConfiguration(
-  { io, mode, scheduler, onMiss, conntrack, encap = 'ipip', mssClamp, protocol }: BalancerBehaviour,
+  { io, mode, scheduler, onMiss, conntrack, encap = 'ipip', mssClamp, protocol, healthChecks }: BalancerBehaviour,
   services: readonly ServiceSettings[],
   backends: readonly ConfiguredBackend[],
   { vip, backend }: Addresses = IPV4,
@@ -149,6 +154,7 @@ export function servicesConfiguration(
       conntrack: conntrack === false ? { enabled: false } : { idleTimeout: `${idleTimeoutMs}ms`, capacity },
       encap,
       mssClamp,
+      health: healthChecks && OFTEN,
       backends: backends.map((each) => ({ ...each, address: backend(each.name) })),
     })),
   });

@@ -1,5 +1,5 @@
 /**
- * One backend is added, removed or drained while connections live: who is there before and after, what the lookup tables
+ * One backend is added, removed or drained, or dies, while connections live: who is there before and after, what the lookup tables
  * say about it, and how many connections may break. Pure; lab/change-plot.ts acts it out, lab/change-scenarios.ts
  * promises, lab/report.ts prints.
  */
@@ -14,7 +14,7 @@ export interface ChangeEvidence {
   readonly change: BackendChange;
   /** The backend that it is about. */
   readonly backend: string;
-  /** Wall clock at which the balancer said that it had reloaded. */
+  /** Wall clock at which the balancer said that it had reloaded, or the server was dead. */
   readonly timeMs: number;
   /** By backend, from the lookup table before the change to the one after it. */
   readonly slots: Readonly<Record<string, SlotChange>>;
@@ -43,7 +43,7 @@ export interface LineUp {
   readonly after: readonly ConfiguredBackend[];
 }
 
-/** It is always the last of `hosts` that comes, goes or drains. */
+/** It is always the last of `hosts` that comes, goes, drains or dies. */
 export function lineUpOf(change: BackendChange, hosts: readonly string[]): LineUp {
   const all = hosts.map((name) => ({ name }));
   const others = all.slice(0, -1);
@@ -55,10 +55,17 @@ export function lineUpOf(change: BackendChange, hosts: readonly string[]): LineU
       return { backend, before: all, after: others };
     case 'drained':
       return { backend, before: all, after: [...others, { name: backend, state: 'draining' }] };
+    case 'died':
+      return { backend, before: all, after: all };
   }
 }
 
-const HAPPENINGS: Record<BackendChange, string> = { added: 'is added', removed: 'is removed', drained: 'drains' };
+const HAPPENINGS: Record<BackendChange, string> = {
+  added: 'is added',
+  removed: 'is removed',
+  drained: 'drains',
+  died: 'dies',
+};
 
 /** 'b4 is added' */
 export function describeChange({ backend, change }: Pick<ChangeEvidence, 'backend' | 'change'>): string {
@@ -88,7 +95,8 @@ export interface Prediction {
 /** One prediction for the changed backend's connections, where it had any, and one for all others. */
 export function predictionsOf(findings: Findings, withTable: boolean): Prediction[] {
   const { change, connections } = findings;
-  if (change === undefined) return [];
+  // A death is in no configuration, and so in no lookup table.
+  if (change === undefined || change.change === 'died') return [];
   const { backend, slots } = change;
   const names = Object.keys(slots);
   const predict = (of: string | null, members: readonly string[]): Prediction => {
@@ -114,7 +122,7 @@ export function predictionsOf(findings: Findings, withTable: boolean): Predictio
 
 /** How many of the new connections met the changed backend, beside its share of the lookup table after the change. */
 export function newcomersOf({ change }: Findings): Prediction | undefined {
-  if (change === undefined) return undefined;
+  if (change === undefined || change.change === 'died') return undefined;
   const { backend, slots, newConnections } = change;
   const total = Object.values(slots).reduce((sum, { after }) => sum + after, 0);
   const share = total === 0 ? 0 : slots[backend].after / total;

@@ -78,6 +78,8 @@ async function strike(stage: Stage, disaster: 'restart' | 'failover', [victim]: 
 interface Cast {
   readonly client: HostProcess;
   readonly balancers: readonly HostProcess[];
+  /** By backend. */
+  readonly servers: ReadonlyMap<string, HostProcess>;
 }
 
 /**
@@ -91,7 +93,7 @@ export async function firstRound(
 ): Promise<Cast> {
   const { backends, balancers: names, connections, signal } = stage;
   stage.progress(`starting ${backends.length} backends and ${names.length === 1 ? 'the balancer' : 'the balancers'}`);
-  const [balancers] = await Promise.all([
+  const [balancers, servers] = await Promise.all([
     Promise.all(names.map((name) => startOneBalancer(stage, name, configured))),
     startBackends(stage),
   ]);
@@ -99,7 +101,7 @@ export async function firstRound(
   stage.progress(`opening ${connections} connections`);
   const client = startClient(stage, errand);
   await client.waitForLine((line) => isEvent(line, 'idle'), ROUND_PATIENCE_MS, signal);
-  return { client, balancers };
+  return { client, balancers, servers };
 }
 
 export async function secondRound(stage: Stage, client: HostProcess): Promise<Performance> {

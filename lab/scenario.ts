@@ -27,7 +27,7 @@ export interface Timeouts {
  *
  * `idle`: nothing, until the client sends again on each. `transfer`: each asks for an answer that comes in pieces, and
  * maybe disaster strikes meanwhile. `sessions`: clients of Python's requests, each sending again and again. `change`: the
- * running balancer gets another configuration, new connections are opened, and the client sends again on the old ones.
+ * running balancer gets another configuration or a backend's server dies, new connections are opened, and the client sends again on the old ones.
  * `upload`: the client sends much on each; maybe the backends announce what fits (by `hushlb
  * decap --mss-clamp` or as their routes say), maybe ICMP errors never reach the client.
  */
@@ -51,8 +51,11 @@ export type Plot =
 /** The balancer dies of a kill -9: `restart` starts it again, `failover` sends its connections to the other one. */
 export type Disaster = 'restart' | 'failover';
 
-/** What becomes of one backend: a new one joins, the last one is deleted, or it is set to `state: draining`. */
-export type BackendChange = 'added' | 'removed' | 'drained';
+/**
+ * What becomes of one backend: a new one joins, the last one is deleted, or it is set to `state: draining`; or its server dies,
+ * of which the configuration says nothing.
+ */
+export type BackendChange = 'added' | 'removed' | 'drained' | 'died';
 
 /** A session sends `requests` times, and waits in between for `aroundMs` less `least` to `most` milliseconds. */
 export interface Pace {

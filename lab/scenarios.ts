@@ -3,6 +3,7 @@
  * share a name: a fault and its cure, or one disaster for two balancers.
  */
 import { CHANGE_SCENARIOS } from './change-scenarios.ts';
+import { DEATH_SCENARIOS } from './death-scenarios.ts';
 import { DNS_SCENARIOS } from './dns-scenarios.ts';
 import type { Findings } from './findings.ts';
 import { IDLE_SCENARIOS } from './idle-scenarios.ts';
@@ -14,6 +15,7 @@ import { UPLOAD_SCENARIOS } from './upload-scenarios.ts';
 export const SCENARIOS: readonly Scenario[] = [
   ...IDLE_SCENARIOS,
   ...CHANGE_SCENARIOS,
+  ...DEATH_SCENARIOS,
   ...TRANSFER_SCENARIOS,
   ...UPLOAD_SCENARIOS,
   ...DNS_SCENARIOS,

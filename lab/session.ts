@@ -80,7 +80,7 @@ function scaleOf(scenario: Scenario, { connections: asked, backends }: SessionOp
   const what = scenario.balancer === null && scenario.proxy === undefined ? 'server' : 'backend';
   const { plot } = scenario;
   const then =
-    plot.kind !== 'change' || plot.change === 'drained'
+    plot.kind !== 'change' || plot.change === 'drained' || plot.change === 'died'
       ? ''
       : ` and then ${servers + (plot.change === 'added' ? 1 : -1)}`;
   const number = `${servers}${then} ${what}${servers === 1 ? '' : 's'} (${scenario.webServer ?? webServerKind()})`;

@@ -41,8 +41,10 @@ export interface Stage {
 export const ROUND_PATIENCE_MS = 15_000;
 export const PROBE_INTERVAL_MS = 100;
 
-export async function startBackends(stage: Stage): Promise<void> {
-  const { scenario, network, directory, signal, started, onUnexpectedEnd } = stage;
+/** Resolves to the web servers by backend when all serve. */
+export async function startBackends(stage: Stage): Promise<ReadonlyMap<string, HostProcess>> {
+  const { scenario, network, directory, signal, onUnexpectedEnd } = stage;
+  const servers = new Map<string, HostProcess>();
   await Promise.all(
     stage.backends.map((name) =>
       startBackend(
@@ -57,12 +59,17 @@ export async function startBackends(stage: Stage): Promise<void> {
           clampsMss: scenario.plot.kind === 'upload' && scenario.plot.announcedBy === 'decap',
           directory,
           onUnexpectedEnd,
-          started,
+          started(program) {
+            // The server is the first that a backend starts.
+            if (!servers.has(name)) servers.set(name, program);
+            stage.started(program);
+          },
         },
         signal,
       ),
     ),
   );
+  return servers;
 }
 
 export function addressesIn({ network }: Pick<Stage, 'network'>): Addresses {

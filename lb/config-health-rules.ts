@@ -27,8 +27,8 @@ export function* healthContradictions(service: unknown, place: Path): Generator<
     ['port', check === 'icmp' && isWritten('port'), 'not to be set, because icmp has no ports'],
     [
       'through',
-      written('through') === 'tunnel' && check !== 'tcp' && check !== 'http',
-      'direct, because only tcp and http checks go through the tunnel',
+      written('through') === 'tunnel' && check !== 'tcp',
+      'direct, because only tcp checks go through the tunnel',
     ],
   ];
   const path = (key: string): Path => [...place, 'health', key];

@@ -13,6 +13,7 @@
  * writes them, a reload says which ones it undoes, and the next start says which ones were lost (lb/unsaved.ts).
  */
 import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
@@ -92,8 +93,8 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   const queue = createChangeQueue();
   const keeper = createTally();
   let { text } = input.checked;
-  /** As the file was when it was last read or written. */
-  let fileText = text;
+  /** The file as it was when it was last read or written: its text, and what that means. */
+  let inFile = { text, config: input.checked.config };
   let lastChange: LastChange | null = null;
 
   function begin(change: Change, by: string): { id: string; what: string; logger: Logger } {
@@ -112,13 +113,13 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
         : parseConfig(editText(text, prepared.config, change), 'the configuration that runs');
       const report = await reload(running, checked.config, { logger, signal });
       const lost = isReload ? unsaved.list() : [];
-      const before = text;
-      text = checked.text;
       input.inForce?.(checked.config);
-      if (isReload) fileText = text;
-      // What was undone, and what was so already, is no loss.
-      if (text === fileText) unsaved.set([]);
-      else if (text !== before) unsaved.set([...unsaved.list(), what]);
+      if (isReload) inFile = checked;
+      // What was undone, and what was so already, is nothing to save.
+      const isSaved = isDeepStrictEqual(checked.config, inFile.config);
+      if (isSaved) unsaved.set([]);
+      else if (!isDeepStrictEqual(checked.config, prepared.config)) unsaved.set([...unsaved.list(), what]);
+      text = isSaved ? inFile.text : checked.text;
       lastChange = { id, change: what, at: new Date().toISOString() };
       keeper.applied(isReload ? 'reload' : 'runtime');
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);
@@ -149,7 +150,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
     tally: keeper.tally,
     file,
     text: () => text,
-    fileText: () => fileText,
+    fileText: () => inFile.text,
     lastChange: () => lastChange,
     unsaved: () => unsaved.list(),
     change(change, by) {
@@ -162,9 +163,9 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       }),
     save: (by) =>
       queue.run(async () => {
-        saveFile(file, text, fileText);
+        saveFile(file, text, inFile.text);
         const changes = unsaved.list();
-        fileText = text;
+        inFile = { text, config: running.prepared.config };
         unsaved.set([]);
         input.logger.info({ by, file, changes }, 'saved');
         return { file, changes };

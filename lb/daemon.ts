@@ -123,7 +123,8 @@ async function putUp(
   const preparedNow = () => running?.prepared ?? prepared;
   const steering = () => running?.steering.counters();
   let control: ControlPlane | undefined;
-  const health = keepHealth({ events, logger, setDown: async (down) => control?.setDown(down) });
+  const door = { interface: link.name, hopOf: hops.hopOf };
+  const health = keepHealth({ events, logger, door, setDown: async (down) => control?.setDown(down) });
   const observed = {
     prepared: preparedNow,
     counters,

@@ -7,43 +7,53 @@ import { httpCheck } from '../health/http.ts';
 import type { Echoes } from '../health/icmp.ts';
 import type { Check, Target } from '../health/monitor.ts';
 import { tcpCheck } from '../health/tcp.ts';
+import type { Tunnels } from '../health/tunnel.ts';
 import type { BackendConfig, Config, ServiceConfig } from './config.ts';
 import type { HealthConfig } from './config-health.ts';
+import type { TunnelWays } from './health-tunnel.ts';
 import { isSinglePort } from './ports.ts';
 import { backendKey } from './service-table.ts';
 
+/** What several checks share. */
+export interface CheckTools {
+  readonly echoes: Pick<Echoes, 'check'>;
+  readonly tunnels: Pick<Tunnels, 'check'>;
+  readonly ways: Pick<TunnelWays, 'targetOf'>;
+}
+
 /** Draining backends are among them: while they drain, `onDown` decides about their connections, too. */
-export function healthTargets({ services }: Config, echoes: Pick<Echoes, 'check'>): Target[] {
+export function healthTargets({ services }: Config, tools: CheckTools): Target[] {
   return services.flatMap((service) => {
     const { health } = service;
-    return health === null ? [] : service.backends.map((backend) => targetOf(service, backend, health, echoes));
+    return health === null ? [] : service.backends.map((backend) => targetOf(service, backend, health, tools));
   });
 }
 
-function targetOf(
-  service: ServiceConfig,
-  backend: BackendConfig,
-  health: HealthConfig,
-  echoes: Pick<Echoes, 'check'>,
-): Target {
+function targetOf(service: ServiceConfig, backend: BackendConfig, health: HealthConfig, tools: CheckTools): Target {
   const { intervalMs, timeoutMs, graceMs, rise, fall, ...what } = health;
   const port = what.port ?? (isSinglePort(service.ports) ? service.ports.first : null);
   return {
     key: backendKey(service.name, backend.name),
     identity: JSON.stringify([what, port, backend.address]),
     settings: { intervalMs, timeoutMs, graceMs, rise, fall },
-    check: health.check === 'icmp' ? echoes.check(backend.address) : checkOf(service, backend, health, port),
+    check: checkOf(service, backend, health, port, tools),
   };
 }
 
 function checkOf(
-  { name: service }: ServiceConfig,
-  { name: backend, address }: BackendConfig,
-  { check, http, command }: HealthConfig,
+  service: ServiceConfig,
+  backend: BackendConfig,
+  { check, through, http, command }: HealthConfig,
   port: number | null,
+  { echoes, tunnels, ways }: CheckTools,
 ): Check {
-  if (check === 'command' && command !== null) return commandCheck(command, { service, backend, address, port });
+  const { address } = backend;
+  if (check === 'icmp') return echoes.check(address);
+  if (check === 'command' && command !== null) {
+    return commandCheck(command, { service: service.name, backend: backend.name, address, port });
+  }
   // lb/config-health-rules.ts refuses what would have none.
-  if (port === null) throw new TypeError(`${service}: no port to check`);
+  if (port === null) throw new TypeError(`${service.name}: no port to check`);
+  if (through === 'tunnel') return tunnels.check(ways.targetOf(service, backend, port));
   return http === null ? tcpCheck({ address, port }) : httpCheck({ address, port }, http, check === 'https');
 }

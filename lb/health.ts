@@ -11,9 +11,11 @@ import type { Logger } from 'pino';
 import { createEchoes } from '../health/icmp.ts';
 import type { Judgement } from '../health/judge.ts';
 import { createMonitor, type TargetState } from '../health/monitor.ts';
+import { createTunnels } from '../health/tunnel.ts';
 import type { Config, ServiceConfig } from './config.ts';
 import type { EventLog } from './events.ts';
 import { healthTargets } from './health-targets.ts';
+import { createTunnelWays, type TunnelDoor } from './health-tunnel.ts';
 import { type BackendHealth, type HealthView, uncheckedHealth } from './health-view.ts';
 import { backendKey, type Down, NOBODY_DOWN } from './service-table.ts';
 
@@ -27,6 +29,8 @@ export interface HealthKeeper extends HealthView {
 export interface HealthKeeperOptions {
   readonly events: EventLog;
   readonly logger: Logger;
+  /** For checks through the tunnel. */
+  readonly door: TunnelDoor;
   /** `ControlPlane.setDown`. */
   setDown(down: Down): Promise<void>;
 }
@@ -41,8 +45,9 @@ const RETRY_MS = 1000;
 /** Checks that cannot be made fail by the hundred: one line a minute says so. */
 const QUIET_MS = 60_000;
 
-export function keepHealth({ events, logger, setDown }: HealthKeeperOptions): HealthKeeper {
-  const echoes = createEchoes();
+export function keepHealth({ events, logger, door, setDown }: HealthKeeperOptions): HealthKeeper {
+  const ways = createTunnelWays(door);
+  const [echoes, tunnels] = [createEchoes(), createTunnels()];
   const unchecked = uncheckedHealth(new Date());
   let config: Config | undefined;
   let backends = new Map<string, { readonly service: string; readonly backend: string; readonly address: string }>();
@@ -142,7 +147,7 @@ export function keepHealth({ events, logger, setDown }: HealthKeeperOptions): He
           ),
         ),
       );
-      monitor.setTargets(healthTargets(next, echoes));
+      monitor.setTargets(healthTargets(next, { echoes, tunnels, ways }));
       // Whoever is gone, or is checked otherwise from now on, is no longer known to be down.
       void apply();
     },
@@ -154,7 +159,7 @@ export function keepHealth({ events, logger, setDown }: HealthKeeperOptions): He
       closed = true;
       clearTimeout(retry);
       monitor.close();
-      echoes.close();
+      for (const tool of [echoes, tunnels, ways]) tool.close();
     },
   };
 }

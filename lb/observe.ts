@@ -96,13 +96,15 @@ function configuration({ prepared, control }: Observed, atStart: ChangeTally): C
     changes: tally.counts,
     unsaved: unsaved?.().length ?? 0,
     seedCheck: seedCheck(hashSeed),
-    services: services.map(({ name, vip, protocol, ports, scheduler, hash, backends }) => ({
+    services: services.map(({ name, vip, protocol, ports, scheduler, hash, onMiss, onExpiry, backends }) => ({
       service: name,
       vip,
       protocol,
       port: portText(ports),
       scheduler,
       hash,
+      onMiss,
+      onExpiry,
       backends: backends.map(({ name: backend, state }) => ({ backend, draining: state === 'draining' })),
     })),
   };

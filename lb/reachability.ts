@@ -52,7 +52,6 @@ export function refuseDeadServices(config: Config, hops: NextHopTable): void {
 
 export function logWay(logger: Logger, hops: NextHopTable, address: string): void {
   const way = hops.way(address);
-  if (way.kind === 'hop') logger.info({ backend: address, nextHop: describe(way) }, 'backend reachable');
-  else
-    logger.warn({ backend: address, reason: way.why }, 'backend unreachable, its packets are dropped as no-neighbour');
+  if (way.kind === 'hop') logger.info({ address, nextHop: describe(way) }, 'backend reachable');
+  else logger.warn({ address, reason: way.why }, 'backend unreachable, its packets are dropped as no-neighbour');
 }

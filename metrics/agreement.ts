@@ -30,6 +30,8 @@ const FACTS: readonly (readonly [fact: string, metric: string, label: string])[]
   ['port', 'hushlb_service_info', 'port'],
   ['scheduler', 'hushlb_service_info', 'scheduler'],
   ['hash', 'hushlb_service_info', 'hash'],
+  ['onMiss', 'hushlb_service_info', 'on_miss'],
+  ['onExpiry', 'hushlb_service_info', 'on_expiry'],
   ['table size', 'hushlb_lookup_table_info', 'table_size'],
   ['lookup table', 'hushlb_lookup_table_info', 'fingerprint'],
 ];

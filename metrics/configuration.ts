@@ -52,14 +52,15 @@ export const CONFIGURATION_METRICS: readonly Metric[] = [
   {
     name: 'hushlb_service_info',
     type: 'gauge',
-    labels: ['service', 'vip', 'protocol', 'port', 'scheduler', 'hash'],
-    help: 'Always 1: what each service is for, and what of a flow is hashed.',
+    labels: ['service', 'vip', 'protocol', 'port', 'scheduler', 'hash', 'on_miss', 'on_expiry'],
+    help: 'Always 1: what each service is for, what of a flow is hashed, and what forgotten connections meet.',
     means: 'Balancers of a VIP must have the same of it; `hushlb agree` compares.',
     moves: 'Only by a change of the configuration. `scheduler="round-robin"`: no two balancers agree on a flow.',
     samples: ({ configuration }) =>
-      configuration().services.map(
-        ({ backends: _, ...labels }) => [labels satisfies Record<string, string>, 1] as const,
-      ),
+      configuration().services.map(({ service, vip, protocol, port, scheduler, hash, onMiss, onExpiry }) => {
+        const labels = { service, vip, protocol, port, scheduler, hash, on_miss: onMiss, on_expiry: onExpiry };
+        return [labels, 1] as const;
+      }),
   },
   {
     name: 'hushlb_lookup_table_info',

@@ -10,6 +10,10 @@ const HEAD = `<!-- Made of metrics/*.ts by "npm run docs"; test/metrics/page.tes
 What \`GET /metrics\` shows (\`metrics.listen\`, by default 127.0.0.1:9108), what each number means, and what to do when it moves. All of
 them are there from the first scrape, with 0. Counters start anew with the process. Beside these there are \`process_*\` and \`nodejs_*\` of
 [prom-client](https://github.com/siimon/prom-client).
+
+[contrib/grafana/hushlb.json](../contrib/grafana/hushlb.json) is a dashboard of them,
+[contrib/prometheus/hushlb.rules.yaml](../contrib/prometheus/hushlb.rules.yaml) has alerts, each with the section of
+[operations.md](operations.md) that helps.
 `;
 
 export function metricsPage(): string {

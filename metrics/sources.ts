@@ -57,6 +57,8 @@ export interface ServiceStatus {
   readonly port: string;
   readonly scheduler: string;
   readonly hash: string;
+  readonly onMiss: string;
+  readonly onExpiry: string;
   readonly backends: readonly { readonly backend: string; readonly draining: boolean }[];
 }
 

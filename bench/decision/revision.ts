@@ -9,7 +9,7 @@ import { join } from 'node:path';
 
 const ROOT = new URL('../../..', import.meta.url).pathname;
 
-/** Builds `revision` below `folder` and returns the path of its subject (decision/subject.ts). Throws one line where it can't. */
+/** Builds `revision` below `folder` and returns the path of its dist, for decision/subject.ts. Throws one line where it can't. */
 export function buildRevision(revision: string, folder: string): string {
   const tree = join(folder, 'revision');
   mkdirSync(tree);
@@ -19,7 +19,7 @@ export function buildRevision(revision: string, folder: string): string {
   for (const script of ['node_modules/typescript/bin/tsc', 'scripts/join.mjs']) {
     run(process.execPath, [script], { cwd: tree }, revision);
   }
-  return join(tree, 'dist', 'bench', 'decision', 'subject.js');
+  return join(tree, 'dist');
 }
 
 function run(

@@ -57,7 +57,7 @@ describe('a running balancer, looked into', { skip: needsRoot }, () => {
     const { again } = await connections();
     const daemon = openClient({ socket: lan.socket() });
 
-    const listed = JSON.parse(hushlb('conntrack', 'list', '--json')) as { entries: Entry[]; matched: number };
+    const listed = (await daemon.request('GET', '/v1/conntrack')) as { entries: Entry[]; matched: number };
     assert.equal(listed.matched, CONNECTIONS);
     assert.deepEqual([...new Set(listed.entries.map(({ client }) => client))], [IPV4.client]);
     assert.ok(listed.entries.every(({ divergent }) => divergent === false));
@@ -80,7 +80,9 @@ describe('a running balancer, looked into', { skip: needsRoot }, () => {
     const follower = lan.start(
       'lb',
       [process.execPath, HUSHLB, 'events', '--follow', '--json', '--socket', lan.socket()],
-      (line) => told.push(JSON.parse(line) as BalancerEvent),
+      (line) => {
+        if (line.startsWith('{')) told.push(JSON.parse(line) as BalancerEvent);
+      },
     );
     const ofKind = (kind: string) => told.filter((event) => event.kind === kind);
     const until = async (isIt: () => boolean, what: string): Promise<void> => {
@@ -96,7 +98,12 @@ describe('a running balancer, looked into', { skip: needsRoot }, () => {
       await pause(50, never);
     }
     await daemon.request('PATCH', '/v1/services/web/backends/b2', { weight: 1 });
-    await daemon.request('PATCH', '/v1/services/web/backends/b1', { state: 'draining' });
+    const drain = [process.execPath, HUSHLB, 'drain', 'web', 'b1', '--socket', lan.socket()];
+    assert.throws(
+      () => lan.inHost('lb', ...drain, '--wait', '--timeout', '1ms'),
+      /connections? of web\/b1 still there/,
+    );
+    const waiter = lan.start('lb', [...drain, '--wait', '--timeout', '60s']);
 
     const divergent = JSON.parse(hushlb('conntrack', 'list', '--divergent', '--json')) as { entries: Entry[] };
     const textOf = ({ client, port }: Entry) => `${client}:${port}`;
@@ -123,10 +130,12 @@ describe('a running balancer, looked into', { skip: needsRoot }, () => {
     );
     await balancer.waitForLine((line) => logMessage(line) === 'drained', PATIENCE_MS, never);
     assert.match(hushlb('events', '--kind', 'drained'), /drained +web\/b1 .*can be removed/);
-    assert.equal(await follower.stop(), undefined);
+    assert.equal(await waiter.ended, 0);
 
     const frame = hushlb('top', '--once', '--interval', '200ms');
     assert.match(frame, /^web /m);
     assert.match(frame, /b1 .*draining/);
+    await balancer.stop();
+    assert.equal(await follower.ended, 1, 'who follows is told of the end');
   });
 });

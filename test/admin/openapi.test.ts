@@ -50,7 +50,7 @@ test('it has what OpenAPI 3.1 requires', () => {
   const ids = operations.map(({ operation }) => operation.operationId);
   assert.equal(new Set(ids).size, ids.length, 'operation ids are unique');
   for (const { path, method, operation } of operations) {
-    assert.match(path, /^\/v1(\/[a-z.]+|\/\{[a-z]+\})+$/);
+    assert.match(path, /^\/v1(\/[a-z.-]+|\/\{[a-z]+\})+$/);
     assert.match(operation.operationId, /^[a-z][A-Za-z]+$/);
     assert.match(operation.summary, /^[A-Z].*[^.]$/);
     const inPath = (operation.parameters ?? []).filter((parameter) => parameter.in === 'path');

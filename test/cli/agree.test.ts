@@ -25,6 +25,8 @@ async function balancer(fingerprint: string, seedCheck = 'c4'): Promise<string> 
     port: '80',
     scheduler: 'maglev',
     hash: 'source-ip',
+    onMiss: 'forward',
+    onExpiry: 'silent',
   };
   const registry = createExposition({
     version: '1',

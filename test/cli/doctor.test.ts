@@ -62,6 +62,8 @@ test('arguments that make no sense', async () => {
     [['--backend'], /^hushlb: expected -c FILE, or --vip and --port; /],
     [['--backend', '--vip', '198.18.10', '--port', '80'], /^hushlb: --vip: expected .*198\.18\.10"?; /],
     [['--backend', '--vip', '198.18.10.1', '--port', '80x'], /^hushlb: --port: expected a port .*80x"; /],
+    [['--probe'], /^hushlb: expected -c FILE, or --vip and --port; /],
+    [['--probe', '--backend', '-c', 'x'], /^hushlb: --probe: it goes with -c FILE on the balancer/],
     [['--backend', '-c', 'x', '--client', 'me'], /^hushlb: --client: expected an IP address, got "me"; /],
   ];
   for (const [args, line] of cases) {

@@ -3,12 +3,9 @@
  * and the very command that doctor prints mends it.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
 import { examineBackend } from '../../doctor/backend.ts';
 import { examineBalancer } from '../../doctor/balancer.ts';
 import type { Finding } from '../../doctor/finding.ts';
@@ -18,64 +15,26 @@ import { closeDescriptor } from '../../io/ffi.ts';
 import { readLink } from '../../io/links.ts';
 import { inNamespace } from '../../io/namespace.ts';
 import { attribute, request } from '../../io/netlink.ts';
-import { buildNetwork, type Network } from '../../lab/network.ts';
-import { type HostProcess, HUSHLB, labProgram, logMessage, startProcess } from '../../lab/processes.ts';
-import { openRun, removeRun } from '../../lab/runs.ts';
-import { sharedLan } from '../../lab/topology.ts';
-import { needsRoot, until } from '../io/two-hosts.ts';
+import { HUSHLB } from '../../lab/processes.ts';
+import { needsRoot } from '../io/two-hosts.ts';
 import { never, PATIENCE_MS } from '../lb/lan.ts';
-
-const README = readFileSync(fileURLToPath(new URL('../../../README.md', import.meta.url)), 'utf8');
-
-/** The first block of a language after a text of README's. */
-function block(after: string, language: string): string {
-  const [, text] = README.slice(README.indexOf(after)).split(`\`\`\`${language}\n`);
-  return text.slice(0, text.indexOf('```'));
-}
+import { useHosts } from './hosts.ts';
 
 describe('hushlb doctor', { skip: needsRoot }, () => {
-  let runId: string;
-  let network: Network;
-  let directory: string;
-  let file: string;
-  const programs = new Map<string, HostProcess>();
+  const hosts = useHosts();
+  const { at, run, start, stop, startHushlb, serve } = hosts;
 
-  const at = (host: string) => network.namespace(host);
-  const run = (host: string, command: string) => {
-    return execFileSync('ip', ['netns', 'exec', at(host), 'sh', '-ec', command], { encoding: 'utf8', stdio: 'pipe' });
-  };
-  const start = (host: string, name: string, command: readonly string[]): HostProcess => {
-    const program = startProcess({ name, namespace: at(host), command, onUnexpectedEnd: () => {} });
-    programs.set(`${host} ${name}`, program);
-    return program;
-  };
-  const stop = async (host: string, name: string): Promise<void> => programs.get(`${host} ${name}`)?.stop();
-  /** `hushlb …` as doctor and README print it. */
-  const startHushlb = async (host: string, name: string, command: string): Promise<void> => {
-    const [, ...words] = command.replace(/ +#.*/, '').replace('hushlb.yaml', file).split(' ');
-    const program = start(host, name, [process.execPath, HUSHLB, ...words, '--log-format', 'json']);
-    await program.waitForLine((line) => logMessage(line) === 'ready', PATIENCE_MS, never);
-  };
-  const serve = async (host: string): Promise<void> => {
-    start(host, 'web', [
-      process.execPath,
-      labProgram('http-server'),
-      '--name',
-      host,
-      '--family',
-      '4',
-      '--port',
-      '80',
-      '--idle',
-      '60000',
-    ]);
-    await until(`${host} listens`, () => / 0A /.test(run(host, "grep ':0050 ' /proc/net/tcp /proc/net/tcp6 || true")));
-  };
-
-  const balancer = (): Finding[] => inNamespace(at('lb'), () => [...examineBalancer(file).findings]);
+  const balancer = (): Finding[] => inNamespace(at('lb'), () => [...examineBalancer(hosts.file()).findings]);
   const backend = (more: { service?: string } = {}): Finding[] =>
     inNamespace(at('b1'), () => {
-      const question = { file, services: [], service: undefined, interface: undefined, clients: [], ...more };
+      const question = {
+        file: hosts.file(),
+        services: [],
+        service: undefined,
+        interface: undefined,
+        clients: [],
+        ...more,
+      };
       return examineBackend(question);
     });
   const bad = (findings: readonly Finding[]) =>
@@ -92,30 +51,6 @@ describe('hushlb doctor', { skip: needsRoot }, () => {
     return found;
   }
 
-  before(async () => {
-    runId = openRun();
-    directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
-    file = join(directory, 'hushlb.yaml');
-    network = buildNetwork(runId, sharedLan(2));
-    // As a host is before anybody has done anything for hushlb.
-    for (const host of ['b1', 'b2']) {
-      run(host, 'ip address del 198.18.10.1/32 dev lo');
-      run(
-        host,
-        'sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0 net.ipv4.conf.all.rp_filter=1',
-      );
-    }
-    run('router', 'ip route del 198.18.10.1/32');
-    await Promise.all(['b1', 'b2'].map(serve));
-    writeFileSync(file, `${block('On the balancer', 'yaml')}admin: { socket: ${directory}/x.sock }\n`, { mode: 0o644 });
-  });
-
-  after(async () => {
-    await Promise.all([...programs.values()].map((program) => program.stop()));
-    removeRun(runId);
-    rmSync(directory, { recursive: true, force: true });
-  });
-
   test('before anything is done, the backend lacks what README has one do', () => {
     const codes = bad(backend());
     for (const code of ['vip-missing', 'arp-ignore', 'arp-announce', 'rp-filter', 'no-decapsulation', 'mss-large']) {
@@ -124,14 +59,7 @@ describe('hushlb doctor', { skip: needsRoot }, () => {
   });
 
   test("README's commands make it green on both sides, and packets flow", async () => {
-    const setUp = async (host: string): Promise<void> => {
-      for (const line of block('On each backend', 'sh').trim().split('\n')) {
-        if (line.startsWith('hushlb ')) await startHushlb(host, 'decap', line);
-        else run(host, line);
-      }
-    };
-    await Promise.all(['b1', 'b2'].map(setUp));
-    run('router', block('On the router', 'sh'));
+    await hosts.followReadme();
     assert.deepEqual(bad(balancer()), []);
     assert.deepEqual(bad(backend()), []);
     await startHushlb('lb', 'run', 'hushlb run -c hushlb.yaml');
@@ -146,7 +74,7 @@ describe('hushlb doctor', { skip: needsRoot }, () => {
   test('the command says so, with exit codes, as text and as JSON', () => {
     const doctor = (host: string, ...args: string[]) =>
       spawnSync('ip', ['netns', 'exec', at(host), process.execPath, HUSHLB, 'doctor', ...args], { encoding: 'utf8' });
-    const green = doctor('lb', '-c', file);
+    const green = doctor('lb', '-c', hosts.file());
     assert.deepEqual([green.status, green.stderr], [0, '']);
     assert.match(green.stdout, /^all well: .*\n$/m);
     run('b1', 'ip address del 198.18.10.1/32 dev lo');
@@ -199,18 +127,18 @@ describe('hushlb doctor', { skip: needsRoot }, () => {
       assert.match(mends('lb', 'hook-taken').found, /some_program, id \d+/);
     });
     test('a file that everybody may write', () => {
-      chmodSync(file, 0o666);
+      chmodSync(hosts.file(), 0o666);
       mends('lb', 'world-writable');
     });
     test('the default seed', () => {
-      run('lb', `sed -i '/^hashSeed/d' ${file}`);
+      run('lb', `sed -i '/^hashSeed/d' ${hosts.file()}`);
       mends('lb', 'hash-seed');
     });
     test('a bad file', () => {
-      const text = readFileSync(file, 'utf8');
-      writeFileSync(file, text.replace('port: 80', 'port: 0'));
+      const text = readFileSync(hosts.file(), 'utf8');
+      writeFileSync(hosts.file(), text.replace('port: 80', 'port: 0'));
       assert.deepEqual(bad(balancer()), ['configuration-bad']);
-      writeFileSync(file, text);
+      writeFileSync(hosts.file(), text);
     });
     test('the end of it: nothing is left', () => assert.deepEqual(bad(balancer()), []));
   });

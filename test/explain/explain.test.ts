@@ -18,10 +18,9 @@ import { EXITS } from '../../lb/exits.ts';
 import { createWalk } from '../../lb/forwarder.ts';
 import { createOfflineBalancer } from '../../lb/offline.ts';
 import { NOBODY_DOWN } from '../../lb/service-table.ts';
-import { bytesOfIp, bytesOfMac, ethernetFrame, OWN_MAC } from '../packets.ts';
-import { bytesOfAddress, ETHERTYPE_IPV6 } from '../packets6.ts';
-import { tunnelPacket, typeOf } from '../tunnels.ts';
-import { aimed, configuration, flow, frameOf, whatIf } from './flows.ts';
+import { bytesOfIp, bytesOfMac, OWN_MAC } from '../packets.ts';
+import { bytesOfAddress } from '../packets6.ts';
+import { aimed, configuration, flow, frameOf, promised, whatIf } from './flows.ts';
 
 const SOURCES = { 4: '198.18.2.99', 6: '2001:db8:2::99' };
 const macOf = (address: string) => `02:00:00:00:01:${bytesOfAddress(address).at(-1)?.toString(16).padStart(2, '0')}`;
@@ -36,7 +35,7 @@ const hops = {
 };
 
 function subject(text: string): Subject {
-  return { ...subjectOf(text, parseConfig(text, 'test').config, hops), isMadeUp: false };
+  return { ...subjectOf(text, parseConfig(text, 'test').config, hops), isMadeUp: () => false };
 }
 
 interface Seen {
@@ -66,32 +65,6 @@ function forward(config: Config, of: Flow, opens: boolean, then?: { config: Conf
   send(opens, 2);
   const { verdict, reason } = EXITS[forwarder.exit[0]];
   return { exit: `${verdict}: ${reason}`, frame: verdict === 'forward' ? device.sent[0] : undefined };
-}
-
-/** The frame that an explanation promises for the packet in `frame`. */
-function promised({ backend, outer }: Explanation, frame: Uint8Array): Uint8Array {
-  assert.ok(backend !== null && outer !== null && outer.destinationMac !== null && outer.sourceMac !== null);
-  const inner = [...frame.subarray(14)];
-  if (outer.encap === 'l2') {
-    const type = typeOf(inner);
-    return ethernetFrame(outer.destinationMac, outer.sourceMac, type, inner);
-  }
-  assert.equal(outer.destination, backend.address);
-  const isIpv6 = typeOf(inner) === ETHERTYPE_IPV6;
-  const packet = tunnelPacket(inner, {
-    encap: outer.encap,
-    source: outer.source ?? '',
-    destination: outer.destination ?? '',
-    ttl: outer.ttl ?? 61,
-    // Around IPv6 an atomic datagram, which may not be fragmented.
-    ...(isIpv6 && { id: 0 }),
-    flowLabel: outer.flowLabel ?? 0,
-    variant: outer.variant ?? 0,
-    sourcePort: outer.sourcePort ?? 0,
-    port: outer.port ?? 0,
-  });
-  assert.equal(outer.bytes, packet.length - inner.length);
-  return ethernetFrame(outer.destinationMac, outer.sourceMac, typeOf(packet), packet);
 }
 
 function compare(said: Explanation, seen: Seen, frame: Uint8Array): void {

@@ -1,10 +1,16 @@
 /** Random configurations and flows for the tests of explain and plan, and packets of them. Not a test. */
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { stringify } from 'yaml';
+import type { Explanation } from '../../explain/explanation.ts';
 import type { Flow } from '../../explain/flow.ts';
 import type { BackendEdit, WhatIf } from '../../explain/what-if.ts';
 import { CLIENT_MAC, ETHERTYPE_IPV4, ethernetFrame, ipv4Packet, OWN_MAC, tcpPacket } from '../packets.ts';
 import { ETHERTYPE_IPV6, ipv6Packet, tcp6Packet, udpDatagram } from '../packets6.ts';
+import { tunnelPacket, typeOf } from '../tunnels.ts';
+
+/** Of clients' packets. */
+const TTL = 61;
 
 const VIPS = ['198.18.10.1', '198.18.10.2', '2001:db8:10::1'];
 const PORTS = [80, 443, 8080];
@@ -122,14 +128,40 @@ export function frameOf({ client, to, protocol }: Flow, opens: boolean): Uint8Ar
   };
   const isIpv6 = to.address.includes(':');
   const type = isIpv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
-  const ip = { ttl: 61, hopLimit: 61 };
+  const ip = { ttl: TTL, hopLimit: TTL };
   const tcp = { ...fields, flags: opens ? 'S' : 'A', ip };
   if (protocol === 'tcp') {
     return ethernetFrame(OWN_MAC, CLIENT_MAC, type, isIpv6 ? tcp6Packet(tcp) : tcpPacket(tcp));
   }
   const datagram = udpDatagram(client.address, to.address, { ...fields, payload: 'question' });
   const packet = isIpv6
-    ? ipv6Packet(client.address, to.address, datagram, { hopLimit: 61, protocol: 17 })
-    : ipv4Packet(client.address, to.address, datagram, { ttl: 61, protocol: 17 });
+    ? ipv6Packet(client.address, to.address, datagram, { hopLimit: TTL, protocol: 17 })
+    : ipv4Packet(client.address, to.address, datagram, { ttl: TTL, protocol: 17 });
   return ethernetFrame(OWN_MAC, CLIENT_MAC, type, packet);
+}
+
+/** The frame that an explanation promises for the packet in `frame`. */
+export function promised({ backend, outer }: Explanation, frame: Uint8Array): Uint8Array {
+  assert.ok(backend !== null && outer !== null && outer.destinationMac !== null && outer.sourceMac !== null);
+  const inner = [...frame.subarray(14)];
+  if (outer.encap === 'l2') {
+    const type = typeOf(inner);
+    return ethernetFrame(outer.destinationMac, outer.sourceMac, type, inner);
+  }
+  assert.equal(outer.destination, backend.address);
+  const isIpv6 = typeOf(inner) === ETHERTYPE_IPV6;
+  const packet = tunnelPacket(inner, {
+    encap: outer.encap,
+    source: outer.source ?? '',
+    destination: outer.destination ?? '',
+    ttl: outer.ttl ?? TTL,
+    // Around IPv6 an atomic datagram, which may not be fragmented.
+    ...(isIpv6 && { id: 0 }),
+    flowLabel: outer.flowLabel ?? 0,
+    variant: outer.variant ?? 0,
+    sourcePort: outer.sourcePort ?? 0,
+    port: outer.port ?? 0,
+  });
+  assert.equal(outer.bytes, packet.length - inner.length);
+  return ethernetFrame(outer.destinationMac, outer.sourceMac, typeOf(packet), packet);
 }

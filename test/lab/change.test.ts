@@ -96,15 +96,15 @@ describe('lineUpOf', () => {
 
   it('needs one more host only for one more backend', () => {
     assert.deepEqual(
-      (['added', 'removed', 'drained'] as const).map((change) => hostsOf({ kind: 'change', change }, 3)),
-      [4, 3, 3],
+      (['added', 'removed', 'drained', 'died'] as const).map((change) => hostsOf({ kind: 'change', change }, 3)),
+      [4, 3, 3, 3],
     );
     assert.equal(hostsOf({ kind: 'idle' }, 3), 3);
   });
 });
 
 /** Of 60 connections, 20 a backend, and of a table of 100 slots a backend; removal and drain move 3 of each other's. */
-const SLOTS: Record<BackendChange, ChangeFindings['slots']> = {
+const SLOTS: Record<Exclude<BackendChange, 'died'>, ChangeFindings['slots']> = {
   added: {
     b1: { before: 100, after: 75, lost: 27 },
     b2: { before: 100, after: 75, lost: 27 },
@@ -124,7 +124,7 @@ const SLOTS: Record<BackendChange, ChangeFindings['slots']> = {
 };
 
 interface Course {
-  readonly change: BackendChange;
+  readonly change: Exclude<BackendChange, 'died'>;
   /** Connections lost, of b1 and b2 and b3 in all (`others`) and of b3 where it is what changes. */
   readonly others: number;
   readonly own?: number;

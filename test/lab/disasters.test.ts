@@ -77,10 +77,11 @@ describe('hushlb lab run, beyond idling', () => {
     assert.ok((others.get('drop-mode')?.attemptGapsMs.length ?? 0) >= 3);
   });
 
-  it('backends come, go and drain, with a connection table and without', async () => {
-    const [comeAndGo, drain] = await Promise.all([
+  it('backends come, go, drain and die, with a connection table and without', async () => {
+    const [comeAndGo, drain, die] = await Promise.all([
       resultsOf('backend-added', 'backend-removed'),
       resultsOf('backend-drained'),
+      resultsOf('backend-down'),
     ]);
     const runs = new Map([...comeAndGo, ...drain]);
     const metBefore = (title: string, backend: string): number =>
@@ -117,6 +118,12 @@ describe('hushlb lab run, beyond idling', () => {
     assert.ok(runs.get('backend-added')?.change?.newConnections.some(({ backend }) => backend === 'b4'));
     const { ladder = [] } = runs.get('backend-drained') ?? {};
     assert.ok(ladder.some(({ event }) => event === 'b3 drains'));
+
+    const refused = (title: string): number =>
+      (die.get(title)?.change?.newConnections ?? []).filter(({ backend }) => backend === null).length;
+    assert.equal(die.get('backend-down')?.change?.newConnections.length, 60);
+    assert.equal(refused('backend-down'), 0);
+    assert.ok(refused('backend-down, unchecked') > 0);
   });
 
   it('requests race with the FIN of a server, directly and behind a layer-7 balancer', async () => {

@@ -122,9 +122,9 @@ test('every setting can be given another value', () => {
           onMiss: 'drop',
           onExpiry: 'reset',
           health: {
-            check: 'http',
+            check: 'https',
             port: 8443,
-            through: 'tunnel',
+            through: 'direct',
             interval: '500ms',
             timeout: '250ms',
             grace: '1s',
@@ -186,9 +186,9 @@ test('every setting can be given another value', () => {
     onMiss: 'drop',
     onExpiry: 'reset',
     health: {
-      check: 'http',
+      check: 'https',
       port: 8443,
-      through: 'tunnel',
+      through: 'direct',
       intervalMs: 500,
       timeoutMs: 250,
       graceMs: 1000,

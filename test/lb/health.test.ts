@@ -29,8 +29,11 @@ describe('health checks', { skip: needsRoot }, () => {
   }
 
   /** Lines of the log are told once: `next` is the first after those that it has told before. */
-  async function start(service: string): Promise<{ next(what: RegExp): Promise<string>; balancer: HostProcess }> {
-    lan.write(configuration(BACKENDS_YAML, { service }));
+  async function start(
+    service: string,
+    more = '',
+  ): Promise<{ next(what: RegExp): Promise<string>; balancer: HostProcess }> {
+    lan.write(configuration(BACKENDS_YAML, { service, more }));
     const lines: string[] = [];
     let read = 0;
     const balancer = lan.startBalancer((line) => void lines.push(line));
@@ -49,11 +52,13 @@ describe('health checks', { skip: needsRoot }, () => {
   const down = (name: string) => new RegExp(`"backend":"${name}".*"backend down"`);
   const up = (name: string) => new RegExp(`"backend":"${name}".*"backend up"`);
   const newConnections = (count = 16) => get('client', `http://${VIP}/`, count, 400);
-  const metric = (line: string): number => {
+  const metrics = (...lines: string[]): number[] => {
     const text = get('lb', 'http://127.0.0.1:9108/metrics').join('\n');
-    const [, value] = new RegExp(`^${line.replace(/[{}]/g, '\\$&')} (\\S+)$`, 'm').exec(text) ?? [];
-    assert.ok(value !== undefined, `${line} is exposed`);
-    return Number(value);
+    return lines.map((line) => {
+      const [, value] = new RegExp(`^${line.replace(/[{}]/g, '\\$&')} (\\S+)$`, 'm').exec(text) ?? [];
+      assert.ok(value !== undefined, `${line} is exposed`);
+      return Number(value);
+    });
   };
 
   test('who is down gets no new connection, who is up again does, and a reload forgets nothing', async () => {
@@ -66,11 +71,13 @@ describe('health checks', { skip: needsRoot }, () => {
     assert.equal(line.level, 40);
     assert.ok(line.wasUpMs > 0);
     assert.deepEqual(new Set(newConnections()), new Set(['b2']));
-    assert.deepEqual(
-      BACKENDS.map((name) => metric(`hushlb_backend_up{service="web",backend="${name}"}`)),
-      [0, 1],
+    const [upB1, upB2, failures] = metrics(
+      'hushlb_backend_up{service="web",backend="b1"}',
+      'hushlb_backend_up{service="web",backend="b2"}',
+      'hushlb_backend_health_check_failures_total{service="web",backend="b1"}',
     );
-    assert.ok(metric('hushlb_backend_health_check_failures_total{service="web",backend="b1"}') >= 2);
+    assert.deepEqual([upB1, upB2], [0, 1]);
+    assert.ok(failures! >= 2);
 
     balancer.hangUp();
     await next(/"reloaded"/);
@@ -95,7 +102,8 @@ describe('health checks', { skip: needsRoot }, () => {
     balancer.hangUp();
     await next(/"reloaded"/);
     assert.deepEqual(new Set(newConnections(2)), new Set(['failed: TimeoutError']));
-    assert.ok(metric('hushlb_packets_total{service="web",verdict="drop",reason="no-backend"}') > 0);
+    const [dropped] = metrics('hushlb_packets_total{service="web",verdict="drop",reason="no-backend"}');
+    assert.ok(dropped! > 0);
 
     await serve('b2');
     await next(up('b2'));
@@ -141,4 +149,38 @@ describe('health checks', { skip: needsRoot }, () => {
       );
     });
   }
+
+  test('through the tunnel: a VIP missing on lo and a missing decapsulation are found, which a direct check cannot see', async () => {
+    const rest = `backends: [${BACKENDS_YAML.join(', ')}]`;
+    const through =
+      'health: { check: tcp, port: 80, through: tunnel, interval: 50ms, timeout: 500ms, grace: 1ms, fall: 4 }';
+    const direct = `  - { name: direct, vip: "${VIP}", port: 82, health: { check: tcp, port: 80, ${OFTEN} }, ${rest} }\n`;
+    const gre = `  - { name: gre, vip: "${VIP}", port: 83, encap: gre, ${through}, ${rest} }\n`;
+    const { next } = await start(through, direct + gre);
+    // Nobody takes GRE off there.
+    await next(/all backends of gre are down/);
+    const [checks, ...others] = metrics(
+      'hushlb_backend_health_checks_total{service="web",backend="b1"}',
+      'hushlb_backend_up{service="web",backend="b1"}',
+      'hushlb_backend_up{service="web",backend="b2"}',
+      // The kernel here stayed quiet: none of its RSTs came back as a packet of the service.
+      'hushlb_conntrack_misses_total{service="web",kind="non_syn"}',
+    );
+    assert.ok(checks! > 2);
+    assert.deepEqual(others, [1, 1, 0]);
+
+    lan.inHost('b1', 'ip', 'address', 'del', `${VIP}/32`, 'dev', 'lo');
+    try {
+      assert.match(await next(down('b1')), /"service":"web".*"reason":"no answer within 500 ms"/);
+      const ups = metrics(
+        'hushlb_backend_up{service="direct",backend="b1"}',
+        'hushlb_backend_up{service="web",backend="b2"}',
+      );
+      assert.deepEqual(ups, [1, 1]);
+      assert.deepEqual(new Set(newConnections()), new Set(['b2']));
+    } finally {
+      lan.inHost('b1', 'ip', 'address', 'add', `${VIP}/32`, 'dev', 'lo');
+    }
+    assert.match(await next(up('b1')), /"reason":"the VIP answered through the tunnel"/);
+  });
 });

@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { openClient } from '../../admin/client.ts';
 import { startBackend } from '../../lab/backends.ts';
 import { buildNetwork, type Network } from '../../lab/network.ts';
 import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/processes.ts';
@@ -63,7 +64,10 @@ describe('hushlb run with the portable device', { skip: needsRoot || needsPortab
     const services = vips.map(
       (vip, i) => `\n  - { name: web${i}, vip: ${vip}, port: 80, encap: ${encap}, backends: [${backends}] }`,
     );
-    writeFileSync(file(), `interface: eth0\nadmin: false\n${top}\nservices:${services.join('')}\n`);
+    writeFileSync(
+      file(),
+      `interface: eth0\nadmin: { socket: ${directory}/hushlb.sock }\n${top}\nservices:${services.join('')}\n`,
+    );
   }
 
   /** Under setpriv with the options given. */
@@ -120,6 +124,11 @@ describe('hushlb run with the portable device', { skip: needsRoot || needsPortab
       const { io, guard, xdp, workers } = await said(balancer, 'ready');
       assert.deepEqual([io, guard, xdp, workers], ['portable', 'tcx', 'off', 1]);
       balanced();
+      const { entries } = (await openClient({ socket: join(directory, 'hushlb.sock') }).request(
+        'GET',
+        '/v1/conntrack?client=198.18.0.2',
+      )) as { entries: { backend: string }[] };
+      assert.ok(entries.length > 0 && entries.every(({ backend }) => BACKENDS.includes(backend)));
       const forwarded = () => metric('hushlb_packets_total{service="web0",verdict="forward",reason="forwarded"}');
       const steered = () => metric('hushlb_device_events_total{queue="all",event="steered_to_socket"}');
       assert.ok(forwarded() >= 20 * 5, `${forwarded()} packets`);

@@ -70,11 +70,17 @@ describe('hushlb run as a service', { skip: needsRoot }, () => {
     assert.ok(systemd.told.length === 1 && lan.get('client', 'http://198.18.10.1/')[0] === 'b1');
 
     const uptimeUs = (): bigint => process.hrtime.bigint() / 1000n;
-    for (const text of [GOOD, 'services: []']) {
+    const hangUp = (): void => void process.kill(pid, 'SIGHUP');
+    const ask = (): void => void lan.inHost('lb', process.execPath, HUSHLB, 'reload', '--socket', lan.socket());
+    for (const [text, reload] of [
+      [GOOD, hangUp],
+      [GOOD, ask],
+      ['services: []', hangUp],
+    ] as const) {
       const from: number = systemd.told.length;
       const before = uptimeUs();
       lan.write(text);
-      process.kill(pid, 'SIGHUP');
+      reload();
       const begin = await systemd.waitFor('RELOADING=1', from);
       await systemd.waitFor('READY=1', from);
       const at = BigInt(/^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(begin)?.[1] ?? 0);

@@ -219,6 +219,8 @@ test('the configuration shows as it is told', async () => {
     port: '80',
     scheduler: 'maglev',
     hash: 'source-ip',
+    onMiss: 'forward',
+    onExpiry: 'silent',
   };
   const { scrape } = setUp({
     configuration: {
@@ -246,7 +248,7 @@ test('the configuration shows as it is told', async () => {
     ['hushlb_backend_draining{backend="b1",service="web"}', 0],
     ['hushlb_backend_draining{backend="b2",service="web"}', 1],
     [
-      'hushlb_service_info{hash="source-ip",port="80",protocol="tcp",scheduler="maglev",service="web",vip="198.18.10.1"}',
+      'hushlb_service_info{hash="source-ip",on_expiry="silent",on_miss="forward",port="80",protocol="tcp",scheduler="maglev",service="web",vip="198.18.10.1"}',
       1,
     ],
   ];

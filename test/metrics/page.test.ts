@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CATALOGUE } from '../../metrics/catalogue.ts';
 import { metricsPage } from '../../metrics/page.ts';
-import { PAGE } from './page-file.ts';
+import { anchorsOf, PAGE } from './page-file.ts';
 
 const METRICS = CATALOGUE.flatMap(({ metrics }) => metrics);
 
@@ -37,16 +37,3 @@ test('its links lead somewhere', () => {
     if (anchor !== undefined) assert.ok(anchorsOf(readFileSync(file, 'utf8')).has(anchor), link);
   }
 });
-
-/** As GitHub makes them of headings. */
-function anchorsOf(markdown: string): Set<string> {
-  const headings = [...markdown.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading);
-  return new Set(
-    headings.map((heading) =>
-      heading
-        .toLowerCase()
-        .replace(/[^\p{L}\p{N} _-]/gu, '')
-        .replaceAll(' ', '-'),
-    ),
-  );
-}
