@@ -38,12 +38,20 @@ function indented(line: string): string {
   return `${' '.repeat(2 + LABEL_WIDTH)}${line}`;
 }
 
-/** Long commands go on behind a backslash, so that a shell takes them as they stand here. */
+/**
+ * Long commands go on behind a backslash, so that a shell takes them as they stand here; further to the left where a word would
+ * not fit otherwise.
+ */
 function mendLines({ command, on }: Mend, width: number): string[] {
   const where = on === null ? [] : wrap(`on ${on}:`, width - 2 - LABEL_WIDTH).map(indented);
-  const pieces = wrapWords(command, width - 2 - LABEL_WIDTH - 4);
-  const lines = pieces.map((line, i) => `${i === 0 ? '$ ' : '  '}${line}${i === pieces.length - 1 ? '' : ' \\'}`);
-  return [...where, ...lines.map(indented)];
+  const [usual, left] = [2 + LABEL_WIDTH, 2].map((indent) => commandLines(command, indent, width));
+  return [...where, ...(usual.every((line) => line.length <= width) ? usual : left)];
+}
+
+function commandLines(command: string, indent: number, width: number): string[] {
+  const pieces = wrapWords(command, width - indent - 4);
+  const start = ' '.repeat(indent);
+  return pieces.map((line, i) => `${start}${i === 0 ? '$ ' : '  '}${line}${i === pieces.length - 1 ? '' : ' \\'}`);
 }
 
 /** Broken between the words of a shell: what is quoted stays in one piece. */

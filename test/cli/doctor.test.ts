@@ -55,6 +55,13 @@ test('a narrow terminal: no line is longer, and a shell still takes the commands
   assert.equal(execFileSync('sh', ['-c', shown], { encoding: 'utf8' }), `${words.join('\n')}\n`);
 });
 
+test('a narrow terminal: a long word gets more room', () => {
+  const command = 'sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0';
+  const text = findingsText([tell('clock').warning('x', 'found', 'why', [command])], { width: 40, colours: false });
+  for (const line of text.split('\n')) assert.ok(line.length <= 40, line);
+  assert.equal(text.slice(text.indexOf('$ ') + 2, text.lastIndexOf('\n\n')).replace(/ \\\n +/g, ' '), command);
+});
+
 test('arguments that make no sense', async () => {
   const cases: [args: string[], line: RegExp][] = [
     [[], /^hushlb: missing option: config; see hushlb doctor --help\n$/],
