@@ -53,7 +53,7 @@ export interface DaemonOptions {
   /** Reads the file again, for a reload. Throws ConfigError. */
   readConfig(): CheckedConfig;
   /** Opens what people reach the balancer by, when packets flow and before it is ready; closed first of all. */
-  attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> }>;
+  attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> | undefined }>;
   /** A reload begins, or has ended; whoever asked for it. */
   onReload?(isUnderWay: boolean): void;
 }
@@ -224,7 +224,7 @@ async function putUp(
       busyPoll: config.afXdp.busyPollUs === null ? 'off' : `${config.afXdp.busyPollUs}us`,
       mode: config.mode,
       metrics: metrics?.url ?? 'off',
-      admin: admin?.places ?? 'off',
+      admin: admin?.places.length ? admin.places : 'off',
       services: config.services.map(({ name, vip, ports }, i) => ({
         name,
         address: socketText(vip, ports),
