@@ -51,7 +51,7 @@ export interface DaemonOptions {
   /** Reads the file again, for a reload. Throws ConfigError. */
   readConfig(): CheckedConfig;
   /** Opens what people reach the balancer by, when packets flow and before it is ready; closed first of all. */
-  attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> }>;
+  attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> | undefined }>;
   /** A reload begins, or has ended; whoever asked for it. */
   onReload?(isUnderWay: boolean): void;
 }
@@ -205,7 +205,7 @@ async function putUp(
     path,
     prepared,
     metrics: metrics?.url ?? 'off',
-    admin: admin?.places ?? 'off',
+    admin: admin?.places.length ? admin.places : 'off',
   });
   return { failed: kept.failed, control: plane };
 }
