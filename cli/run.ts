@@ -71,7 +71,18 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
       file,
       readConfig: () => readConfigFile(file),
       onReload: manager.reloading,
-      ...(admin !== null && { attend: (control) => openAdmin(control, admin, logger) }),
+      async attend(control) {
+        const api = admin === null ? undefined : await openAdmin(control, admin, logger);
+        // Before it is ready: from then on it opens nothing more.
+        const watch = followFile(control, logger);
+        return {
+          places: api?.places ?? [],
+          close() {
+            watch.close();
+            return api?.close();
+          },
+        };
+      },
     }),
     signal,
   ]);
@@ -80,9 +91,7 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
   manager.ready(daemon.control);
   // The log says what came of it.
   hangups.tell(() => daemon.control.change({ kind: 'reload' }, 'SIGHUP').catch(() => {}));
-  const watch = followFile(daemon.control, logger);
   const name = await Promise.race([daemon.finished, signal]);
-  watch.close();
   await daemon.stop();
   logger.info('stopped');
   if (name === 'SIGHUP') dieOf(name);

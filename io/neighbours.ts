@@ -3,6 +3,7 @@
  * the backends' MAC addresses from here. Over rtnetlink (linux/neighbour.h), in the network namespace of the calling
  * thread.
  */
+import { errno, SystemCallError } from './ffi.ts';
 import { addressFamily, attribute, dump, readAddress, readAttributes, request } from './netlink.ts';
 
 const RTM_NEWNEIGH = 28;
@@ -11,6 +12,7 @@ const NDA_DST = 1;
 const NDA_LLADDR = 2;
 const NTF_USE = 1;
 const NLM_F_CREATE = 0x400;
+const NLM_F_EXCL = 0x200;
 /** Bytes of struct ndmsg. */
 const NDMSG = 12;
 
@@ -67,13 +69,25 @@ function parseNeighbour(body: Buffer): Neighbour | undefined {
  * Has the kernel behave as if it had a packet for `address`: an unknown or failed entry is resolved at once, a stale one
  * is confirmed some seconds later, at its old MAC: one that moved without a word becomes FAILED, and the next probe finds
  * it. IPv6 asks from the interface's link-local address, and not at all without one. Returns before the answer, which
- * shows in the table. Throws SystemCallError: EPERM without CAP_NET_ADMIN, ENODEV
- * without such an interface; RangeError for an address that is not of 4 or 16 bytes.
+ * shows in the table. An administrator's entry stays as it is: to tell the kernel that it is used would take its permanence away
+ * (NTF_USE in __neigh_update, Linux 6.18), so an entry that is there is looked at first. Throws SystemCallError: EPERM without
+ * CAP_NET_ADMIN, ENODEV without such an interface; RangeError for an address that is not of 4 or 16 bytes.
  */
 export function probeNeighbour(interfaceIndex: number, address: Uint8Array): void {
-  const header = Buffer.alloc(NDMSG);
-  header.writeUInt8(addressFamily(address), 0);
-  header.writeInt32LE(interfaceIndex, 4);
-  header.writeUInt8(NTF_USE, 10);
-  request('RTM_NEWNEIGH', RTM_NEWNEIGH, NLM_F_CREATE, Buffer.concat([header, attribute(NDA_DST, address)]));
+  const body = (flags: number): Buffer => {
+    const header = Buffer.alloc(NDMSG);
+    header.writeUInt8(addressFamily(address), 0);
+    header.writeInt32LE(interfaceIndex, 4);
+    header.writeUInt8(flags, 10);
+    return Buffer.concat([header, attribute(NDA_DST, address)]);
+  };
+  try {
+    request('RTM_NEWNEIGH', RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, body(NTF_USE));
+  } catch (error) {
+    if (!(error instanceof SystemCallError && error.errno === errno.EEXIST)) throw error;
+    const isFixed = request('RTM_GETNEIGH', RTM_GETNEIGH, 0, body(0)).some(
+      (message) => parseNeighbour(message.body)?.state === 'PERMANENT',
+    );
+    if (!isFixed) request('RTM_NEWNEIGH', RTM_NEWNEIGH, NLM_F_CREATE, body(NTF_USE));
+  }
 }

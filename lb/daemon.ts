@@ -10,12 +10,12 @@
  *                                      steering program ─────┘  ─► everything else stays with the kernel
  * ```
  */
-import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import { readDriver, readOffloads, readReceiveQueues } from '../io/ethtool.ts';
+import { readReceiveQueues } from '../io/ethtool.ts';
 import { SystemCallError } from '../io/ffi.ts';
 import type { Link } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
+import { announce } from './announce.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
 import { watchDrains } from './drains.ts';
@@ -24,12 +24,10 @@ import { createEventLog } from './events.ts';
 import { buildForwardingState } from './forwarding-state.ts';
 import { keepHealth } from './health.ts';
 import { watchForHints } from './hints.ts';
-import { limitsOf, limitsOfSockets } from './limits.ts';
 import { followNextHops } from './next-hops.ts';
 import { tellObservations } from './observations.ts';
 import { openObservationPost } from './observe.ts';
 import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
-import { socketText } from './ports.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
 import { backendAddresses, logWay, logWays, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { type DeviceFacts, publishNext, type Running } from './running.ts';
@@ -53,7 +51,7 @@ export interface DaemonOptions {
   /** Reads the file again, for a reload. Throws ConfigError. */
   readConfig(): CheckedConfig;
   /** Opens what people reach the balancer by, when packets flow and before it is ready; closed first of all. */
-  attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> }>;
+  attend?(control: ControlPlane): Promise<{ readonly places: readonly string[]; close(): Promise<void> | undefined }>;
   /** A reload begins, or has ended; whoever asked for it. */
   onReload?(isUnderWay: boolean): void;
 }
@@ -171,23 +169,6 @@ async function putUp(
   publishNext(parts);
   logWays(logger, hops, addresses);
 
-  const device = {
-    interface: link.name,
-    driver: readDriver(link.name),
-    io: path.io,
-    queues: queueCount,
-    workers: path.io === 'portable' ? 1 : plan.length,
-    xdp: path.xdp ?? 'off',
-    guard: path.guard,
-    zeroCopy: workers.zeroCopy,
-  };
-  const cpus = availableParallelism();
-  const limits =
-    path.xdp === null
-      ? limitsOfSockets({ ...device, io: path.io, cpus, gro: mergesSegments(link) })
-      : limitsOf({ ...device, xdp: path.xdp, cpus, zeroCopyWanted: config.afXdp.zeroCopy });
-  for (const limit of limits) logger.info(`limit: ${limit}`);
-
   const hints = watchForHints({
     layout: () => preparedNow().layout,
     counters,
@@ -217,22 +198,15 @@ async function putUp(
   // Before that it was perhaps the note of another process, which has the socket.
   forget();
 
-  logger.info(
-    {
-      ...device,
-      cpus: config.cpus ?? 'any',
-      busyPoll: config.afXdp.busyPollUs === null ? 'off' : `${config.afXdp.busyPollUs}us`,
-      mode: config.mode,
-      metrics: metrics?.url ?? 'off',
-      admin: admin?.places ?? 'off',
-      services: config.services.map(({ name, vip, ports }, i) => ({
-        name,
-        address: socketText(vip, ports),
-        fingerprint: prepared.tables[i].fingerprint,
-      })),
-    },
-    'ready',
-  );
+  announce(logger, {
+    link,
+    queueCount,
+    workerCount: plan.length,
+    path,
+    prepared,
+    metrics: metrics?.url ?? 'off',
+    admin: admin?.places.length ? admin.places : 'off',
+  });
   return { failed: kept.failed, control: plane };
 }
 
@@ -242,16 +216,6 @@ function receiveQueuesOf({ name }: Link): number | undefined {
     return readReceiveQueues(name);
   } catch (error) {
     if (error instanceof SystemCallError) return undefined;
-    throw error;
-  }
-}
-
-/** Whether GRO is on; where nobody can tell, nothing is said of it. */
-function mergesSegments({ name }: Link): boolean {
-  try {
-    return readOffloads(name).gro;
-  } catch (error) {
-    if (error instanceof SystemCallError) return false;
     throw error;
   }
 }

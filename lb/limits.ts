@@ -1,5 +1,5 @@
 /**
- * What limits the throughput where hushlb was started, in a line each: for the log (lb/daemon.ts), so that nobody has to
+ * What limits the throughput where hushlb was started, in a line each: for the log (lb/announce.ts), so that nobody has to
  * guess why a fast card is slow. docs/performance.md says more of each.
  */
 import type { ZeroCopy } from '../io/xsk-socket.ts';

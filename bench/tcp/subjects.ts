@@ -154,7 +154,7 @@ async function startHushlb({ network, directory, signal, started, onUnexpectedEn
   const balancer = startBalancer({
     name: HUSHLB[0],
     namespace: network.namespace(HUSHLB[0]),
-    configuration: stringify({ interface: 'eth0', metrics: false, admin: false, services }),
+    configuration: stringify({ interface: 'eth0', metrics: false, services }),
     directory,
     onUnexpectedEnd,
   });

@@ -236,7 +236,7 @@ test('a second decap on the same interface is refused in one line', options, asy
 });
 
 test('a missing interface and missing privileges are one line that says what to do', options, async () => {
-  const configuration = folder.write('missing.yaml', CONFIGURATION.replace('eth0', 'missing0'));
+  const configuration = folder.write('missing.yaml', `hashSeed: 7${CONFIGURATION.replace('eth0', 'missing0')}`);
   for (const args of [
     ['decap', '--interface', 'missing0'],
     ['run', '-c', configuration],

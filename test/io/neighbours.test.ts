@@ -84,6 +84,15 @@ describe('neighbours', { skip: needsRoot }, () => {
     }
   });
 
+  test("probing leaves an administrator's entry as it is", () => {
+    for (const address of ['198.18.0.68', '2001:db8::68']) {
+      change('add', address, 'lladdr', '02:00:00:00:00:68', 'nud', 'permanent');
+      probe(address);
+      const [entry] = ipJson(hosts.left, 'neighbour', 'show', address, 'dev', 'left');
+      assert.deepEqual([entry.lladdr, entry.state], ['02:00:00:00:00:68', ['PERMANENT']]);
+    }
+  });
+
   describe('with shorter delays than the kernel has by default', () => {
     before(() => {
       for (const family of ['ipv4', 'ipv6']) {
