@@ -1,8 +1,8 @@
 /**
- * A tcp check through the tunnel: does a client's packet get to the server? A SYN with the VIP as destination goes to the
+ * Checks through the tunnel. By tcp: does a client's packet get to the server? A SYN with the VIP as destination goes to the
  * backend in the service's encapsulation, which lb/ puts around it; the backend takes that off, knows the VIP on its `lo`,
  * and its server's kernel answers past the balancer's forwarding, straight to the balancer's own address (DSR). An RST
- * through the tunnel ends what never became a connection. Made and closed by lb/health.ts.
+ * through the tunnel ends what never became a connection. By http: health/tunnel-http.ts. Made and closed by lb/health.ts.
  *
  * ```
  *   balancer:61234 ── [tunnel] SYN to VIP:80 ──► backend
@@ -13,14 +13,18 @@
  * All of it is done by raw sockets. The balancer's own kernel would answer the SYN-ACK with an RST, to the VIP and so into
  * the service's own traffic; the port that all checks come from (io/silent-port.ts) keeps it quiet.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { openRawSocket, type RawSocket } from '../io/raw-socket.ts';
 import { openSilentPort, type SilentPort } from '../io/silent-port.ts';
+import { formatAddress } from '../wire/address.ts';
 import * as ipv4 from '../wire/ipv4.ts';
-import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
+import { type Expectation, hostOf } from './http.ts';
 import type { CheckResult } from './judge.ts';
 import type { Check } from './monitor.ts';
+import type { Segment } from './tcp-exchange.ts';
+import { packetOf, segmentOf } from './tcp-packet.ts';
+import { askThroughTunnel, type Exchanges, IDS } from './tunnel-http.ts';
 
 export interface TunnelTarget {
   readonly vip: Uint8Array;
@@ -35,10 +39,11 @@ export interface TunnelTarget {
 
 export interface Tunnels {
   check(target: TunnelTarget): Check;
+  checkHttp(target: TunnelTarget, expectation: Expectation): Check;
   close(): void;
 }
 
-const WINDOW = 65_535;
+const NOTHING = new Uint8Array();
 /** From one check of a backend to the next: within its window, so that a SYN resets what a lost RST left half-open. */
 const SEQUENCE_STEP = 1024;
 
@@ -46,6 +51,7 @@ interface Listener {
   readonly port: number;
   /** By the acknowledgement that answers them. */
   readonly waiting: Map<number, (flags: number) => void>;
+  readonly exchanges: Exchanges;
 }
 
 export function createTunnels(): Tunnels {
@@ -57,7 +63,7 @@ export function createTunnels(): Tunnels {
     if (known !== undefined) return known;
     const silent = openSilentPort(source);
     open.push(silent);
-    const listener: Listener = { port: silent.port, waiting: new Map() };
+    const listener: Listener = { port: silent.port, waiting: new Map(), exchanges: new Map() };
     const family = source.length === 4 ? 4 : 6;
     open.push(
       openRawSocket({
@@ -67,7 +73,10 @@ export function createTunnels(): Tunnels {
           const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
           const at = family === 4 ? ipv4.headerLength(view, 0) : 0;
           if (at + tcp.TCP_HEADER_LENGTH > bytes.length || tcp.destinationPort(view, at) !== listener.port) return;
-          listener.waiting.get(tcp.acknowledgement(view, at))?.(tcp.flags(view, at));
+          const answered = tcp.acknowledgement(view, at);
+          listener.waiting.get(answered)?.(tcp.flags(view, at));
+          const segment = segmentOf(bytes, at);
+          if (segment !== undefined) listener.exchanges.get(Math.floor(answered / IDS))?.(segment);
         },
       }),
     );
@@ -79,21 +88,38 @@ export function createTunnels(): Tunnels {
     check(target) {
       let sequence = randomBytes(4).readUInt32BE();
       return (signal) =>
-        new Promise((resolve) => {
+        new Promise((resolve, reject) => {
           const source = target.source();
           const { port, waiting } = listenerOn(source);
+          const way = { source, port, vip: target.vip, vipPort: target.port };
+          const send = (number: number, flags: number): void =>
+            target.send(packetOf(way, { sequence: number, acknowledgement: 0, flags, payload: NOTHING }));
           sequence = (sequence + SEQUENCE_STEP) >>> 0;
           const next = (sequence + 1) >>> 0;
-          const way = { source, port, vip: target.vip, vipPort: target.port };
           waiting.set(next, (flags) => {
             waiting.delete(next);
             const result = resultOf(flags);
-            if (result.ok) target.send(segment({ ...way, sequence: next, flags: tcp.RST }));
-            resolve(result);
+            try {
+              if (result.ok) send(next, tcp.RST);
+              resolve(result);
+            } catch (error) {
+              reject(error);
+            }
           });
           signal.addEventListener('abort', () => waiting.delete(next), { once: true });
-          target.send(segment({ ...way, sequence, flags: tcp.SYN }));
+          send(sequence, tcp.SYN);
         });
+    },
+    checkHttp(target, expectation) {
+      const id = randomInt(IDS);
+      const host = hostOf({ address: formatAddress(target.vip), port: target.port }, 80);
+      return async (signal) => {
+        const source = target.source();
+        const { port, exchanges } = listenerOn(source);
+        const way = { source, port, vip: target.vip, vipPort: target.port };
+        const send = (segment: Segment): void => target.send(packetOf(way, segment));
+        return askThroughTunnel({ host, expectation, exchanges, id, send }, signal);
+      };
     },
     close() {
       for (const each of open.splice(0)) each.close();
@@ -105,35 +131,4 @@ export function createTunnels(): Tunnels {
 function resultOf(flags: number): CheckResult {
   if ((flags & tcp.RST) !== 0) return { ok: false, reason: 'connection to the VIP refused' };
   return { ok: true, reason: 'the VIP answered through the tunnel' };
-}
-
-interface Segment {
-  readonly source: Uint8Array;
-  readonly port: number;
-  readonly vip: Uint8Array;
-  readonly vipPort: number;
-  readonly sequence: number;
-  readonly flags: number;
-}
-
-/** An IP packet with a TCP header and nothing else. */
-function segment({ source, port, vip, vipPort, sequence, flags }: Segment): Uint8Array {
-  const addresses = Buffer.concat([source, vip]);
-  const words = Int32Array.from({ length: addresses.length / 4 }, (_, i) => addresses.readInt32LE(4 * i));
-  const headerLength = words.length === 2 ? ipv4.IPV4_HEADER_LENGTH : ipv6.IPV6_HEADER_LENGTH;
-  const packet = new Uint8Array(headerLength + tcp.TCP_HEADER_LENGTH);
-  const view = new DataView(packet.buffer);
-  const [from, to] = words;
-  let sum: number;
-  if (words.length === 2) {
-    const constant = ipv4.constantSum(ipv4.PROTOCOL_TCP, from, to);
-    ipv4.writeHeader(view, 0, 0, packet.length, ipv4.ATOMIC, ipv4.PROTOCOL_TCP, from, to, constant);
-    sum = ipv4.pseudoHeaderSum(view, 0, tcp.TCP_HEADER_LENGTH);
-  } else {
-    ipv6.writeHeader(view, 0, 0, 0, tcp.TCP_HEADER_LENGTH, ipv4.PROTOCOL_TCP, ipv4.DEFAULT_TTL, words, 0);
-    sum = ipv6.pseudoHeaderSum(view, 0, ipv4.PROTOCOL_TCP, tcp.TCP_HEADER_LENGTH);
-  }
-  tcp.writeBareHeader(view, headerLength, port, vipPort, sequence, 0, flags, sum);
-  if (flags === tcp.SYN) tcp.setWindow(view, headerLength, WINDOW);
-  return packet;
 }

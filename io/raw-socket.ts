@@ -22,7 +22,8 @@ const SO_RCVBUF = 8;
 const RECEIVE_BUFFER = 1 << 20;
 /** Messages that are looked at before the event loop has its turn again. */
 const AT_ONCE = 64;
-const LONGEST = 2048;
+/** The kernel hands over what it has joined (GRO), or never cut (veth), as one packet. */
+const LONGEST = 65_535;
 
 export interface RawSocket {
   /** Sends one message of the protocol. Throws SystemCallError: EHOSTUNREACH and its like. */

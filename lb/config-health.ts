@@ -5,14 +5,14 @@
  * ```yaml
  * health: { check: http, path: /healthz, host: www.example.com, status: 200-399, interval: 2s, timeout: 1s }
  * health: { check: command, command: [/usr/local/bin/check-db, --quick] }
- * health: { check: tcp, through: tunnel }
+ * health: { check: http, through: tunnel }
  * ```
  */
 import * as z from 'zod';
 import { duration, mapping, oneOf, wholeNumber } from './config-values.ts';
 
 export type HealthCheck = 'tcp' | 'http' | 'https' | 'icmp' | 'command';
-/** `direct`: to the backend's own address. `tunnel`: encapsulated, with the VIP as destination, as a client's packets. */
+/** `direct`: to the backend's own address. `tunnel`: encapsulated, with the VIP as destination, as a client's packets; tcp and http. */
 export type HealthWay = 'direct' | 'tunnel';
 
 export interface HealthConfig {

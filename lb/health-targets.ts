@@ -17,7 +17,7 @@ import { backendKey } from './service-table.ts';
 /** What several checks share. */
 export interface CheckTools {
   readonly echoes: Pick<Echoes, 'check'>;
-  readonly tunnels: Pick<Tunnels, 'check'>;
+  readonly tunnels: Pick<Tunnels, 'check' | 'checkHttp'>;
   readonly ways: Pick<TunnelWays, 'targetOf'>;
 }
 
@@ -54,6 +54,9 @@ function checkOf(
   }
   // lb/config-health-rules.ts refuses what would have none.
   if (port === null) throw new TypeError(`${service.name}: no port to check`);
-  if (through === 'tunnel') return tunnels.check(ways.targetOf(service, backend, port));
+  if (through === 'tunnel') {
+    const target = ways.targetOf(service, backend, port);
+    return http === null ? tunnels.check(target) : tunnels.checkHttp(target, http);
+  }
   return http === null ? tcpCheck({ address, port }) : httpCheck({ address, port }, http, check === 'https');
 }

@@ -95,3 +95,11 @@ export function setWindow(view: DataView, offset: number, window: number): void 
   view.setUint16(offset + WINDOW, window);
   view.setUint16(offset + CHECKSUM, updateChecksum(view.getUint16(offset + CHECKSUM), before, window));
 }
+
+/** Says how long the header with its options is, which `writeBareHeader` leaves at 20, and corrects the checksum. */
+export function setHeaderLength(view: DataView, offset: number, length: number): void {
+  const before = view.getUint16(offset + DATA_OFFSET);
+  const after = (before & 0x0fff) | (length << 10);
+  view.setUint16(offset + DATA_OFFSET, after);
+  view.setUint16(offset + CHECKSUM, updateChecksum(view.getUint16(offset + CHECKSUM), before, after));
+}

@@ -1,25 +1,35 @@
 /**
- * The tcp check through a tunnel between two hosts, one of which has the VIP on lo. What lb/ puts around a packet is an
+ * The tcp and http checks through a tunnel between two hosts, one of which has the VIP on lo. What lb/ puts around a packet is an
  * Ethernet header here; test/lb/health.test.ts has the real tunnels.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import type { Expectation } from '../../health/http.ts';
 import type { CheckResult } from '../../health/judge.ts';
-import { createTunnels, type Tunnels } from '../../health/tunnel.ts';
+import type { Check } from '../../health/monitor.ts';
+import { createTunnels, type Tunnels, type TunnelTarget } from '../../health/tunnel.ts';
 import { type FrameSender, openFrameSender } from '../../io/frame-sender.ts';
 import { readLink } from '../../io/links.ts';
 import { inNamespace } from '../../io/namespace.ts';
-import { addressBytes, ip, ipJson, macBytes, makeTwoHosts, needsRoot, type TwoHosts } from '../io/two-hosts.ts';
+import { addressBytes, ip, ipJson, macBytes, makeTwoHosts, needsRoot, type TwoHosts, until } from '../io/two-hosts.ts';
 
-describe('tcp through a tunnel', { skip: needsRoot }, () => {
+/** More than the window that is announced, so that the kernel there has to be told again and again what came. */
+const LONG = 100_000;
+const ASK: Expectation = { method: 'GET', path: '/', host: null, status: { first: 200, last: 399 }, body: null };
+
+describe('tcp and http through a tunnel', { skip: needsRoot }, () => {
   let hosts: TwoHosts;
   let tunnels: Tunnels;
   let sender: FrameSender;
   let server: Server;
+  let httpServer: Server;
   let port: number;
+  let httpPort: number;
+  const hostHeaders: string[] = [];
   // Raw sockets keep no process alive; in the balancer timers do.
   let alive: NodeJS.Timeout;
   before(async () => {
@@ -29,31 +39,49 @@ describe('tcp through a tunnel', { skip: needsRoot }, () => {
     for (const vip of ['198.18.10.1/32', '2001:db8:a::1/128'])
       ip('-n', hosts.right, 'address', 'add', vip, 'dev', 'lo');
     sender = inNamespace(hosts.left, () => openFrameSender(readLink('left')!.index));
-    server = createServer();
+    server = createServer((socket) => socket.on('error', () => {}));
     // Without a host: the look-up of one would end after we are back.
     inNamespace(hosts.right, () => void server.listen(0));
     await once(server, 'listening');
     port = (server.address() as { port: number }).port;
+    httpServer = createHttpServer(({ url = '', headers }, response) => {
+      hostHeaders.push(headers.host ?? '');
+      const status = Number(url.slice(1)) || 200;
+      response.writeHead(status).end(status === 206 ? `${'x'.repeat(60_000)}last words${'x'.repeat(LONG)}` : 'fine');
+    });
+    inNamespace(hosts.right, () => void httpServer.listen(0));
+    await once(httpServer, 'listening');
+    httpPort = (httpServer.address() as { port: number }).port;
   });
   after(() => {
     clearInterval(alive);
     tunnels.close();
     sender.close();
     server.close();
+    httpServer.close();
     hosts.remove();
   });
 
   const mac = (side: 'left' | 'right') => macBytes(ipJson(hosts[side], 'link', 'show', side)[0].address);
 
-  function checkOf(vip: string, own: string, toPort: number): () => Promise<CheckResult> {
+  /** `loses` says of each packet, the first is 0, that it never arrives. */
+  function targetOf(vip: string, own: string, toPort: number, loses: (packet: number) => boolean): TunnelTarget {
     const header = [...mac('right'), ...mac('left'), ...(vip.includes(':') ? [0x86, 0xdd] : [0x08, 0x00])];
-    const check = tunnels.check({
+    let sent = 0;
+    return {
       vip: addressBytes(vip),
       port: toPort,
       source: () => addressBytes(own),
-      send: (packet) => sender.send(Uint8Array.from([...header, ...packet])),
-    });
-    // Its sockets are opened there with the first check.
+      send(packet) {
+        if (!loses(sent++)) sender.send(Uint8Array.from([...header, ...packet]));
+      },
+    };
+  }
+
+  const losesNothing = (): boolean => false;
+
+  /** Its sockets are opened there with the first check. */
+  function there(check: Check): () => Promise<CheckResult> {
     return () => {
       let result: Promise<CheckResult> | undefined;
       inNamespace(hosts.left, () => {
@@ -62,6 +90,9 @@ describe('tcp through a tunnel', { skip: needsRoot }, () => {
       return result!;
     };
   }
+
+  const checkOf = (vip: string, own: string, toPort: number) =>
+    there(tunnels.check(targetOf(vip, own, toPort, losesNothing)));
 
   /** Of both families: the kernel counts them together. */
   function resetsSent(namespace: string): number {
@@ -88,12 +119,62 @@ describe('tcp through a tunnel', { skip: needsRoot }, () => {
       assert.deepEqual(await checkOf(vip, own, 9)(), { ok: false, reason: 'connection to the VIP refused' });
     });
 
-    test(`${vip}: nothing of it stays at the backend`, () => {
-      assert.equal(halfOpen(hosts.right), '');
+    test(`${vip}: http: the status and the text decide`, async () => {
+      const ask = (
+        expectation: Partial<Expectation>,
+        loses: (packet: number) => boolean = losesNothing,
+      ): Promise<CheckResult> =>
+        there(tunnels.checkHttp(targetOf(vip, own, httpPort, loses), { ...ASK, ...expectation }))();
+      assert.deepEqual(await ask({}), { ok: true, reason: 'status 200' });
+      assert.equal(hostHeaders.at(-1), `${vip.includes(':') ? `[${vip}]` : vip}:${httpPort}`);
+      const longPath = `/${'p'.repeat(3000)}`;
+      const all = await Promise.all([
+        ask({ path: '/503' }),
+        ask({ body: 'fine' }),
+        ask({ body: 'well', path: longPath }),
+        ask({ path: '/206', body: 'last words' }),
+        ask({ path: '/206', body: 'first words' }),
+        // The SYN, then the request, never arrives at first.
+        ask({}, (packet) => packet === 0),
+        ask({ path: longPath }, (packet) => packet === 1),
+      ]);
+      assert.deepEqual(all, [
+        { ok: false, reason: 'status 503, expected 200-399' },
+        { ok: true, reason: 'status 200' },
+        { ok: false, reason: 'status 200, but no "well" in the body' },
+        { ok: true, reason: 'status 206' },
+        { ok: false, reason: 'status 206, but no "first words" in the body' },
+        { ok: true, reason: 'status 200' },
+        { ok: true, reason: 'status 200' },
+      ]);
+      assert.deepEqual(await there(tunnels.checkHttp(targetOf(vip, own, 9, losesNothing), ASK))(), {
+        ok: false,
+        reason: 'connection to the VIP refused',
+      });
+      assert.equal(resetsSent(hosts.left), 0);
+    });
+
+    test(`${vip}: http: a connection that was left open there is ended by the next check`, async () => {
+      // SYN and request arrive, the RST that ends it doesn't: to a server that waits for more, the connection lives.
+      const target = targetOf(vip, own, port, (packet) => packet === 2);
+      const check = tunnels.checkHttp(target, ASK);
+      const abort = new AbortController();
+      const connected = once(server, 'connection');
+      inNamespace(hosts.left, () => void check(abort.signal));
+      const [first] = await connected;
+      const ended = once(first, 'error');
+      abort.abort();
+      server.once('connection', (socket) => socket.end('HTTP/1.1 204 No Content\r\n\r\n'));
+      assert.deepEqual(await there(check)(), { ok: true, reason: 'status 204' });
+      assert.equal((await ended)[0].code, 'ECONNRESET');
+    });
+
+    test(`${vip}: nothing of it stays at the backend`, async () => {
+      await until('the last RST is there', () => connectionsOf(hosts.right) === '');
     });
   }
 
-  function halfOpen(namespace: string): string {
-    return ip('netns', 'exec', namespace, 'ss', '-Htn', 'state', 'syn-recv');
+  function connectionsOf(namespace: string): string {
+    return ip('netns', 'exec', namespace, 'ss', '-Htn', 'state', 'connected');
   }
 });

@@ -48,10 +48,11 @@ const rows: readonly (readonly [health: Settings, service: Settings, problem: st
   [{ check: 'tcp', port: 80 }, { port: 'all' }, null],
   [{ timeout: '5s', interval: '1s' }, {}, null],
   [{ through: 'tunnel' }, { encap: 'l2' }, null],
+  [{ check: 'http', through: 'tunnel', body: 'ok' }, { encap: 'gue' }, null],
   [
-    { check: 'http', through: 'tunnel' },
+    { check: 'command', command: ['/bin/true'], through: 'tunnel' },
     {},
-    'through: expected direct, because only tcp checks go through the tunnel, got "tunnel"',
+    'through: expected direct, because only tcp and http checks go through the tunnel, got "tunnel"',
   ],
   [{ check: 'command' }, {}, 'command: expected the program that checks, because check is command, got nothing'],
   [{ command: ['/bin/true'] }, {}, 'command: expected not to be set, because check is tcp, got a list'],
@@ -77,12 +78,12 @@ const rows: readonly (readonly [health: Settings, service: Settings, problem: st
   [
     { check: 'icmp', through: 'tunnel' },
     {},
-    'through: expected direct, because only tcp checks go through the tunnel, got "tunnel"',
+    'through: expected direct, because only tcp and http checks go through the tunnel, got "tunnel"',
   ],
   [
     { check: 'https', through: 'tunnel' },
     {},
-    'through: expected direct, because only tcp checks go through the tunnel, got "tunnel"',
+    'through: expected direct, because a check through the tunnel has no socket, which TLS needs: tcp and http go that way, got "tunnel"',
   ],
 ];
 for (const [health, service, problem] of rows) {

@@ -33,7 +33,7 @@ describe('health checks', { skip: needsRoot }, () => {
   async function start(
     service: string,
     more = '',
-  ): Promise<{ next(what: RegExp): Promise<string>; balancer: HostProcess }> {
+  ): Promise<{ next(what: RegExp): Promise<string>; lines: readonly string[]; balancer: HostProcess }> {
     lan.write(configuration(BACKENDS_YAML, { service, more }));
     const lines: string[] = [];
     let read = 0;
@@ -47,11 +47,11 @@ describe('health checks', { skip: needsRoot }, () => {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     }
-    return { next, balancer };
+    return { next, lines, balancer };
   }
 
-  const down = (name: string) => new RegExp(`"backend":"${name}".*"backend down"`);
-  const up = (name: string) => new RegExp(`"backend":"${name}".*"backend up"`);
+  const down = (name: string) => new RegExp(`"service":"web","backend":"${name}".*"backend down"`);
+  const up = (name: string) => new RegExp(`"service":"web","backend":"${name}".*"backend up"`);
   const newConnections = (count = 16) => get('client', `http://${VIP}/`, count, 400);
   const metrics = (...lines: string[]): number[] => {
     const text = get('lb', 'http://127.0.0.1:9108/metrics').join('\n');
@@ -63,28 +63,47 @@ describe('health checks', { skip: needsRoot }, () => {
   };
 
   // First: the last words of other tests' connections would be counted here.
-  test('through the tunnel: a VIP missing on lo and a missing decapsulation are found, which a direct check cannot see', async () => {
+  test('through the tunnel: a VIP missing on lo, a missing decapsulation and, by http, a sick server are found', async () => {
     const rest = `backends: [${BACKENDS_YAML.join(', ')}]`;
     const through =
       'health: { check: tcp, port: 80, through: tunnel, interval: 50ms, timeout: 500ms, grace: 1ms, fall: 4 }';
     const direct = `  - { name: direct, vip: "${VIP}", port: 82, health: { check: tcp, port: 80, ${OFTEN} }, ${rest} }\n`;
     const gre = `  - { name: gre, vip: "${VIP}", port: 83, encap: gre, ${through}, ${rest} }\n`;
-    const { next } = await start(through, direct + gre);
+    // By http: servers that are well, one that is not, and the missing decapsulation.
+    const asks = through.replace('tcp', 'http');
+    const spoken = `  - { name: spoken, vip: "${VIP}", port: 84, ${asks}, ${rest} }\n`;
+    const greSpoken = `  - { name: gre-spoken, vip: "${VIP}", port: 85, encap: gre, ${asks}, ${rest} }\n`;
+    const sick = ['tcp', 'http'].map((check, i) => {
+      const sickCheck = through.replace('tcp, port: 80', `${check}, port: ${HEALTH_PORT}`);
+      return `  - { name: sick-${check}, vip: "${VIP}", port: ${86 + i}, ${sickCheck}, backends: [${BACKENDS_YAML[0]}] }\n`;
+    });
+    const sickServer = `require('http').createServer((_, answer) => answer.writeHead(503).end()).listen(${HEALTH_PORT})`;
+    lan.start('b1', [process.execPath, '-e', sickServer]);
+    await waitForListener(lan.namespace('b1'), HEALTH_PORT, 'b1', never);
+    const { next, lines } = await start(through, [direct, gre, spoken, greSpoken, ...sick].join(''));
+    const has = (what: RegExp) => until(`a line ${what}`, () => lines.some((line) => what.test(line)));
     // Nobody takes GRE off there.
-    await next(/all backends of gre are down/);
+    await has(/all backends of gre are down/);
+    await has(/all backends of gre-spoken are down/);
+    await has(/"service":"sick-http".*"reason":"status 503, expected 200-399"/);
     const [checks, ...others] = metrics(
       'hushlb_backend_health_checks_total{service="web",backend="b1"}',
       'hushlb_backend_up{service="web",backend="b1"}',
       'hushlb_backend_up{service="web",backend="b2"}',
+      'hushlb_backend_up{service="spoken",backend="b1"}',
+      'hushlb_backend_up{service="spoken",backend="b2"}',
+      'hushlb_backend_up{service="sick-tcp",backend="b1"}',
+      'hushlb_backend_up{service="sick-http",backend="b1"}',
       // The kernel here stayed quiet: none of its RSTs came back as a packet of the service.
       'hushlb_conntrack_misses_total{service="web",kind="non_syn"}',
     );
     assert.ok(checks! > 2);
-    assert.deepEqual(others, [1, 1, 0]);
+    assert.deepEqual(others, [1, 1, 1, 1, 1, 0, 0]);
 
     lan.inHost('b1', 'ip', 'address', 'del', `${VIP}/32`, 'dev', 'lo');
     try {
-      assert.match(await next(down('b1')), /"service":"web".*"reason":"no answer within 500 ms"/);
+      assert.match(await next(down('b1')), /"reason":"no answer within 500 ms"/);
+      await has(/"service":"spoken","backend":"b1".*"reason":"no answer within 500 ms"/);
       const ups = metrics(
         'hushlb_backend_up{service="direct",backend="b1"}',
         'hushlb_backend_up{service="web",backend="b2"}',
@@ -95,6 +114,7 @@ describe('health checks', { skip: needsRoot }, () => {
       lan.inHost('b1', 'ip', 'address', 'add', `${VIP}/32`, 'dev', 'lo');
     }
     assert.match(await next(up('b1')), /"reason":"the VIP answered through the tunnel"/);
+    await has(/"service":"spoken","backend":"b1".*"reason":"status 200".*"backend up"/);
   });
 
   test('who is down gets no new connection, who is up again does, and a reload forgets nothing', async () => {
