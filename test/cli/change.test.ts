@@ -52,7 +52,7 @@ describe('a running balancer, asked and changed from the command line', { skip: 
     return status.parse(await openClient({ socket: lan.socket() }).request('GET', '/v1/status'));
   }
 
-  const served = (): Set<string> => new Set(lan.get('client', `http://${VIP}/`, 64));
+  const served = async (): Promise<Set<string>> => new Set(await lan.ask('client', `http://${VIP}/`, 64));
   const logged = (isIt: (line: string) => boolean): Promise<string> => balancer.waitForLine(isIt, PATIENCE_MS, never);
   const reloads = (): number => lines.filter((line) => logMessage(line) === 'reloaded').length;
 
@@ -64,7 +64,7 @@ describe('a running balancer, asked and changed from the command line', { skip: 
       ) ?? assert.fail(text);
     // b2 had half of them.
     assert.ok(Math.abs(Number(share) - 50) < 2, share);
-    assert.deepEqual(served(), new Set(['b1']));
+    assert.deepEqual(await served(), new Set(['b1']));
     assert.match(
       await logged((line) => logMessage(line) === 'changed'),
       new RegExp(`"id":"${id}","by":"admin socket"`),
@@ -86,7 +86,7 @@ describe('a running balancer, asked and changed from the command line', { skip: 
     assert.ok(services[0]!.backends[0]!.packets > 0);
     assert.match(await done('drain', 'web', 'b2'), /^drain web b2: nothing was different/);
     assert.match(await done('undrain', 'web', 'b2'), /\nthe file has all that runs\n$/);
-    assert.deepEqual(served(), new Set(BACKENDS));
+    assert.deepEqual(await served(), new Set(BACKENDS));
   });
 
   test('weight, add, remove, scheduler, mode: what they change is what runs', async () => {
@@ -101,7 +101,7 @@ describe('a running balancer, asked and changed from the command line', { skip: 
     ] as const) {
       assert.ok(Math.abs((backend?.share ?? 0) - sixths / 6) < 0.02, `${backend?.name} ${backend?.share}`);
     }
-    assert.ok(served().has(ADDED));
+    assert.ok((await served()).has(ADDED));
     const json = JSON.parse(await done('remove', 'web', 'b3', '--json'));
     assert.deepEqual([json.change, json.removed, json.unsaved.length], ['remove web b3', ['web/b3'], 3]);
     assert.match(
@@ -113,7 +113,7 @@ describe('a running balancer, asked and changed from the command line', { skip: 
     assert.deepEqual([mode, services[0]!.scheduler, services[0]!.onMiss], ['stateful', 'round-robin', 'reset']);
     assert.match(await done('scheduler', 'web', 'maglev'), /^scheduler web maglev: /);
     assert.match(await done('mode', 'stateless'), /^mode stateless: /);
-    assert.deepEqual(served(), new Set(BACKENDS));
+    assert.deepEqual(await served(), new Set(BACKENDS));
   });
 
   test('what cannot be done costs a line and changes nothing', async () => {
