@@ -125,19 +125,20 @@ export function startExchange(firstSequence: number, request: Uint8Array): Excha
       sent = 0;
       dueMs = told === request.length ? Number.POSITIVE_INFINITY : nowMs + RETRANSMIT_MS;
     }
-    const first = (segment.sequence + ((flags & SYN) === 0 ? 0 : 1)) >>> 0;
+    // Our acknowledgement of it was lost.
+    if ((flags & SYN) !== 0) return [acknowledgement()];
     /** Bytes of it that are known already; below 0: something is missing before it. */
-    const known = (peerNext - first) | 0;
+    const known = (peerNext - segment.sequence) | 0;
     const hasFin = (flags & FIN) !== 0;
     const length = payload.length + (hasFin ? 1 : 0);
     if (known >= 0 && known < length) {
       received = Buffer.concat([received, payload.subarray(known)]);
-      peerNext = (first + length) >>> 0;
+      peerNext = (segment.sequence + length) >>> 0;
       if (hasFin) finish('ended');
       return [acknowledgement()];
     }
     // Old, or too early: said again what is expected. A bare acknowledgement wants none.
-    return length > 0 || (flags & SYN) !== 0 ? [acknowledgement()] : [];
+    return length > 0 ? [acknowledgement()] : [];
   }
 
   return {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +19,25 @@ import { sharedLan } from '../../lab/topology.ts';
 export const PATIENCE_MS = 10_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 export const never = new AbortController().signal;
+
+/** `count` connections one after the other, each with a body or the reason why there was none. */
+const GET_ALL = `
+  const get = (url, patienceMs) => fetch(url, { signal: AbortSignal.timeout(patienceMs), headers: { connection: 'close' } })
+    .then((response) => response.text()).catch((error) => 'failed: ' + (error.cause?.code ?? error.name));
+  async function getAll(url, count, patienceMs) {
+    const answers = [];
+    for (let i = 0; i < count; i++) answers.push((await get(url, patienceMs)).trim());
+    return answers;
+  }`;
+
+/** Does that for each line that it reads. */
+const ASKER = `
+  import { createInterface } from 'node:readline';
+  ${GET_ALL}
+  createInterface({ input: process.stdin }).on('line', async (line) => {
+    const [id, url, count, patienceMs] = JSON.parse(line);
+    console.log(JSON.stringify([id, await getAll(url, count, patienceMs)]));
+  });`;
 
 export interface Lan {
   namespace(host: string): string;
@@ -34,6 +54,8 @@ export interface Lan {
   inHost(host: string, ...command: string[]): string;
   /** What GETs from `host` bring, `count` connections one after the other: the answer, or why there was none. */
   get(host: string, url: string, count?: number, patienceMs?: number): string[];
+  /** As `get`, by one process for all that a suite asks from this host. */
+  ask(host: string, url: string, count?: number, patienceMs?: number): Promise<string[]>;
   /** An XDP program is attached to the balancer's interface. */
   isAttached(): boolean;
 }
@@ -45,6 +67,7 @@ export function useLan(backends: readonly string[], { family }: Addresses = IPV4
   let directory: string;
   const servers: HostProcess[] = [];
   const programs: HostProcess[] = [];
+  const askers = new Map<string, HostProcess>();
 
   before(async () => {
     runId = openRun();
@@ -80,6 +103,14 @@ export function useLan(backends: readonly string[], { family }: Addresses = IPV4
     return program;
   }
 
+  function startAsker(host: string): HostProcess {
+    const command = [process.execPath, '--input-type=module', '-e', ASKER];
+    const namespace = network.namespace(host);
+    const program = startProcess({ name: 'asker', namespace, command, onLine: () => {}, onUnexpectedEnd: () => {} });
+    servers.push(program);
+    return program;
+  }
+
   function inHost(host: string, ...command: string[]): string {
     return execFileSync('ip', ['netns', 'exec', network.namespace(host), ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -102,14 +133,18 @@ export function useLan(backends: readonly string[], { family }: Addresses = IPV4
     },
     inHost,
     get(host, url, count = 1, patienceMs = PATIENCE_MS) {
-      const script = `
-        const get = () => fetch(process.argv[1], { signal: AbortSignal.timeout(${patienceMs}), headers: { connection: 'close' } })
-          .then((response) => response.text()).catch((error) => 'failed: ' + (error.cause?.code ?? error.name));
-        const answers = [];
-        for (let i = 0; i < ${count}; i++) answers.push((await get()).trim());
-        console.log(answers.join('\\n'));
+      const script = `${GET_ALL}
+        console.log((await getAll(process.argv[1], ${count}, ${patienceMs})).join('\\n'));
         process.exit();`;
       return inHost(host, process.execPath, '--input-type=module', '-e', script, url).trim().split('\n');
+    },
+    async ask(host, url, count = 1, patienceMs = PATIENCE_MS) {
+      const asker = askers.get(host) ?? startAsker(host);
+      askers.set(host, asker);
+      const id = randomUUID();
+      asker.write(JSON.stringify([id, url, count, patienceMs]));
+      const line = await asker.waitForLine((text) => text.includes(id), COMMAND_TIMEOUT_MS, never);
+      return JSON.parse(line)[1];
     },
     isAttached: () => /\bxdp\b|prog\/xdp|xdpgeneric/.test(inHost('lb', 'ip', '-d', 'link', 'show', 'eth0')),
   };
