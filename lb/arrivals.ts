@@ -17,7 +17,7 @@
  */
 // Hot path: no allocation, no throw, no closure, no await.
 import { connectionHash } from '../hashing/flow-hash.ts';
-import { addressDigest, addressWord } from '../hashing/flow-hash-ipv6.ts';
+import { connectionHashIpv6, digestAndWord } from '../hashing/flow-hash-ipv6.ts';
 import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
 import { FLOW, FRAGMENT, IP_OPTIONS, NOT_IP, OTHER_PROTOCOL, parseFlow, parseIpv6, parseLayer4 } from '../wire/flow.ts';
 import { FIRST_FRAGMENT, FRAGMENT_L4, LATER_FRAGMENT, readFragment } from '../wire/fragment.ts';
@@ -117,8 +117,7 @@ export function createArrivals(forwarder: Forwarder): ArriveOtherwise {
 
   /** What stands for the client, whose IPv6 address is at `at`, and its connection's hash; the ports are known. */
   function noteClient({ hashSeed }: ForwardingState, i: number, at: number): void {
-    source[i] = addressWord(view, at, hashSeed);
-    hash[i] = connectionHash(addressDigest(view, at, hashSeed), ports[i], hashSeed);
+    hash[i] = connectionHashIpv6(digestAndWord(source, i, view, at, hashSeed), ports[i]);
   }
 
   /** A piece of a datagram to a VIP. Only the first has ports, and so a service; the others follow it (lb/detours.ts). */

@@ -2,6 +2,7 @@
  * Questions about connection tables on their way to a worker and back: plain numbers, because a worker knows no names. Names
  * become indexes here, and indexes names, on the main thread (lb/ask.ts); lb/entry-scan.ts answers in the worker.
  */
+import { xxh32Word } from '../hashing/flow-hash.ts';
 import { addressDigest, addressWord } from '../hashing/flow-hash-ipv6.ts';
 import { parseAddress } from '../wire/address.ts';
 import { serviceIndex } from './edit.ts';
@@ -24,7 +25,7 @@ export interface QueryTarget {
 export interface ClientKey {
   /** The address of IPv4 or what stands for one of IPv6, as a signed packet word: the key's first. */
   readonly word: number;
-  /** What the connection's hash is over in its place: the same of IPv4. */
+  /** The connection's hash before its last link: of the address alone. */
   readonly digest: number;
 }
 
@@ -106,7 +107,7 @@ function clientKey(bytes: Uint8Array, seed: number): ClientKey {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length === 16) return { word: addressWord(view, 0, seed), digest: addressDigest(view, 0, seed) };
   const word = view.getInt32(0, true);
-  return { word, digest: word };
+  return { word, digest: xxh32Word(word, seed) };
 }
 
 /** Names of what a report's rows say. */

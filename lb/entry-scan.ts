@@ -8,7 +8,7 @@
  */
 import { createEntry, readEntry, removeEntry } from '../conntrack/entries.ts';
 import { type ConnectionTable, slotOf } from '../conntrack/table.ts';
-import { connectionHash, flowSlot } from '../hashing/flow-hash.ts';
+import { flowSlot, xxh32Word } from '../hashing/flow-hash.ts';
 import { swapPort } from '../wire/tcp.ts';
 import {
   COUNT_ROW,
@@ -142,7 +142,7 @@ export function createEntryScan(forwarder: Forwarder, post: (report: EntryReport
     let left = budget;
     while (client !== null && left > 0 && job.matched === 0 && ports.first + job.cursor <= ports.last) {
       const portsWord = swapPort(port) | (swapPort(ports.first + job.cursor) << 16);
-      const hash = connectionHash(client.digest, portsWord, forwarder.state.hashSeed);
+      const hash = xxh32Word(portsWord, client.digest);
       const slot = slotOf(table, hash, client.word, portsWord);
       if (slot >= 0 && readEntry(table, slot, now, entry)) take(job, table, owner, slot);
       job.cursor++;

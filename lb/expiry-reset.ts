@@ -16,7 +16,7 @@
 import { type ConnectionTable, lastSlot, sweep } from '../conntrack/table.ts';
 import { encapsulate, largestPacket } from '../dsr/encap.ts';
 import { connectionHash } from '../hashing/flow-hash.ts';
-import { addressDigest } from '../hashing/flow-hash-ipv6.ts';
+import { addressDigest, connectionHashIpv6 } from '../hashing/flow-hash-ipv6.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { SERVICE_EXPIRY_RESETS_SENT, SERVICE_RESETS_SENT } from '../metrics/counters.ts';
 import {
@@ -200,10 +200,11 @@ function writeToBackend(
   const frame = batch.offset[i];
   writePacket(forwarder, service, place, frame, false);
   // As of the connection's own packets, so that the RST takes their way.
-  const client = isIpv6
-    ? addressDigest(view, frame + ETHERNET_HEADER_LENGTH + ipv6.SOURCE, state.hashSeed)
-    : rows[place + SOURCE];
-  const hash = connectionHash(client, rows[place + PORTS], state.hashSeed);
+  const client = frame + ETHERNET_HEADER_LENGTH + ipv6.SOURCE;
+  const ports = rows[place + PORTS];
+  const hash = isIpv6
+    ? connectionHashIpv6(addressDigest(view, client, state.hashSeed), ports)
+    : connectionHash(rows[place + SOURCE], ports, state.hashSeed);
   const grown = encapsulate(view, frame, packetLength, encap, hops, backend, hash);
   batch.offset[i] -= grown;
   batch.length[i] += grown;

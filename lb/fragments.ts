@@ -16,7 +16,7 @@
  * others too, and nothing else: packets that are none don't come here.
  */
 // Hot path: no allocation, no throw, no closure, no await.
-import { xxh32Words4 } from '../hashing/flow-hash.ts';
+import { chainWords4 } from '../hashing/flow-hash.ts';
 import { copyBytes } from '../wire/bytes.ts';
 
 /**
@@ -229,7 +229,7 @@ function free(store: FragmentStore, i: number): void {
 }
 
 function bucketOf(store: FragmentStore, source: number, destination: number, id: number, protocol: number): number {
-  const hash = xxh32Words4(source, destination, id, protocol, store.seed);
+  const hash = chainWords4(source, destination, id, protocol, store.seed);
   return (hash & store.bucketMask) * WAYS * SLOT_WORDS;
 }
 

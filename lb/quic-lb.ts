@@ -12,7 +12,7 @@
  * clients make up the first ones themselves. Such a packet goes by the connection table and the flow hash, as any other.
  */
 // Hot path: no allocation, no throw, no closure, no await.
-import { xxh32Words4 } from '../hashing/flow-hash.ts';
+import { chainWords4 } from '../hashing/flow-hash.ts';
 
 /** What `findServer` answers for a connection id that is not routable. */
 export const NO_SERVER = -1;
@@ -150,7 +150,7 @@ function serverOf(routes: QuicRoutes, view: DataView, id: number, length: number
 
 /** The slot of the key at hand, or the free one where it would be: there always is one. */
 function locate({ keys, backends, mask, seed }: QuicRoutes): number {
-  let slot = xxh32Words4(keyWords[0], keyWords[1], keyWords[2], keyWords[3], seed) & mask;
+  let slot = chainWords4(keyWords[0], keyWords[1], keyWords[2], keyWords[3], seed) & mask;
   while (backends[slot] !== NO_SERVER && !isAt(keys, slot * KEY_WORDS)) slot = (slot + 1) & mask;
   return slot;
 }

@@ -111,32 +111,26 @@ static inline uint32_t mix_word(uint32_t hash, uint32_t word) {
   return rotate(hash + word * 0xc2b2ae3du, 17) * 0x27d4eb2fu;
 }
 
-static inline uint32_t mix_lane(uint32_t lane, uint32_t word) {
-  return rotate(lane + word * 0x85ebca77u, 13) * 0x9e3779b1u;
-}
-
 static inline uint32_t avalanche(uint32_t hash) {
   hash = (hash ^ (hash >> 15)) * 0x85ebca77u;
   hash = (hash ^ (hash >> 13)) * 0xc2b2ae3du;
   return hash ^ (hash >> 16);
 }
 
-static inline uint32_t xxh32_words2(uint32_t word0, uint32_t word1, uint32_t seed) {
-  return avalanche(mix_word(mix_word(seed + 0x165667b1u + 8, word0), word1));
+static inline uint32_t xxh32_word(uint32_t word, uint32_t seed) {
+  return avalanche(mix_word(seed + 0x165667b1u + 4, word));
 }
 
 static inline uint32_t connection_hash(const struct flow *flow, uint32_t seed) {
-  return xxh32_words2((uint32_t)flow->source, (uint32_t)flow->ports, seed);
+  return xxh32_word((uint32_t)flow->ports, xxh32_word((uint32_t)flow->source, seed));
 }
 
 static inline uint32_t flow_hash(int kind, const struct flow *flow, uint32_t seed) {
-  uint32_t source = (uint32_t)flow->source, ports = (uint32_t)flow->ports;
-  if (kind == SOURCE_IP) return avalanche(mix_word(seed + 0x165667b1u + 4, source));
-  if (kind == SOURCE_IP_PORT) return xxh32_words2(source, ports & 0xffff, seed);
-  uint32_t lanes = rotate(mix_lane(seed + 0x9e3779b1u + 0x85ebca77u, source), 1);
-  lanes += rotate(mix_lane(seed + 0x85ebca77u, (uint32_t)flow->destination), 7);
-  lanes += rotate(mix_lane(seed, ports), 12) + rotate(mix_lane(seed - 0x9e3779b1u, flow->protocol), 18);
-  return avalanche(lanes + 16);
+  uint32_t ports = (uint32_t)flow->ports, hash = xxh32_word((uint32_t)flow->source, seed);
+  if (kind == SOURCE_IP) return hash;
+  if (kind == SOURCE_IP_PORT) return xxh32_word(ports & 0xffff, hash);
+  hash = xxh32_word((uint32_t)flow->destination, hash);
+  return xxh32_word(flow->protocol, xxh32_word(ports, hash));
 }
 
 static inline int32_t probe(const struct state *s, int32_t vip, int32_t key) {

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import xxhash from 'xxhash-wasm';
 import { type Answer, explain, type Subject, subjectOf } from '../../explain/explain.ts';
 import type { Explanation } from '../../explain/explanation.ts';
 import type { Flow } from '../../explain/flow.ts';
@@ -18,6 +17,7 @@ import { EXITS } from '../../lb/exits.ts';
 import { createWalk } from '../../lb/forwarder.ts';
 import { createOfflineBalancer } from '../../lb/offline.ts';
 import { NOBODY_DOWN } from '../../lb/service-table.ts';
+import { chained } from '../chained-hash.ts';
 import { bytesOfIp, bytesOfMac, OWN_MAC } from '../packets.ts';
 import { bytesOfAddress } from '../packets6.ts';
 import { aimed, configuration, flow, frameOf, promised, whatIf } from './flows.ts';
@@ -122,8 +122,6 @@ test('what if: the same as taking the change over and sending the next packet', 
   assert.ok(moved > 10, `${moved} moved`);
 });
 
-const { h32Raw } = await xxhash();
-
 const TEXT = `
 interface: eth0
 hashSeed: 12345
@@ -157,7 +155,7 @@ function ask(change: WhatIf = {}, more: Partial<Parameters<typeof explain>[1]> =
 
 test('hash and slot are those of the documents', () => {
   const key = Uint8Array.from([...bytesOfIp('192.0.2.7'), 51514 >> 8, 51514 & 255, 0, 0]);
-  const value = h32Raw(key, 12345);
+  const value = chained(key, 12345);
   const { hash, slot, backend } = ask().now;
   assert.deepEqual(hash, { by: 'source-ip-port', seed: 12345, value });
   const name = TABLE.backends[TABLE.entries[value % 65537]];

@@ -5,8 +5,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { connectionHash, FIVE_TUPLE, flowHash, SOURCE_IP, SOURCE_IP_PORT } from '../../hashing/flow-hash.ts';
-import { addressDigest, flowHashIpv6 } from '../../hashing/flow-hash-ipv6.ts';
+import { addressDigest, connectionHashIpv6, flowHashIpv6 } from '../../hashing/flow-hash-ipv6.ts';
 import { buildLookupTable } from '../../hashing/lookup-table.ts';
+import { bound, chiSquare } from './spread.ts';
 
 const DEFAULT_SEED = 0;
 const BACKENDS = 10;
@@ -20,20 +21,6 @@ const VIP = 0x010a_12c6;
 const TCP = 6;
 const UDP = 17;
 const PORT = 443;
-
-/**
- * Chi-square beyond which one in 10^6 even spreads lies, for `cells` of equal chance: Wilson and Hilferty's cube (1931), at
- * 4.75 standard deviations.
- */
-function bound(cells: number): number {
-  const k = cells - 1;
-  return k * (1 - 2 / (9 * k) + 4.75 * Math.sqrt(2 / (9 * k))) ** 3;
-}
-
-function chiSquare(counts: readonly number[], shares: readonly number[]): number {
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  return counts.reduce((sum, count, i) => sum + (count - total * shares[i]) ** 2 / (total * shares[i]), 0);
-}
 
 /** xorshift32 (Marsaglia 2003): the attacker's own choice of flows. */
 function createDie(): () => number {
@@ -74,7 +61,7 @@ function ipv6(name: string, kind: number, protocol: number): Kind {
     },
     bucketHash(flow, seed) {
       put(flow);
-      return connectionHash(addressDigest(view, 0, seed), flow.ports, seed) >>> 0;
+      return connectionHashIpv6(addressDigest(view, 0, seed), flow.ports) >>> 0;
     },
   };
 }

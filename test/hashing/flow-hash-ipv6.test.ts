@@ -1,12 +1,18 @@
-/** The flow hash of IPv6 against the reference, over the documented key bytes. */
+/** The flow hash of IPv6 against the reference, word by word over the documented key bytes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import xxhash from 'xxhash-wasm';
 import { FIVE_TUPLE, SOURCE_IP, SOURCE_IP_PORT, xxh32Word } from '../../hashing/flow-hash.ts';
-import { addressDigest, addressWord, flowHashIpv6, flowSlotIpv6 } from '../../hashing/flow-hash-ipv6.ts';
+import {
+  addressDigest,
+  addressWord,
+  connectionHashIpv6,
+  digestAndWord,
+  flowHashIpv6,
+  flowSlotIpv6,
+} from '../../hashing/flow-hash-ipv6.ts';
+import { chained } from '../chained-hash.ts';
 
-const { h32Raw } = await xxhash();
 const UDP = 17;
 const address = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const portPair = fc.uint8Array({ minLength: 4, maxLength: 4 });
@@ -25,11 +31,20 @@ test('hashes the documented bytes for each kind, wherever the addresses lie', ()
         [FIVE_TUPLE, Buffer.concat([source, destination, rest])],
       ];
       for (const [kind, key] of keys) {
-        const expected = h32Raw(key, seed);
+        const expected = chained(key, seed);
         assert.equal(flowHashIpv6(kind, view, at, at + 16, portsWord, UDP, seed), expected);
         assert.equal(flowSlotIpv6(65_537, kind, view, at, at + 16, portsWord, UDP, seed), expected % 65_537);
       }
-      assert.equal(addressDigest(view, at, seed), h32Raw(source, seed) | 0);
+      const digest = chained(source, seed) | 0;
+      assert.equal(addressDigest(view, at, seed), digest);
+      assert.equal(connectionHashIpv6(digest, portsWord), chained(Buffer.from([...source, ...ports]), seed) | 0);
+
+      const states = [4, 8, 12].map((length) => chained(source.subarray(0, length), seed));
+      const word = states.reduce((sum, state) => sum + state, 0) | 0;
+      assert.equal(addressWord(view, at, seed), word);
+      const words = new Int32Array(3);
+      assert.equal(digestAndWord(words, 1, view, at, seed), digest);
+      assert.deepEqual([...words], [0, word, 0]);
     }),
     { numRuns: 1000 },
   );

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import xxhash from 'xxhash-wasm';
 import { buildLookupTable } from '../../hashing/lookup-table.ts';
 import { createMemoryDevice } from '../../io/memory-device.ts';
 import { parseConfig } from '../../lb/config-file.ts';
@@ -13,9 +12,8 @@ import { createWalk } from '../../lb/forwarder.ts';
 import { createOfflineBalancer } from '../../lb/offline.ts';
 import { prepare, prepareNext, ROOM_FOR_CHANGES } from '../../lb/prepare.ts';
 import { type Plan, planOf, planOfFiles, type ServicePlan } from '../../plan/plan.ts';
+import { chained } from '../chained-hash.ts';
 import { bytesOfIp, bytesOfMac, OWN_MAC, tcpFrame } from '../packets.ts';
-
-const { h32Raw } = await xxhash();
 
 interface Backend {
   name: string;
@@ -57,7 +55,7 @@ function portsOfSlots(): number[] {
   const ports = new Array<number>(TABLE_SIZE).fill(0);
   for (let port = 1024; ports.includes(0); port++) {
     const key = Uint8Array.from([...bytesOfIp('192.0.2.7'), port >> 8, port & 255, 0, 0]);
-    const slot = h32Raw(key, 0) % TABLE_SIZE;
+    const slot = chained(key, 0) % TABLE_SIZE;
     if (ports[slot] === 0) ports[slot] = port;
   }
   return ports;

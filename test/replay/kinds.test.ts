@@ -1,15 +1,13 @@
 /** What a replay says of the rarer kinds of packets: families, datagrams, ICMP, pieces of VLAN and too long ones. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import xxhash from 'xxhash-wasm';
 import { parseConfig } from '../../lb/config-file.ts';
+import { chained } from '../chained-hash.ts';
 import { CLIENT_4, CLIENT_6, error4, error6, frameOf, icmpMessage, VIP_4, VIP_6 } from '../icmp-packets.ts';
 import { BACKENDS, BACKENDS_IPV6 } from '../lb/rig.ts';
 import { bytesOfIp, ethernetFrame, ipv4Packet, OWN_MAC, tcpFrame, tcpPacket } from '../packets.ts';
 import { bytesOfIp6, ETHERTYPE_IPV6, ipv6Packet, tcp6Packet, udpDatagram } from '../packets6.ts';
 import { backendAt, packetAt, replay, slotOf } from './replays.ts';
-
-const { h32Raw } = await xxhash();
 
 interface Given {
   vip?: string;
@@ -36,7 +34,7 @@ const comments = (frames: readonly Uint8Array[], given: Given = {}) =>
 
 /** Source address, source port and two zeros. */
 const slot6 = (port: number, client = CLIENT_6): number =>
-  h32Raw(Uint8Array.from([...bytesOfIp6(client), port >> 8, port & 255, 0, 0]), 0) % 65537;
+  chained(Uint8Array.from([...bytesOfIp6(client), port >> 8, port & 255, 0, 0]), 0) % 65537;
 const FOUND_4 = { slot: slotOf(40000), backend: backendAt(slotOf(40000)) };
 const FOUND_6 = { slot: slot6(40000), backend: backendAt(slot6(40000)) };
 const syn6 = tcp6Packet({ flags: 'S' });
@@ -149,7 +147,7 @@ describe('ICMP', () => {
   test('a ping, answered and for a backend', () => {
     const ping = frameOf(ipv4Packet(CLIENT_4, VIP_4, icmpMessage(8, 0, [0, 1, 0, 1], [1, 2, 3]), { protocol: 1 }));
     assert.deepEqual(comments([ping]), ['answer answer: echo']);
-    const pingSlot = h32Raw(Uint8Array.from([...bytesOfIp(CLIENT_4), 0, 0, 0, 0]), 0) % 65537;
+    const pingSlot = chained(Uint8Array.from([...bytesOfIp(CLIENT_4), 0, 0, 0, 0]), 0) % 65537;
     const pinged = backendAt(pingSlot);
     assert.deepEqual(comments([ping], { top: 'echo: backend,' }), [
       `forward web: ping → slot ${pingSlot} of 65537 → ${pinged}; IPIP to ${BACKENDS[pinged].address}`,

@@ -1,5 +1,5 @@
 /** Replays for tests: a service `web` with the three backends of test/lb/rig.ts, packets at any time. Not a test. */
-import xxhash from 'xxhash-wasm';
+
 import { buildLookupTable } from '../../hashing/lookup-table.ts';
 import type { ReadPacket } from '../../io/pcapng-reader.ts';
 import type { Config } from '../../lb/config.ts';
@@ -7,10 +7,10 @@ import { parseConfig } from '../../lb/config-file.ts';
 import { DEFAULT_HOPS } from '../../replay/made-up-hops.ts';
 import { createReplay } from '../../replay/replay.ts';
 import type { Facts } from '../../replay/summary.ts';
+import { chained } from '../chained-hash.ts';
 import { BACKENDS } from '../lb/rig.ts';
 import { bytesOfIp, bytesOfMac, OWN_MAC } from '../packets.ts';
 
-const { h32Raw } = await xxhash();
 const START_NS = 1_700_000_000_000_000_000n;
 
 export const configOf = (service = '', top = ''): Config =>
@@ -60,7 +60,7 @@ export function replay(
 
 /** By the documents: source address, source port and two zeros, hashed and taken modulo M. */
 export function slotOf(port: number, tableSize = 65537): number {
-  return h32Raw(Uint8Array.from([...bytesOfIp('192.0.2.7'), port >> 8, port & 255, 0, 0]), 0) % tableSize;
+  return chained(Uint8Array.from([...bytesOfIp('192.0.2.7'), port >> 8, port & 255, 0, 0]), 0) % tableSize;
 }
 
 const TABLE = buildLookupTable(
