@@ -150,7 +150,12 @@ test('a right file with one value replaced is accepted, or the problem is at tha
  */
 function isAbout(found: string, path: string): boolean {
   const [one, other] = [found, path].map((text) => text.replaceAll(/\[\d+\]/g, '[]'));
-  return path.startsWith(found) || found.startsWith(path) || one === other || other.replace(/\.(vip|protocol|port)$/, '') === one;
+  return (
+    path.startsWith(found) ||
+    found.startsWith(path) ||
+    one === other ||
+    other.replace(/\.(vip|protocol|port)$/, '') === one
+  );
 }
 
 interface Place {
