@@ -37,6 +37,8 @@ export function saveFile(file: string, text: string, expected: string | null): v
         `${file} was edited since hushlb read it: hushlb reload takes it over, hushlb save --to FILE writes beside it`,
       );
     }
+    // One that was killed in the middle has left it, and in a container the next has the same number.
+    rmSync(beside, { force: true });
     const descriptor = openSync(beside, 'wx', 0o600);
     try {
       writeFileSync(descriptor, text);

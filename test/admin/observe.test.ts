@@ -116,8 +116,8 @@ describe('a running balancer, looked into', { skip: needsRoot }, () => {
     );
     const answers = await again();
     assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
-    await until(() => ofKind('mismatch').length + ofKind('pickup').length >= CONNECTIONS, 'an event each');
     const clientsOf = (kind: string) => [...new Set(ofKind(kind).map(({ client }) => client))].sort();
+    await until(() => clientsOf('mismatch').length + clientsOf('pickup').length >= CONNECTIONS, 'an event each');
     assert.deepEqual(clientsOf('mismatch'), heldBy('b1').map(textOf).sort());
     assert.deepEqual(clientsOf('pickup'), heldBy('b2').map(textOf).sort());
 

@@ -1,6 +1,6 @@
 /**
- * What a process takes for granted breaks: its log's disk is full, the log's reader has gone, the wall clock is stepped. Packets
- * go on, and so do changes. And what listens while it runs.
+ * What a process takes for granted breaks: its log's disk is full, the log's reader has gone, the wall clock is stepped, a
+ * backend's neighbour fails. Packets go on, and so do changes. And what listens while it runs.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { after, suite, test } from 'node:test';
 import { HUSHLB } from '../../lab/processes.ts';
-import { needsRoot, until } from '../io/two-hosts.ts';
+import { ip, needsRoot, until } from '../io/two-hosts.ts';
 import { BACKENDS, usePair } from './pair.ts';
 
 const FLOWS = 32;
@@ -71,13 +71,47 @@ suite('the surroundings break', { skip: needsRoot }, () => {
     await balancer.said('reloaded');
     const after = await pair.flows(FLOWS);
     for (const [flow, backend] of before) if (backend !== BACKENDS[0]) assert.equal(after.get(flow), backend);
-    assert.equal(pair.metric('hushlb_conntrack_entries{service="web"}'), FLOWS);
+    // A worker counts its table every now and then.
+    await until('all to be counted', () => pair.metric('hushlb_conntrack_entries{service="web"}') === FLOWS);
     assert.equal(pair.metric('hushlb_conntrack_expired_total{service="web"}'), 0);
     const times = [Number((await balancer.said('ready')).time), Number((await balancer.said('reloaded')).time)];
     assert.ok(
       times.every((time) => Math.abs(time - Date.now()) > 1_000_000),
       'its wall clock was stepped',
     );
+  });
+
+  test("a backend's neighbour fails and comes back: its packets alone are lost, and counted", async () => {
+    const { left, right } = pair.hosts;
+    const [away] = BACKENDS;
+    const dropped = (): number =>
+      pair.metric('hushlb_packets_total{service="web",verdict="drop",reason="no-neighbour"}');
+    pair.configure();
+    const balancer = await pair.run();
+    const before = await pair.flows(FLOWS);
+    const others = new Map([...before].filter(([, backend]) => backend !== away));
+    assert.ok(others.size > 0 && others.size < FLOWS);
+    assert.equal(dropped(), 0);
+    const toldAtStart = balancer.count('backend reachable');
+    // Nobody there answers ARP for it.
+    ip('-n', left, 'neigh', 'delete', away, 'dev', 'left');
+    try {
+      await until('it to be missed', () => balancer.count('backend unreachable') === 1);
+      let seen = new Map<string, string>();
+      await until('the others to be forwarded', async () => {
+        seen = await pair.send(FLOWS);
+        return seen.size >= others.size;
+      });
+      assert.deepEqual(seen, others);
+      await until('its packets to be counted', () => dropped() >= FLOWS - others.size);
+
+      ip('-n', right, 'address', 'add', `${away}/32`, 'dev', 'right');
+      await until('it to be back', () => balancer.count('backend reachable') === toldAtStart + 1);
+      assert.deepEqual(await pair.flows(FLOWS), before);
+      assert.equal(balancer.count('backend unreachable'), 1);
+    } finally {
+      pair.rewire();
+    }
   });
 
   test('nothing listens beyond loopback', async () => {

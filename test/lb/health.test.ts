@@ -212,8 +212,8 @@ describe('health checks', { skip: needsRoot }, () => {
 
   test('the balancer stops at once, and so does whatever checks', async () => {
     const pidFile = `${lan.file()}.pid`;
-    // The pid is there whole, or not at all.
-    const script = `echo $$ > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; exec sleep 60`;
+    // The pid is there whole, or not at all; both backends' checks write one.
+    const script = `echo $$ > ${pidFile}.$$; mv ${pidFile}.$$ ${pidFile}; exec sleep 60`;
     const command = JSON.stringify(['/bin/sh', '-c', script]);
     const { balancer } = await start(`health: { check: command, command: ${command}, interval: 50ms, timeout: 60s }`);
     await until('a check is under way', () => existsSync(pidFile));

@@ -1,6 +1,9 @@
-/** What a saved file stays: a link, a file with its rights; and what is never replaced. Edits of others: control-plane.test.ts. */
+/** What a saved file stays: a link, a file with its rights, whole; and what is never replaced. Edits of others: control-plane.test.ts. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -14,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { saveFile } from '../../lb/save.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-save-'));
@@ -46,4 +50,42 @@ test('what is no file is left alone', () => {
     readdirSync(directory).filter((name) => name.endsWith('.new')),
     [],
   );
+});
+
+/** Saves one text after the other, each many times longer than a pipe or a page, until it is killed. */
+const SAVER = `
+  const { saveFile } = await import(process.argv[1]);
+  for (let i = 0; ; i++) {
+    saveFile(process.argv[2], 'AB'[i % 2].repeat(1 << 21), null);
+    if (i === 0) console.log('saved');
+  }`;
+const KILLS = 8;
+/** Two saves or so. */
+const WITHIN_MS = 20;
+
+test('killed in the middle, seeded: the file is the text before or the one after, and the next save is not in its way', async () => {
+  const file = join(directory, 'killed.yaml');
+  const [before, after] = ['A', 'B'].map((letter) => letter.repeat(1 << 21));
+  const code = new URL('../../lb/save.js', import.meta.url).href;
+  let moment = 0x2545_f491;
+  let cutOff = 0;
+  for (let round = 0; round < KILLS; round++) {
+    const words = ['--input-type=module', '-e', SAVER, code, file];
+    const saver = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(saver.stdout, 'data');
+    moment = (Math.imul(moment, 1_664_525) + 1_013_904_223) >>> 0;
+    await pause((moment >>> 8) % WITHIN_MS);
+    saver.kill('SIGKILL');
+    await once(saver, 'exit');
+    const text = readFileSync(file, 'utf8');
+    assert.ok(text === before || text === after, `${text.length} bytes`);
+    const left = join(directory, `killed.yaml.${saver.pid}.new`);
+    cutOff += Number(existsSync(left));
+    rmSync(left, { force: true });
+  }
+  assert.ok(cutOff > 0, 'some were killed in the middle');
+
+  writeFileSync(`${file}.${process.pid}.new`, 'half a fi');
+  saveFile(file, 'new', null);
+  assert.equal(readFileSync(file, 'utf8'), 'new');
 });
