@@ -9,6 +9,7 @@
  *
  * Weights are left out: all that they decide is in the slots.
  */
+import { endianness } from 'node:os';
 import { xxh64 } from './xxh64.ts';
 
 export function tableFingerprint(tableSize: number, backends: readonly string[], entries: Uint16Array): string {
@@ -24,6 +25,7 @@ export function tableFingerprint(tableSize: number, backends: readonly string[],
     bytes.set(name, at + 4);
     at += 4 + name.length;
   }
-  for (let slot = 0; slot < entries.length; slot++, at += 2) view.setUint16(at, entries[slot], true);
+  bytes.set(new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength), at);
+  if (endianness() === 'BE') Buffer.from(bytes.buffer, at).swap16();
   return xxh64(bytes, 0).toString(16).padStart(16, '0');
 }

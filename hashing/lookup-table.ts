@@ -106,17 +106,32 @@ export function fillLookupTable(
   const targets = new Float64Array(count);
   const next = Uint32Array.from(offsets);
   const steps = Uint32Array.from(skips);
+  const turns = new Uint32Array(count);
+  const few = Math.min(MOST_RANKED, Math.floor(tableSize / (RANKING_COST * count)));
   let free = tableSize;
+  let ranked: Uint32Array[] | undefined;
   for (let iteration = 1; ; iteration++) {
     for (let backend = 0; backend < count; backend++) {
       if (iteration * shares[backend] < targets[backend]) continue;
       targets[backend] += heaviest;
+      if (free <= few) {
+        ranked ??= rankFreeSlots(entries, free, next, steps);
+        const ranking = ranked[backend];
+        let turn = turns[backend];
+        while (entries[ranking[turn]] !== NO_BACKEND) turn++;
+        turns[backend] = turn + 1;
+        entries[ranking[turn]] = backend;
+        free--;
+        if (free === 0) return entries;
+        continue;
+      }
       // The permutation is walked by adding: offset + j * skip mod M would need 64-bit products.
-      const skip = steps[backend];
-      let slot = next[backend];
+      const skip = steps[backend] | 0;
+      let slot = next[backend] | 0;
       while (entries[slot] !== NO_BACKEND) {
-        slot += skip;
-        if (slot >= tableSize) slot -= tableSize;
+        // Whether it goes past the end is a coin's toss: a branch would be guessed wrong every other time.
+        slot += skip - tableSize;
+        slot += (slot >> 31) & tableSize;
       }
       entries[slot] = backend;
       next[backend] = slot;
@@ -124,6 +139,44 @@ export function fillLookupTable(
       if (free === 0) return entries;
     }
   }
+}
+
+/** A rank and a slot's number among the free ones fit into 32 bits together. */
+const MOST_RANKED = 512;
+/** To rank a slot for a backend takes about as long as so many steps of a walk. */
+const RANKING_COST = 8;
+
+/**
+ * For each backend the slots that are still free, in the order in which its permutation comes to them from `next` on. Of a
+ * walk's steps more than half are for the last slots, and nearly all of those find a slot that is taken.
+ */
+function rankFreeSlots(entries: Uint16Array, count: number, next: Uint32Array, steps: Uint32Array): Uint32Array[] {
+  const tableSize = entries.length;
+  const free = new Uint32Array(count);
+  for (let slot = 0, at = 0; at < count; slot++) if (entries[slot] === NO_BACKEND) free[at++] = slot;
+  return Array.from(next, (from, backend) => {
+    const inverse = inverseOf(steps[backend], tableSize);
+    const ranks = new Uint32Array(count);
+    for (let i = 0; i < count; i++) {
+      // The slot is from + rank * step mod M. Products stay below 2^45: doubles carry them, and their quotients' floors, exactly.
+      const product = ((free[i] - from + tableSize) % tableSize) * inverse;
+      const rank = product - Math.floor(product / tableSize) * tableSize;
+      ranks[i] = rank * MOST_RANKED + i;
+    }
+    return ranks.sort().map((rank) => free[rank % MOST_RANKED]);
+  });
+}
+
+/** The number from 1 to `prime` - 1 whose product with `value` is 1 modulo `prime`: Euclid's algorithm, extended. */
+function inverseOf(value: number, prime: number): number {
+  let [a, b] = [prime, value];
+  let [x, y] = [0, 1];
+  while (b !== 0) {
+    const quotient = Math.floor(a / b);
+    [a, b] = [b, a - quotient * b];
+    [x, y] = [y, x - quotient * y];
+  }
+  return x < 0 ? x + prime : x;
 }
 
 /** True for primes; false for anything else, fractions included. */

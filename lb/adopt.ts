@@ -141,8 +141,11 @@ export function sweepTables(forwarder: Forwarder, now: number, elapsedMs: number
     const tells = forwarder.expiryRows[i] !== null;
     const periodMs = tells ? SWEEP_PERIOD_MS : Math.max(SWEEP_PERIOD_MS, table.idleTimeoutMs / 2);
     const slots = Math.ceil((table.slotCount * Math.min(elapsedMs, periodMs)) / periodMs);
-    if (tells) sweepForResets(forwarder, i, now, slots);
-    else sweep(table, now, slots);
+    // A thousand empty tables of two million slots each would be all that a worker sees to.
+    if (table.size > 0) {
+      if (tells) sweepForResets(forwarder, i, now, slots);
+      else sweep(table, now, slots);
+    }
     const base = state.services[i].serviceBase;
     counters[base + SERVICE_ENTRIES] = table.size;
     counters[base + SERVICE_EXPIRED] = table.expired;

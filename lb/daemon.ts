@@ -29,7 +29,7 @@ import { tellObservations } from './observations.ts';
 import { openObservationPost } from './observe.ts';
 import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
 import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
-import { backendAddresses, logWay, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
+import { backendAddresses, logWay, logWays, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { type DeviceFacts, publishNext, type Running } from './running.ts';
 import { takeUnsaved } from './unsaved.ts';
 import { findLink } from './usable-link.ts';
@@ -167,7 +167,7 @@ async function putUp(
   const parts: Running = { prepared, state, ownMac: link.mac, hops, steering: kept.steering, workers, counters };
   running = parts;
   publishNext(parts);
-  for (const address of addresses) logWay(logger, hops, address);
+  logWays(logger, hops, addresses);
 
   const hints = watchForHints({
     layout: () => preparedNow().layout,

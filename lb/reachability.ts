@@ -50,6 +50,22 @@ export function refuseDeadServices(config: Config, hops: NextHopTable): void {
   }
 }
 
+/** More of them than that at once nobody reads. */
+const MOST_LINES = 100;
+
+/** At a start and at a reload: a line for each, or of so many one for all that are reachable. */
+export function logWays(logger: Logger, hops: NextHopTable, addresses: readonly string[]): void {
+  if (addresses.length <= MOST_LINES) {
+    for (const address of addresses) logWay(logger, hops, address);
+    return;
+  }
+  const unreachable = addresses.filter((address) => hops.way(address).kind !== 'hop');
+  logger.info({ backends: addresses.length - unreachable.length }, 'backends reachable');
+  for (const address of unreachable.slice(0, MOST_LINES)) logWay(logger, hops, address);
+  if (unreachable.length <= MOST_LINES) return;
+  logger.warn({ backends: unreachable.length - MOST_LINES }, 'more backends unreachable, their packets are dropped');
+}
+
 export function logWay(logger: Logger, hops: NextHopTable, address: string): void {
   const way = hops.way(address);
   if (way.kind === 'hop') logger.info({ address, nextHop: describe(way) }, 'backend reachable');

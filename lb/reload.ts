@@ -19,7 +19,7 @@ import type { Config } from './config.ts';
 import { socketOfInterface } from './config-admin.ts';
 import { socketOf } from './places.ts';
 import { type Prepared, prepareNext } from './prepare.ts';
-import { backendAddresses, logWay, waitForAnswers, withoutRoute } from './reachability.ts';
+import { backendAddresses, logWays, waitForAnswers, withoutRoute } from './reachability.ts';
 import { publishNext, type Running, steer } from './running.ts';
 import type { Down } from './service-table.ts';
 
@@ -72,7 +72,7 @@ export async function reload(
   steer(running.steering, after.config);
   running.hops.follow(backendAddresses(config));
 
-  for (const address of added) logWay(logger, running.hops, address);
+  logWays(logger, running.hops, added);
   for (const line of keptCapacities(before, after)) logger.warn(line);
   return { generation, ...changesBetween(before, after) };
 }

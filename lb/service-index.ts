@@ -56,7 +56,13 @@ export interface ServiceKey {
 
 /** The index of `keys`: a key's place in the list is its service index. At most half of the rows are taken. */
 export function buildServiceIndex(keys: readonly ServiceKey[]): ServiceIndex {
-  const vips = new Map(keys.map(({ vip }) => [vip.join(), vip]));
+  const vips = new Map<string, (readonly [number, ServiceKey])[]>();
+  for (const [service, key] of keys.entries()) {
+    const name = key.vip.join();
+    const own = vips.get(name);
+    if (own === undefined) vips.set(name, [[service, key]]);
+    else own.push([service, key]);
+  }
   const bits = Math.max(2, Math.ceil(Math.log2((keys.length + vips.size) * 2)));
   const rows = new Int32Array(ROW << bits);
   const wide: number[] = [];
@@ -71,8 +77,8 @@ export function buildServiceIndex(keys: readonly ServiceKey[]): ServiceIndex {
   for (const [service, { vip, firstPort, lastPort, protocol }] of keys.entries()) {
     if (firstPort === lastPort) put(vip, (swapPort(firstPort) << 8) | protocol, service);
   }
-  for (const [name, vip] of vips) {
-    const own = [...keys.entries()].filter(([, key]) => key.vip.join() === name);
+  for (const own of vips.values()) {
+    const { vip } = own[0][1];
     const ranges = own
       .filter(([, key]) => key.firstPort !== key.lastPort)
       .sort(([, a], [, b]) => a.lastPort - a.firstPort - (b.lastPort - b.firstPort));

@@ -61,6 +61,11 @@ export type WorkerMessage =
 const RECEIVE_TIMEOUT_MS = 100;
 /** Pause between two sweeps under load. */
 const TICK_MS = 20;
+/**
+ * A worker that gets too little of a core to sweep a thousand large tables in time falls behind with that, rather than that each
+ * sweep has more to do than the one before while packets wait.
+ */
+const MOST_SWEPT_MS = 2 * RECEIVE_TIMEOUT_MS;
 
 function runLoop(
   { device, publishCounters }: WorkerDevice,
@@ -96,7 +101,7 @@ function runLoop(
       walkWaiting(forwarder, device, walk, now);
     }
     if (elapsed(ticked, now) >= TICK_MS) {
-      sweepTables(forwarder, now, elapsed(ticked, now));
+      sweepTables(forwarder, now, Math.min(elapsed(ticked, now), MOST_SWEPT_MS));
       publishCounters(input.deviceCounters);
       ticked = now;
     }
@@ -162,6 +167,7 @@ function stayOn(cpu: number): void {
  * `onExpiry: reset` remembers of a connection takes one and a half times as much again, of IPv6 two and a half times.
  */
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
+const HUGE_PAGE = 2 * 1024 * 1024;
 const CAPACITY_WITH_RESETS = 2.5;
 const CAPACITY_WITH_RESETS_IPV6 = 3.5;
 
@@ -173,6 +179,8 @@ function tableMemory({ services }: ForwardingState, mapped: Set<HugeMapping>): A
   }, 0);
   if (capacity > RESIDENT_CAPACITY) return undefined;
   return (bytes) => {
+    // It would take a whole one: 2 GB for a thousand services.
+    if (bytes < HUGE_PAGE) return new ArrayBuffer(bytes);
     const mapping = mapHuge(bytes);
     mapped.add(mapping);
     return mapping.buffer;
