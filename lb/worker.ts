@@ -167,6 +167,7 @@ function stayOn(cpu: number): void {
  * `onExpiry: reset` remembers of a connection takes one and a half times as much again, of IPv6 two and a half times.
  */
 const RESIDENT_CAPACITY = 8 * 1024 * 1024;
+const HUGE_PAGE = 2 * 1024 * 1024;
 const CAPACITY_WITH_RESETS = 2.5;
 const CAPACITY_WITH_RESETS_IPV6 = 3.5;
 
@@ -178,6 +179,8 @@ function tableMemory({ services }: ForwardingState, mapped: Set<HugeMapping>): A
   }, 0);
   if (capacity > RESIDENT_CAPACITY) return undefined;
   return (bytes) => {
+    // It would take a whole one: 2 GB for a thousand services.
+    if (bytes < HUGE_PAGE) return new ArrayBuffer(bytes);
     const mapping = mapHuge(bytes);
     mapped.add(mapping);
     return mapping.buffer;
