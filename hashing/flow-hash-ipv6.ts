@@ -46,14 +46,15 @@ export function addressDigest(view: DataView, at: number, seed: number): number 
 
 /**
  * Another 32 bits of the address, which stand for it in the connection table while its place there comes from `addressDigest`: a
- * stranger shares an entry only if both are the same, and both ports. It is the sum of what the chain was before its last
- * link. Two addresses of one /64 never have the same word and the same digest: with the first two words given, the third and
- * the word tell each other, then the fourth and the digest.
+ * stranger shares an entry only if both are the same, and both ports. It is a sum of what the
+ * chain was before its last link, the latest twice, and of the last word. Two addresses of one /64 never have the same word and the
+ * same digest: the digest tells hash2 + PRIME_3 * last, the word 2 * hash2 + last, and that has one solution modulo 2^32.
  */
 export function addressWord(view: DataView, at: number, seed: number): number {
   const hash0 = xxh32Word(view.getInt32(at, true), seed);
   const hash1 = xxh32Word(view.getInt32(at + 4, true), hash0);
-  return (hash0 + hash1 + xxh32Word(view.getInt32(at + 8, true), hash1)) | 0;
+  const hash2 = xxh32Word(view.getInt32(at + 8, true), hash1);
+  return (hash0 + hash1 + (hash2 << 1) + view.getInt32(at + 12, true)) | 0;
 }
 
 /** Both in one pass, for each packet: returns the digest, and writes the word to `words[i]`. */
@@ -61,8 +62,9 @@ export function digestAndWord(words: Int32Array, i: number, view: DataView, at: 
   const hash0 = xxh32Word(view.getInt32(at, true), seed);
   const hash1 = xxh32Word(view.getInt32(at + 4, true), hash0);
   const hash2 = xxh32Word(view.getInt32(at + 8, true), hash1);
-  words[i] = hash0 + hash1 + hash2;
-  return xxh32Word(view.getInt32(at + 12, true), hash2);
+  const last = view.getInt32(at + 12, true);
+  words[i] = (hash0 + hash1 + (hash2 << 1) + last) | 0;
+  return xxh32Word(last, hash2);
 }
 
 /**
