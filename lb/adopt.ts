@@ -125,25 +125,37 @@ export function adoptState(forwarder: Forwarder, state: ForwardingState): void {
   forwarder.state = state;
 }
 
-/** A table is swept at least this often; where nobody is told, twice an idle timeout is enough if that is longer. */
+/** A table is swept as often as this; where nobody is told, twice an idle timeout is enough if that is longer. */
 const SWEEP_PERIOD_MS = 1000;
-
+/**
+ * Packets wait for a sweep, some milliseconds for so many slots. A thousand services with tables of the default size, all in
+ * use, come round in ten minutes then.
+ */
+export const MOST_SLOTS_SWEPT = 2 ** 16;
 /**
  * Expires what has idled out in the `elapsedMs` since the last call: a share of each table that brings the whole of it
  * round once a period. Writes the tables' own numbers to their counter slots. What `onExpiry: reset` then has to say waits
  * for `sendResets` (lb/expiry-reset.ts). Pieces of datagrams that have waited too long are given up too (lb/waiting.ts).
+ *
+ * Of more than `mostSlots` only so many are passed, and tables come round later: an entry that has idled out is none for packets
+ * all the same.
  */
-export function sweepTables(forwarder: Forwarder, now: number, elapsedMs: number): void {
-  const { counters, state } = forwarder;
-  for (let i = 0; i < forwarder.tables.length; i++) {
-    const table = forwarder.tables[i];
+export function sweepTables(
+  forwarder: Forwarder,
+  now: number,
+  elapsedMs: number,
+  mostSlots = Number.POSITIVE_INFINITY,
+): void {
+  const { counters, state, tables } = forwarder;
+  let due = 0;
+  for (let i = 0; i < tables.length; i++) due += slotsDue(forwarder, i, elapsedMs);
+  const share = Math.min(1, mostSlots / due);
+  for (let i = 0; i < tables.length; i++) {
+    const table = tables[i];
     if (table === null) continue;
-    const tells = forwarder.expiryRows[i] !== null;
-    const periodMs = tells ? SWEEP_PERIOD_MS : Math.max(SWEEP_PERIOD_MS, table.idleTimeoutMs / 2);
-    const slots = Math.ceil((table.slotCount * Math.min(elapsedMs, periodMs)) / periodMs);
-    // A thousand empty tables of two million slots each would be all that a worker sees to.
-    if (table.size > 0) {
-      if (tells) sweepForResets(forwarder, i, now, slots);
+    const slots = Math.ceil(slotsDue(forwarder, i, elapsedMs) * share);
+    if (slots > 0) {
+      if (forwarder.expiryRows[i] !== null) sweepForResets(forwarder, i, now, slots);
       else sweep(table, now, slots);
     }
     const base = state.services[i].serviceBase;
@@ -153,4 +165,12 @@ export function sweepTables(forwarder: Forwarder, now: number, elapsedMs: number
     counters[base + SERVICE_REFUSED] = table.refused;
   }
   expireWaiting(forwarder, now);
+}
+
+/** Of a table that is empty, none: a thousand of them would be all that a worker sees to. */
+function slotsDue({ tables, expiryRows }: Forwarder, i: number, elapsedMs: number): number {
+  const table = tables[i];
+  if (table === null || table.size === 0) return 0;
+  const periodMs = expiryRows[i] !== null ? SWEEP_PERIOD_MS : Math.max(SWEEP_PERIOD_MS, table.idleTimeoutMs / 2);
+  return (table.slotCount * Math.min(elapsedMs, periodMs)) / periodMs;
 }

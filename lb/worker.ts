@@ -9,7 +9,7 @@ import { createClock, elapsed } from '../io/clock.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { errno, type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
 import { type Leftovers, leftoversOfThread } from '../io/leftovers.ts';
-import { adoptState, createForwarder, sweepTables } from './adopt.ts';
+import { adoptState, createForwarder, MOST_SLOTS_SWEPT, sweepTables } from './adopt.ts';
 import {
   acknowledgeGeneration,
   announcedGeneration,
@@ -61,12 +61,6 @@ export type WorkerMessage =
 const RECEIVE_TIMEOUT_MS = 100;
 /** Pause between two sweeps under load. */
 const TICK_MS = 20;
-/**
- * A worker that gets too little of a core to sweep a thousand large tables in time falls behind with that, rather than that each
- * sweep has more to do than the one before while packets wait.
- */
-const MOST_SWEPT_MS = 2 * RECEIVE_TIMEOUT_MS;
-
 function runLoop(
   { device, publishCounters }: WorkerDevice,
   forwarder: Forwarder,
@@ -101,7 +95,7 @@ function runLoop(
       walkWaiting(forwarder, device, walk, now);
     }
     if (elapsed(ticked, now) >= TICK_MS) {
-      sweepTables(forwarder, now, Math.min(elapsed(ticked, now), MOST_SWEPT_MS));
+      sweepTables(forwarder, now, elapsed(ticked, now), MOST_SLOTS_SWEPT);
       publishCounters(input.deviceCounters);
       ticked = now;
     }
