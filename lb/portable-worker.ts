@@ -5,7 +5,7 @@
  */
 import { createClock, elapsed } from '../io/clock.ts';
 import { createPortableDevice, type PortableDevice } from '../io/portable-device.ts';
-import { adoptState, createForwarder, MOST_SLOTS_SWEPT, sweepTables } from './adopt.ts';
+import { adoptState, createForwarder, MOST_SWEPT_PER_MS, sweepTables } from './adopt.ts';
 import { createAsking } from './ask.ts';
 import { createEntryScan } from './entry-scan.ts';
 import { HushlbError } from './errors.ts';
@@ -92,7 +92,7 @@ export function startPortableWorker({
       walkWaiting(forwarder, device, walk, now);
     }
     if (elapsed(ticked, now) >= TICK_MS) {
-      sweepTables(forwarder, now, elapsed(ticked, now), MOST_SLOTS_SWEPT);
+      sweepTables(forwarder, now, elapsed(ticked, now), MOST_SWEPT_PER_MS);
       publishPortable(device, deviceCounters);
       ticked = now;
     }

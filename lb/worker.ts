@@ -9,7 +9,7 @@ import { createClock, elapsed } from '../io/clock.ts';
 import type { PacketDevice } from '../io/device.ts';
 import { errno, type HugeMapping, mapHuge, SystemCallError } from '../io/ffi.ts';
 import { type Leftovers, leftoversOfThread } from '../io/leftovers.ts';
-import { adoptState, createForwarder, MOST_SLOTS_SWEPT, sweepTables } from './adopt.ts';
+import { adoptState, createForwarder, MOST_SWEPT_PER_MS, sweepTables } from './adopt.ts';
 import {
   acknowledgeGeneration,
   announcedGeneration,
@@ -95,7 +95,7 @@ function runLoop(
       walkWaiting(forwarder, device, walk, now);
     }
     if (elapsed(ticked, now) >= TICK_MS) {
-      sweepTables(forwarder, now, elapsed(ticked, now), MOST_SLOTS_SWEPT);
+      sweepTables(forwarder, now, elapsed(ticked, now), MOST_SWEPT_PER_MS);
       publishCounters(input.deviceCounters);
       ticked = now;
     }
