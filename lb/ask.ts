@@ -2,7 +2,6 @@
  * The main thread's half of questions about the workers' connection tables: asks every worker, waits, and makes one answer of
  * theirs, in the names of the configuration. lb/workers.ts and lb/portable-worker.ts make one each.
  */
-
 import { formatIpv4, ipv4FromBytes } from '../wire/address.ts';
 import { swapPort } from '../wire/tcp.ts';
 import {
@@ -21,6 +20,7 @@ import {
 } from './entry-query.ts';
 import { HushlbError } from './errors.ts';
 import type { Prepared } from './prepare.ts';
+import { backendKey } from './service-table.ts';
 import type { ConntrackEntry, EntryCount, WorkerAnswer, WorkerRequest } from './worker-requests.ts';
 
 export interface Asking {
@@ -139,7 +139,7 @@ function countsOf(reports: readonly EntryReport[], names: Names): EntryCount[] {
       const [row, index, entries, divergent] = rows.subarray(at);
       const target = names.target(row);
       const backend = names.backend(target, index);
-      const key = `${target.name}/${backend}`;
+      const key = backendKey(target.name, backend);
       const sum = sums.get(key) ?? { service: target.name, backend, entries: 0, divergent: 0 };
       sums.set(key, { ...sum, entries: sum.entries + entries, divergent: sum.divergent + divergent });
     }

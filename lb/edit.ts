@@ -42,7 +42,7 @@ const WRITTEN: yaml.ToStringOptions = { lineWidth: 0 };
 
 /** What an alias stands for cannot be edited in one of its places: such a text is written out first. */
 function editable(text: string): yaml.Document {
-  const document = yaml.parseDocument(text, { schema: 'core', keepSourceTokens: false });
+  const document = yaml.parseDocument(text, { schema: 'core' });
   let hasAlias = false;
   yaml.visit(document, {
     Alias() {

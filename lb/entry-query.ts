@@ -9,6 +9,7 @@ import { serviceIndex } from './edit.ts';
 import { HushlbError } from './errors.ts';
 import { isSinglePort, type PortRange } from './ports.ts';
 import type { Prepared } from './prepare.ts';
+import { tableNames } from './table-names.ts';
 import type { EntryFilter, WorkerRequest } from './worker-requests.ts';
 
 /** One service's table. */
@@ -119,19 +120,12 @@ export interface Names {
 }
 
 /** By the configuration that is in force when the answer comes. */
-export function namesOf({ targets }: EntryQuery, { config, places }: Prepared): Names {
-  const byConnections = new Map(places.services.map((place, i) => [place.connections, { place, i }]));
+export function namesOf({ targets }: EntryQuery, prepared: Prepared): Names {
+  const names = tableNames(prepared);
   return {
     target: (row) => targets[row],
-    isIpv6({ connections }) {
-      const known = byConnections.get(connections);
-      return known !== undefined && config.services[known.i].vip.includes(':');
-    },
-    backend({ connections }, index) {
-      const place = byConnections.get(connections)?.place;
-      const known = place && [...place.backends, ...place.retired].find((backend) => backend.index === index);
-      return known?.name ?? `removed (${index})`;
-    },
+    isIpv6: ({ connections }) => names.service(connections)?.isIpv6 === true,
+    backend: ({ connections }, index) => names.backend(connections, index) ?? `removed (${index})`,
   };
 }
 

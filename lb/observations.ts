@@ -4,6 +4,7 @@
  */
 import { formatAddress } from '../wire/address.ts';
 import { swapPort } from '../wire/tcp.ts';
+import { clientText } from './client-text.ts';
 import type { BalancerEvent, EventKind, EventLog } from './events.ts';
 import { EXITS } from './exits.ts';
 import {
@@ -25,6 +26,7 @@ import {
   ROW_PORTS,
 } from './observed-rows.ts';
 import type { Prepared } from './prepare.ts';
+import { type TableNames, tableNames } from './table-names.ts';
 import type { Workers } from './workers.ts';
 
 type Said = Omit<BalancerEvent, 'seq' | 'at'>;
@@ -63,7 +65,7 @@ export function tellObservations(
 
 /** A worker's observations as events, oldest first. */
 export function saidOf({ rows, leftOut, unseen }: Observations, worker: number, prepared: Prepared): Said[] {
-  const names = createNames(prepared);
+  const names = tableNames(prepared);
   const said: Said[] = [];
   for (let at = 0; at < rows.length; at += OBSERVED_ROW) {
     const event = eventOf(rows.subarray(at, at + OBSERVED_ROW), names);
@@ -81,31 +83,12 @@ export function saidOf({ rows, leftOut, unseen }: Observations, worker: number, 
   return said;
 }
 
-interface Names {
-  service(connections: number): { readonly name: string; readonly isIpv6: boolean } | undefined;
-  backend(connections: number, index: number): string | undefined;
-}
-
-function createNames({ config, places }: Prepared): Names {
-  const byConnections = new Map(places.services.map((place, i) => [place.connections, { place, i }]));
-  return {
-    service(connections) {
-      const known = byConnections.get(connections);
-      return known && { name: known.place.name, isIpv6: config.services[known.i].vip.includes(':') };
-    },
-    backend(connections, index) {
-      const place = byConnections.get(connections)?.place;
-      return place && [...place.backends, ...place.retired].find((backend) => backend.index === index)?.name;
-    },
-  };
-}
-
 /** Undefined where the service has gone meanwhile. */
-function eventOf(row: Int32Array, names: Names): Said | undefined {
+function eventOf(row: Int32Array, names: TableNames): Said | undefined {
   const connections = row[ROW_CONNECTIONS];
   const service = names.service(connections);
   if (service === undefined) return undefined;
-  const client = row[ROW_PORTS] === 0 ? undefined : clientText(row, service.isIpv6);
+  const client = row[ROW_PORTS] === 0 ? undefined : clientOf(row, service.isIpv6);
   const backend = names.backend(connections, row[ROW_BACKEND]);
   const other = names.backend(connections, row[ROW_OTHER]) ?? 'nobody';
   const kind = KIND_NAMES[row[ROW_KIND]];
@@ -135,11 +118,9 @@ function reasonOf(row: Int32Array, backend: string, other: string, client: strin
   }
 }
 
-/** `ADDRESS:PORT`, of IPv6 with the address in brackets. */
-function clientText(row: Int32Array, isIpv6: boolean): string {
+function clientOf(row: Int32Array, isIpv6: boolean): string {
   const bytes = new Uint8Array(isIpv6 ? 16 : 4);
   const view = new DataView(bytes.buffer);
   for (let k = 0; 4 * k < bytes.length; k++) view.setInt32(4 * k, row[ROW_ADDRESS + k], true);
-  const address = formatAddress(bytes);
-  return `${isIpv6 ? `[${address}]` : address}:${swapPort(row[ROW_PORTS] & 0xffff)}`;
+  return clientText(formatAddress(bytes), swapPort(row[ROW_PORTS] & 0xffff));
 }
