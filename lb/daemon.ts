@@ -172,8 +172,13 @@ async function putUp(
   const hints = watchForHints({
     layout: () => preparedNow().layout,
     counters,
-    hasNewQueues: () =>
-      path.xdp !== null && (kept.steering.counters().noSocket > 0 || (receiveQueuesOf(link) ?? 0) > queueCount),
+    hasNewQueues() {
+      if (path.xdp === null) return false;
+      const now = receiveQueuesOf(link);
+      if (now !== undefined) return now > queueCount;
+      // While a worker is replaced, its queue has no socket either.
+      return kept.restarts() === 0 && kept.steering.counters().noSocket > 0;
+    },
     longPackets: () => (path.xdp === null ? deviceCounters.reduce((sum, row) => sum + row[RX_DROPPED], 0) : 0),
     logger,
   });

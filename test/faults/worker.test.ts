@@ -35,6 +35,7 @@ suite('a worker fails', { skip: needsRoot }, () => {
         assert.deepEqual(await pair.flows(FLOWS), before);
       }
       await sameResources(balancer.pid, resources);
+      assert.equal(balancer.count('the interface has got more receive queues'), 0);
       assert.equal(pair.metric('hushlb_worker_restarts_total'), 2);
       const { problem, worker } = await balancer.said(REPLACED);
       assert.equal(worker, 0);
