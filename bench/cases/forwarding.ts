@@ -58,7 +58,7 @@ export const forwarding: BenchCase = {
     'several times, because one start is faster than the next for as long as it runs. AF_XDP in copy mode, ' +
     'which is all that veth has. What the kernel does by itself (XDP_TX, forwarding, NAT) runs on core 0, beside the generator.',
   needsRoot: true,
-  seconds: { quick: 32, full: 260 },
+  seconds: { quick: 32, full: 240 },
   async run(context) {
     const plan: ForwardingPlan = context.quick
       ? { points: [MAIN_POINT], starts: 1, atMost: 10, loadMs: 300 }

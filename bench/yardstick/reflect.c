@@ -3,7 +3,10 @@
  * library: the same frame memory, ring and batch sizes, copy mode, wake-ups and transmit budget; each frame goes back with its
  * MAC addresses swapped. bench/forwarding/c-reflector.ts attaches the steering program and starts it inside the namespace.
  *
- *   reflect IFINDEX          descriptor 3 is the steering program's XSKMAP; prints "ready PID", runs until a signal
+ *   reflect IFINDEX                         prints "ready PID", runs until a signal
+ *   reflect IFINDEX WARM_UP_MS MEASURE_MS   then prints the gaps between its batches as a line of JSON (gaps.h), too
+ *
+ * Descriptor 3 is the steering program's XSKMAP.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "gaps.h"
 
 /* Linux 6.17; headers may be older. */
 #ifndef XDP_MAX_TX_SKB_BUDGET
@@ -160,9 +164,41 @@ static void swap_macs(uint8_t *frame) {
   memcpy(frame, source, 6);
 }
 
+/* Returns how many frames there were. */
+static uint32_t reflect(void) {
+  reclaim();
+  refill();
+  uint32_t received = take();
+  if (received == 0) {
+    int waits_to_send = read_counter(tx.producer) != read_counter(tx.consumer);
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    if (poll(&poll_fd, 1, waits_to_send ? 1 : POLL_MS) < 0 && errno != EINTR) die("poll");
+    return 0;
+  }
+  for (uint32_t i = 0; i < received; i++) swap_macs(memory + batch[i].addr);
+  transmit(received);
+  return received;
+}
+
+/* Counted from the end of one batch to that of the next, which is as long as from beginning to beginning. */
+static void measure_gaps(double warm_up_us, double measure_us) {
+  double began = clock_us(CLOCK_MONOTONIC), now = began;
+  int is_warm = 0;
+  while ((now = clock_us(CLOCK_MONOTONIC)) < began + warm_up_us + measure_us) {
+    if (!is_warm && now >= began + warm_up_us) {
+      gaps_restart();
+      is_warm = 1;
+    }
+    uint32_t count = reflect();
+    if (count == 0) gaps_slept();
+    else gaps_batch(count);
+  }
+  gaps_print();
+}
+
 int main(int count, char **arguments) {
-  if (count != 2) {
-    fputs("usage: reflect IFINDEX\n", stderr);
+  if (count != 2 && count != 4) {
+    fputs("usage: reflect IFINDEX [WARM_UP_MS MEASURE_MS]\n", stderr);
     return 2;
   }
   /* However the process ends that attached the steering program, this one ends with it. */
@@ -176,17 +212,6 @@ int main(int count, char **arguments) {
   enter_map();
   printf("ready %d\n", getpid());
   fflush(stdout);
-  struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-  for (;;) {
-    reclaim();
-    refill();
-    uint32_t received = take();
-    if (received == 0) {
-      int waits_to_send = read_counter(tx.producer) != read_counter(tx.consumer);
-      if (poll(&poll_fd, 1, waits_to_send ? 1 : POLL_MS) < 0 && errno != EINTR) die("poll");
-      continue;
-    }
-    for (uint32_t i = 0; i < received; i++) swap_macs(memory + batch[i].addr);
-    transmit(received);
-  }
+  if (count == 4) measure_gaps(atof(arguments[2]) * 1e3, atof(arguments[3]) * 1e3);
+  for (;;) reflect();
 }
