@@ -21,7 +21,7 @@ const FLOWS = 100_000;
 const FRAME_LENGTH = 60;
 
 const WORKER = new URL('./subject.js', import.meta.url).pathname;
-const REFLECTOR = new URL('../forwarding/c-reflector.js', import.meta.url).pathname;
+const REFLECTOR = new URL('../forwarding/c-subject.js', import.meta.url).pathname;
 const LOAD = new URL('../forwarding/load.js', import.meta.url).pathname;
 
 /** Leaves nothing behind when it throws. */
