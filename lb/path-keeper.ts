@@ -7,7 +7,7 @@
  *   worker ended ──────────► interface still there? ─► another in its place, at most 5 times in 10 s
  *                                       │ no
  *   kernel: link changed ─► gone ─► path closed ─► wait ─► there and up ─► next hops, state, path anew
- *                        └► down, up again: sockets and tables stay, nothing to do but to say so
+ *                        └► down, up again: devices and tables stay, nothing to do but to say so
  *                        └► another MAC or MTU ─► next state
  * ```
  *
@@ -176,6 +176,8 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
       const changed = Buffer.compare(usable.mac, link.mac) !== 0 || usable.mtu !== link.mtu;
       if (changed) adopt(usable);
       link = usable;
+      // The portable device asks for the MAC.
+      if (changed) steer(path.steering, current().prepared.config);
     }
   }
 

@@ -1,9 +1,10 @@
 /**
- * The balancer's interface goes down and comes back, gets another MAC, and is deleted and made anew, under AF_XDP and packet
- * sockets: the process stays, says so, and forwards again by itself.
+ * The balancer's interface goes down and comes back, gets another MAC, and is deleted and made anew, under every device: the
+ * process stays, says so, and forwards again by itself.
  */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { needsPortable } from '../io/portable-packages.ts';
 import { ip, ipJson, needsRoot, until } from '../io/two-hosts.ts';
 import { BACKENDS, isAttached, resourcesOf, sameResources, usePair } from './pair.ts';
 
@@ -28,8 +29,12 @@ suite('the interface fails', { skip: needsRoot }, () => {
     neighbours();
   }
 
-  for (const io of ['af-xdp', 'af-packet']) {
-    test(`${io}: deleted and made anew, twice, with a change of the backends in between`, async (t) => {
+  for (const [io, skip] of [
+    ['af-xdp', false],
+    ['af-packet', false],
+    ['portable', needsPortable],
+  ] as const) {
+    test(`${io}: deleted and made anew, twice, with a change of the backends in between`, { skip }, async (t) => {
       pair.configure(`io: ${io}`);
       const balancer = await pair.run();
       const before = await pair.flows(FLOWS);
@@ -69,7 +74,7 @@ suite('the interface fails', { skip: needsRoot }, () => {
       assert.ok(!isAttached(pair.hosts));
     });
 
-    test(`${io}: down and up again keeps the connections; another MAC is taken over`, async () => {
+    test(`${io}: down and up again keeps the connections; another MAC is taken over`, { skip }, async () => {
       pair.configure(`io: ${io}`);
       const balancer = await pair.run();
       const before = await pair.flows(FLOWS);
