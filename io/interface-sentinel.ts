@@ -2,7 +2,7 @@
  * Watches one interface by a packet socket on it, of a protocol that nobody speaks. The socket gets an error when the interface
  * goes down, however briefly, and forgets the interface when that is deleted: for good, so that another one of the same name
  * and index is none of its own. For captures that end without a word with their interface (io/portable-device.ts), and for
- * whoever has sockets and programs on it (lb/path-keeper.ts).
+ * whoever has sockets and programs on it (lb/watched-path.ts).
  */
 import {
   bindSocket,
