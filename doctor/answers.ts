@@ -49,7 +49,8 @@ export function judgeAnswers(facts: AnswerFacts, targets: readonly Target[]): Fi
       warning(
         'damaged-checksums',
         `${damaged} of ${received} TCP segments came with a wrong checksum`,
-        'a sender on the same machine leaves checksums to a card that is not there, and XDP forwards them so',
+        'a sender on the same machine leaves checksums to a card that is not there, and XDP forwards them so; counted since ' +
+          'the host started: once that is mended, the first number stands still',
         [{ command: 'ethtool -K eth0 tx off', on: 'each sender on the machine' }],
       ),
     );
