@@ -159,7 +159,7 @@ export function judgeHook({ name, xdp }: InterfaceFacts, io: Io): Finding[] {
     if (program.name === undefined) {
       return note(
         'hook-unseen',
-        `an XDP program is attached to ${name} (id ${program.id}), whose only root may see`,
+        `an XDP program is attached to ${name} (id ${program.id}), and only root may see whose`,
         'if it is not that of hushlb, hushlb cannot attach its own',
         ['sudo -s'],
       );
