@@ -12,17 +12,8 @@ import type { Target } from '../../doctor/target.ts';
 import { judgeVips, type VipFacts } from '../../doctor/vip.ts';
 import { addressBytes } from '../io/two-hosts.ts';
 import { gist } from './gist.ts';
+import { TARGET } from './target.ts';
 
-const TARGET: Target = {
-  service: 'web',
-  vip: '198.18.10.1',
-  protocol: 'tcp',
-  ports: { first: 80, last: 80 },
-  encap: 'ipip',
-  guePort: null,
-  overhead: 20,
-  outer: 4,
-};
 const L2: Target = { ...TARGET, encap: 'l2', overhead: 0 };
 const VIP6: Target = { ...TARGET, vip: '2001:db8:10::1' };
 
