@@ -254,6 +254,21 @@ describe('answers', () => {
   }
 });
 
+test('a large MSS that hushlb decap may be lowering, unseen', () => {
+  const facts: AnswerFacts = {
+    interface: 'eth0',
+    mtu: 1500,
+    clients: [{ family: 4, client: '192.0.2.1', route: { interface: 'eth0', gateway: null, mtu: 1500, advmss: null } }],
+    clampsMss: undefined,
+    takesOff: 'nothing',
+    segments: { received: 1000, damaged: 0 },
+  };
+  const whys = (clampsMss: boolean | undefined) =>
+    judgeAnswers({ ...facts, clampsMss }, [TARGET]).map(({ why }) => why ?? '');
+  assert.match(whys(undefined).join(), /stall.* only root may see$/);
+  assert.doesNotMatch(whys(false).join(), /root/);
+});
+
 describe('firewall', () => {
   const ruleset = (policy: string, rule = 'ct state established accept') =>
     `table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy ${policy};\n\t\t${rule}\n\t}\n\n\tchain output {\n\t\ttype filter hook output priority filter; policy drop;\n\t}\n}\n`;

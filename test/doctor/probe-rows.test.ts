@@ -114,6 +114,20 @@ describe('the whole way', () => {
       refused('host'),
       TARGET,
       'all',
+      'error probe-whole-way | [198.18.2.1] ip route replace 198.18.10.1/32 via 198.18.2.10',
+    ],
+    [
+      'host unreachable, and a tunnel is broken, too',
+      refused('host'),
+      TARGET,
+      'some',
+      'error probe-whole-way | [198.18.2.1] ip route get 198.18.10.1',
+    ],
+    [
+      'prohibited',
+      refused('prohibited'),
+      TARGET,
+      'all',
       'error probe-whole-way | [198.18.2.1] ip route get 198.18.10.1',
     ],
   ];

@@ -22,7 +22,7 @@ import { pino } from 'pino';
 import type { ControlPlane } from '../../lb/control-plane.ts';
 import { type FileWatch, followFile, namesOnTheWay } from '../../lb/watch-file.ts';
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 const logger = pino({ level: 'silent' });
 
 let directory: string;
