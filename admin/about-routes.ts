@@ -7,7 +7,7 @@ import { VERSION } from '../lb/version.ts';
 import { openApi } from './openapi.ts';
 import { type Route, route } from './route.ts';
 
-export const versionAnswer = z.strictObject({
+const versionAnswer = z.strictObject({
   version: z.string().describe('of hushlb'),
   api: z.literal('v1').describe('the first step of every path; another one where answers change their meaning'),
   pid: z.int(),

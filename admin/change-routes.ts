@@ -10,7 +10,7 @@ import { type Route, type RouteRequest, route } from './route.ts';
 
 const names = z.array(z.string());
 
-export const changeAnswer = z.strictObject({
+const changeAnswer = z.strictObject({
   id: z.string().describe('of this change, in every log line and event of it'),
   change: z.string().describe('as it is typed on the command line'),
   generation: z.int().describe('of the forwarding state that every worker runs now'),
@@ -25,7 +25,7 @@ export const changeAnswer = z.strictObject({
   unsaved: names.describe('changes that run and that the file does not have, oldest first'),
 });
 
-export const saveAnswer = z.strictObject({
+const saveAnswer = z.strictObject({
   file: z.string(),
   changes: names.describe('what the file has now and had not before'),
 });

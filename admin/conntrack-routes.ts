@@ -10,6 +10,7 @@ import { serviceIndex } from '../lb/edit.ts';
 import { choiceByHash } from '../lb/hash-choice.ts';
 import type { ConntrackEntry, EntryFilter } from '../lb/worker-requests.ts';
 import { RequestError } from './errors.ts';
+import { flag } from './request-body.ts';
 import { type Route, route } from './route.ts';
 
 const DEFAULT_LIMIT = 1000;
@@ -64,7 +65,6 @@ const showAnswer = z.strictObject({
 });
 
 const text = z.string('a text');
-const flag = z.enum(['true', 'false'], 'true or false');
 
 const filterQuery = {
   service: text.optional().describe('only of this service'),
@@ -90,9 +90,9 @@ export const conntrackRoutes: readonly Route[] = [
     result: listAnswer,
     async handle({ query }, { parts }) {
       const { limit: most = DEFAULT_LIMIT } = query;
-      const answer = await parts.workers.ask({ kind: 'list', filter: filterOf(query), limit: Number(most) });
-      if (answer.kind !== 'list') throw new TypeError(answer.kind);
-      return { entries: [...answer.entries], matched: answer.matched };
+      const request = { kind: 'list', filter: filterOf(query), limit: Number(most) } as const;
+      const { entries, matched } = await parts.workers.ask(request);
+      return { entries: [...entries], matched };
     },
   }),
   route({
@@ -108,9 +108,8 @@ export const conntrackRoutes: readonly Route[] = [
       if (isWhole !== (query.all === 'true')) {
         throw new RequestError(400, 'BAD_REQUEST', 'expected a filter, or all=true and no filter');
       }
-      const answer = await parts.workers.ask({ kind: 'flush', filter });
-      if (answer.kind !== 'flush') throw new TypeError(answer.kind);
-      return { flushed: answer.flushed };
+      const { flushed } = await parts.workers.ask({ kind: 'flush', filter });
+      return { flushed };
     },
   }),
   route({
@@ -121,9 +120,8 @@ export const conntrackRoutes: readonly Route[] = [
     query: mapping(filterQuery),
     result: countAnswer,
     async handle({ query }, { parts }) {
-      const answer = await parts.workers.ask({ kind: 'count', filter: filterOf(query) });
-      if (answer.kind !== 'count') throw new TypeError(answer.kind);
-      return { counts: answer.counts.map((count) => ({ ...count, divergent: count.divergent ?? 0 })) };
+      const { counts } = await parts.workers.ask({ kind: 'count', filter: filterOf(query) });
+      return { counts: counts.map((count) => ({ ...count, divergent: count.divergent ?? 0 })) };
     },
   }),
   route({
@@ -156,8 +154,7 @@ async function show({ parts }: ControlPlane, name: string, clientName: string): 
     return places.services[index].backends.find((backend) => backend.index === choice?.backend)?.name ?? null;
   };
   const filter = { service: name, client: address, port };
-  const answer = await parts.workers.ask({ kind: 'list', filter, limit: DEFAULT_LIMIT });
-  if (answer.kind !== 'list') throw new TypeError(answer.kind);
+  const { entries } = await parts.workers.ask({ kind: 'list', filter, limit: DEFAULT_LIMIT });
   const now = Date.now();
   const told = (found: ConntrackEntry) => ({
     ...found,
@@ -165,5 +162,5 @@ async function show({ parts }: ControlPlane, name: string, clientName: string): 
     expiresAt: new Date(now + found.remainingMs).toISOString(),
   });
   const byHash = port === undefined || ports.first !== ports.last ? null : nameOfChoice(port, ports.first);
-  return { service: name, client: address, port: port ?? null, byHash, entries: answer.entries.map(told) };
+  return { service: name, client: address, port: port ?? null, byHash, entries: entries.map(told) };
 }

@@ -4,7 +4,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import * as z from 'zod';
-import { HushlbError } from '../lb/errors.ts';
+import { HushlbError, isExpected } from '../lb/errors.ts';
 
 /** The request itself is wrong, before any part of the balancer has seen it. */
 export class RequestError extends HushlbError {
@@ -58,9 +58,4 @@ export function answerOf(error: unknown): ErrorAnswer {
   if (!isExpected(error)) return answer(500, 'BUG', `${STATUS_CODES[500]}: hushlb's log has the details`);
   const status = error instanceof RequestError ? error.status : (STATUSES[error.code] ?? 409);
   return answer(status, error.code, error.message, error.lines);
-}
-
-/** Node's own ERR_… codes mean that our code called Node wrongly. */
-function isExpected(error: unknown): error is Error & { code: string; lines?: readonly string[] } {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
 }

@@ -54,12 +54,10 @@ const MOST_OF_A_CLIENT = 1024;
 
 async function lookUp({ parts }: ControlPlane, service: string, { client, to }: Flow): Promise<EntryFacts | null> {
   const { address, port } = client;
-  const asked = await parts.workers.ask({ kind: 'lookup', service, client: address, port });
-  const first = asked.kind === 'lookup' ? asked.entry : null;
+  const { entry: first } = await parts.workers.ask({ kind: 'lookup', service, client: address, port });
   if (first === null || isFor(to.port, first)) return factsOf(first);
   const filter = { service, client: address, port };
-  const all = await parts.workers.ask({ kind: 'list', filter, limit: MOST_OF_A_CLIENT });
-  const entries = all.kind === 'list' ? all.entries : [];
+  const { entries } = await parts.workers.ask({ kind: 'list', filter, limit: MOST_OF_A_CLIENT });
   return factsOf(entries.find((entry) => isFor(to.port, entry)) ?? null);
 }
 

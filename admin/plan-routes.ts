@@ -21,8 +21,7 @@ export const planRoutes: readonly Route[] = [
     summary: 'What a plan compares with: the configuration, who is down, how many entries each backend has',
     result: planBase,
     async handle(_, control) {
-      const answer = await control.parts.workers.ask({ kind: 'count' });
-      const counts = answer.kind === 'count' ? answer.counts : [];
+      const { counts } = await control.parts.workers.ask({ kind: 'count' });
       return {
         text: control.text(),
         down: [...control.parts.prepared.down],

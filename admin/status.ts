@@ -2,11 +2,10 @@
  * How a running balancer is, all of it at one moment: what runs, who serves, what was counted, and what is wrong, worst first.
  * Made from the control plane for admin/status-routes.ts; nothing is asked of the workers, whose counters are shared memory.
  */
-import { shares } from '../hashing/table-facts.ts';
 import type { ControlPlane } from '../lb/control-plane.ts';
 import { describe } from '../lb/next-hops.ts';
 import { portText } from '../lb/ports.ts';
-import type { ServiceTable } from '../lb/service-table.ts';
+import { slotCounts } from '../lb/service-table.ts';
 import { VERSION } from '../lb/version.ts';
 import { DEVICE_COUNTERS } from '../lb/worker-device.ts';
 import {
@@ -117,7 +116,7 @@ function backendStatus({ parts, health }: ControlPlane, i: number, j: number): B
   const table = prepared.tables[i];
   const { name, address, weight, state } = service.backends[j];
   const base = prepared.layout.backendBase[i][j];
-  const slots = slotsOf(table).get(name) ?? 0;
+  const slots = slotCounts(table).get(name) ?? 0;
   const way = hops.way(address);
   return {
     name,
@@ -133,15 +132,4 @@ function backendStatus({ parts, health }: ControlPlane, i: number, j: number): B
     reachable: way.kind === 'hop',
     nextHop: describe(way),
   };
-}
-
-/** Counted once a table: those of a thousand services have 65 million slots. */
-const counted = new WeakMap<ServiceTable, ReadonlyMap<string, number>>();
-
-function slotsOf(table: ServiceTable): ReadonlyMap<string, number> {
-  const known = counted.get(table);
-  if (known !== undefined) return known;
-  const slots = new Map(shares(table).map((row) => [row.backend, row.slots]));
-  counted.set(table, slots);
-  return slots;
 }

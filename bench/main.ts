@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs';
 import yargs from 'yargs';
 import type { BenchCase, CaseResult } from './case.ts';
 import { CASES } from './cases.ts';
+import { removeLeftovers } from './forwarding/leftovers.ts';
 import { describeMachine } from './machine.ts';
 import { type MeasuredCase, writeResults } from './results-page.ts';
 import type { CaseMessage } from './run-case.ts';
@@ -52,9 +53,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const machine = describeMachine(new Date());
 process.stdout.write(`${Object.values(machine).join(' · ')}\n`);
 const measured: MeasuredCase[] = [];
-for (const benchCase of CASES) {
-  if (interrupted || (options.only !== undefined && !options.only.includes(benchCase.name))) continue;
-  if (benchCase.needsRoot && process.getuid?.() !== 0) {
+const isRoot = process.getuid?.() === 0;
+const wanted = CASES.filter(({ name }) => options.only === undefined || options.only.includes(name));
+if (isRoot && wanted.some(({ needsRoot }) => needsRoot)) {
+  const left = removeLeftovers();
+  if (left.length > 0) process.stderr.write(`bench: removed what runs that were killed left: ${left.join(', ')}\n`);
+}
+for (const benchCase of wanted) {
+  if (interrupted) continue;
+  if (benchCase.needsRoot && !isRoot) {
     complain(`${benchCase.name} needs root, for network namespaces and eBPF: sudo npm run bench`);
     continue;
   }

@@ -51,7 +51,7 @@ export async function withDaemon<T>(options: AdminArguments, work: (client: Admi
 }
 
 /** Throws HushlbError NO_DAEMON, ADMIN_DENIED or SEVERAL_DAEMONS, or ConfigError. */
-export async function findSocket({ socket, config: file }: AdminArguments): Promise<string> {
+async function findSocket({ socket, config: file }: AdminArguments): Promise<string> {
   if (socket !== undefined) return socket;
   if (file === undefined) return onlySocket(RUNTIME_DIRECTORY);
   const { admin } = readConfigFile(file).config;

@@ -1,6 +1,7 @@
 /**
  * Lines of aligned columns without borders, for lists that scroll by or are piped on. Used by conntrack.ts, events.ts and top.ts.
  */
+import { cut } from './terminal.ts';
 
 export interface Column {
   readonly title: string;
@@ -19,10 +20,6 @@ export function columnLines(columns: readonly Column[], rows: readonly (readonly
       width,
     );
   return [line(columns.map(({ title }) => title)), ...rows.map(line)];
-}
-
-export function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
 }
 
 /** `850 ms`, `12.3 s`, `4 min`, `2 h`: short, for people. */

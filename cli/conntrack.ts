@@ -3,6 +3,7 @@
  */
 import type { Argv, CommandModule } from 'yargs';
 import { clientText } from '../lb/client-text.ts';
+import type { ConntrackEntry } from '../lb/worker-requests.ts';
 import { type AdminArguments, jsonOption, withAdminOptions, withDaemon } from './admin-options.ts';
 import { briefMs, type Column, columnLines } from './columns.ts';
 import { UsageError } from './errors.ts';
@@ -30,21 +31,7 @@ interface ShowArguments extends AdminArguments {
   readonly json: boolean;
 }
 
-interface Entry {
-  readonly worker: number;
-  readonly service: string;
-  readonly client: string | null;
-  readonly port: number;
-  readonly servicePort?: number;
-  readonly backend: string;
-  readonly idleMs: number;
-  readonly remainingMs: number;
-  readonly proven: boolean;
-  readonly closing: boolean;
-  readonly divergent?: boolean;
-}
-
-interface Shown extends Entry {
+interface Shown extends ConntrackEntry {
   readonly byHash: string | null;
   readonly expiresAt: string;
 }
@@ -139,9 +126,11 @@ async function list(options: ListArguments): Promise<void> {
   const query = queryText({ service, backend, client, divergent, limit });
   const answer = await withDaemon(options, (daemon) => daemon.request('GET', `/v1/conntrack?${query}`));
   if (json) return write(`${JSON.stringify(answer)}\n`);
-  const { entries, matched } = answer as { entries: Entry[]; matched: number };
+  const { entries, matched } = answer as { entries: ConntrackEntry[]; matched: number };
   const width = terminalWidth();
-  const lines = entries.length === 0 ? [] : columnLines(columnsOf(entries, width), rowsOf(entries, width), width);
+  const columns = columnsOf(entries, width);
+  const rows = entries.map((entry) => columns.map(({ cell }) => cell(entry)));
+  const lines = entries.length === 0 ? [] : columnLines(columns, rows, width);
   const rest = matched - entries.length;
   const entriesText = matched === 1 ? 'entry' : 'entries';
   const more = rest > 0 && entries.length > 0 ? `, ${rest} not shown (--limit)` : '';
@@ -150,32 +139,36 @@ async function list(options: ListArguments): Promise<void> {
 
 const WIDE_FROM = 72;
 
-function columnsOf(entries: readonly Entry[], width: number): Column[] {
-  const service: Column[] = isOfOne(entries) && width < WIDE_FROM ? [] : [{ title: 'service' }];
-  const times: Column[] = width < WIDE_FROM ? [] : [{ title: 'idle', align: 'right' }];
+interface EntryColumn extends Column {
+  cell(entry: ConntrackEntry): string;
+}
+
+function columnsOf(entries: readonly ConntrackEntry[], width: number): EntryColumn[] {
+  const isWide = width >= WIDE_FROM;
+  const service: EntryColumn = {
+    title: 'service',
+    cell: ({ service: name, servicePort }) => (servicePort === undefined ? name : `${name}:${servicePort}`),
+  };
+  const idle: EntryColumn = { title: 'idle', align: 'right', cell: ({ idleMs }) => briefMs(idleMs) };
   return [
-    ...service,
-    { title: 'client' },
-    { title: 'backend' },
-    ...times,
-    { title: 'left', align: 'right' },
-    { title: '' },
+    ...(isWide || !isOfOne(entries) ? [service] : []),
+    { title: 'client', cell: fromText },
+    { title: 'backend', cell: ({ backend }) => backend },
+    ...(isWide ? [idle] : []),
+    { title: 'left', align: 'right', cell: ({ remainingMs }) => briefMs(remainingMs) },
+    { title: '', cell: marksOf },
   ];
 }
 
-function rowsOf(entries: readonly Entry[], width: number): string[][] {
-  return entries.map((entry) => {
-    const { service, client, port, servicePort, backend, idleMs, remainingMs, proven, closing, divergent } = entry;
-    const from = client === null ? `[IPv6]:${port}` : clientText(client, port);
-    const marks = `${proven ? '+' : ''}${closing ? 'x' : ''}${divergent === true ? '!' : ''}`;
-    const named =
-      isOfOne(entries) && width < WIDE_FROM ? [] : [servicePort === undefined ? service : `${service}:${servicePort}`];
-    const times = width < WIDE_FROM ? [] : [briefMs(idleMs)];
-    return [...named, from, backend, ...times, briefMs(remainingMs), marks];
-  });
+function marksOf({ proven, closing, divergent }: ConntrackEntry): string {
+  return `${proven ? '+' : ''}${closing ? 'x' : ''}${divergent === true ? '!' : ''}`;
 }
 
-function isOfOne(entries: readonly Entry[]): boolean {
+function fromText({ client, port }: ConntrackEntry): string {
+  return client === null ? `[IPv6]:${port}` : clientText(client, port);
+}
+
+function isOfOne(entries: readonly ConntrackEntry[]): boolean {
   return entries.every(({ service, servicePort }) => service === entries[0].service && servicePort === undefined);
 }
 
@@ -194,20 +187,7 @@ async function show({ service, client, json, ...options }: ShowArguments): Promi
 }
 
 function shownRows(entry: Shown): [string, string][] {
-  const {
-    service,
-    servicePort,
-    client,
-    port,
-    backend,
-    byHash,
-    idleMs,
-    remainingMs,
-    expiresAt,
-    proven,
-    closing,
-    worker,
-  } = entry;
+  const { service, servicePort, backend, byHash, idleMs, remainingMs, expiresAt, proven, closing, worker } = entry;
   const hash =
     byHash === null
       ? 'nobody can say: round-robin, or no backend serves'
@@ -215,7 +195,7 @@ function shownRows(entry: Shown): [string, string][] {
         ? `${byHash}, the same: the connection survives the loss of the table`
         : `${byHash}, another: the connection breaks if the table is lost`;
   return [
-    ['client', client === null ? `[IPv6]:${port}` : clientText(client, port)],
+    ['client', fromText(entry)],
     ['service', servicePort === undefined ? service : `${service}, port ${servicePort}`],
     ['table', backend],
     ['by hash', hash],

@@ -69,5 +69,9 @@ export function summary(findings: readonly Finding[]): string {
   };
   const bad = [...count('error', 'error', 'errors'), ...count('warning', 'warning', 'warnings')];
   const good = [...count('note', 'note', 'notes'), ...count('ok', 'ok', 'ok')];
-  return bad.length === 0 ? `all well: ${good.join(', ')}` : `${bad.join(', ')}; ${good.join(', ')}`;
+  if (bad.length === 0) return `all well: ${good.join(', ')}`;
+  return [bad, good]
+    .filter((part) => part.length > 0)
+    .map((part) => part.join(', '))
+    .join('; ');
 }

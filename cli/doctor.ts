@@ -107,13 +107,18 @@ async function doctor(written: DoctorArguments): Promise<void> {
   const stray = (['service', 'interface', 'client', ...WITHOUT_FILE] as const).find(
     (key) => written[key] !== undefined,
   );
-  if (stray !== undefined) throw new UsageError(`--${stray}: it goes with --backend`);
-  if (file === undefined) throw new UsageError('missing option: config');
+  if (stray !== undefined) throw new UsageError(strayText(stray));
+  if (file === undefined) throw new UsageError('expected -c FILE on a balancer, or --backend on a backend');
   const { examineBalancer } = await import('../doctor/balancer.ts');
   const { findings, config } = examineBalancer(file);
   if (!probe || config === undefined) return show(findings, json);
   const { probeFromBalancer } = await import('../doctor/probe-host.ts');
   show([...findings, ...probeFromBalancer(config, file)], json);
+}
+
+function strayText(option: string): string {
+  const isOfService = WITHOUT_FILE.some((name) => name === option);
+  return `--${option}: it goes with --backend${isOfService ? ', or with --probe and no file' : ''}`;
 }
 
 async function named({ vip, port, protocol, encap, 'gue-port': guePort, interface: name }: DoctorArguments) {

@@ -3,6 +3,7 @@
  *
  * An error with a stable `code` is an expected failure and costs one line; anything else is a bug and keeps its stack.
  */
+import { type ExpectedError, isExpected } from '../lb/errors.ts';
 
 /** The arguments make no sense: wrong command, option or value. Exit code 2, of `hushlb plan` 1. */
 export class UsageError extends Error {
@@ -10,7 +11,7 @@ export class UsageError extends Error {
   readonly code = 'USAGE';
 }
 
-/** Prints the error to stderr and returns the exit code; `commands` are the names of all. HUSHLB_DEBUG=1 adds the stack. */
+/** Prints the error to stderr and returns the exit code; `commands` are the names of all, of nested ones in two words. HUSHLB_DEBUG=1 adds the stack. */
 export function report(error: unknown, commands: readonly string[] = []): number {
   if (!isExpected(error)) {
     const detail = error instanceof Error ? error.stack : String(error);
@@ -25,12 +26,7 @@ export function report(error: unknown, commands: readonly string[] = []): number
 /** Commands whose exit code 2 is an answer: nothing that went wrong may look like it. */
 const MEANS_BY_2 = new Set(['plan']);
 
-// Node's own ERR_… codes (a wrong argument type, say) mean that our code called Node wrongly.
-function isExpected(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
-}
-
-function lineOf(error: Error & { code: string }, commands: readonly string[]): string {
+function lineOf(error: ExpectedError, commands: readonly string[]): string {
   // yargs spreads some of its messages over several lines.
   if (error instanceof UsageError) {
     return `${error.message.replace(/\s*\n\s*/g, ' ')}; see ${helpCommand(commands)}`;
@@ -40,6 +36,7 @@ function lineOf(error: Error & { code: string }, commands: readonly string[]): s
 }
 
 function helpCommand(commands: readonly string[]): string {
-  const command = process.argv[2] ?? '';
-  return commands.includes(command) ? `hushlb ${command} --help` : 'hushlb --help';
+  const [command = '', nested = ''] = process.argv.slice(2);
+  const known = [`${command} ${nested}`, command].find((name) => commands.includes(name));
+  return known === undefined ? 'hushlb --help' : `hushlb ${known} --help`;
 }

@@ -7,10 +7,9 @@ import { EVENT_KINDS } from '../admin/event-routes.ts';
 import { HushlbError } from '../lb/errors.ts';
 import type { BalancerEvent, EventKind } from '../lb/events.ts';
 import { type AdminArguments, withAdminOptions, withDaemon } from './admin-options.ts';
-import { cut } from './columns.ts';
 import { UsageError } from './errors.ts';
 import { stopSignal } from './signals.ts';
-import { terminalWidth } from './terminal.ts';
+import { cut, terminalWidth } from './terminal.ts';
 
 interface EventsArguments extends AdminArguments {
   readonly follow: boolean;

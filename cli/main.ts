@@ -39,19 +39,7 @@ import { statusCommand } from './status.ts';
 import { tableCommand } from './table.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
 import { topCommand } from './top.ts';
-
-/** In place of yargs' own, which are longer or say less. */
-const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = {
-  'Unknown argument: %s': { one: 'unknown command or option: %s', other: 'unknown commands or options: %s' },
-  'Missing required argument: %s': { one: 'missing option: %s', other: 'missing options: %s' },
-  'Not enough non-option arguments: got %s, need at least %s': {
-    one: 'expected more arguments: got %s, need %s',
-    other: 'expected more arguments: got %s, need %s',
-  },
-  'Not enough arguments following: %s': 'a value is missing after option %s',
-  'Invalid values:': 'wrong value',
-  'Argument: %s, Given: %s, Choices: %s': 'of option %s: got %s, expected one of %s',
-};
+import { USAGE_MESSAGES, usageText } from './usage-text.ts';
 
 /** Each has arguments of a type of its own. */
 const COMMANDS = [
@@ -84,6 +72,13 @@ const COMMANDS = [
   auditCommand,
 ] as unknown as readonly CommandModule[];
 
+/** `command` is a name and what has to follow it. */
+const NAMES = COMMANDS.map(({ command }) => String(command).split(' ', 1)[0]);
+/** Those of `conntrack` and `lab`, which have a help of their own. */
+const NESTED_NAMES = ['list', 'show', 'flush']
+  .map((name) => `conntrack ${name}`)
+  .concat(['list', 'run', 'matrix', 'clean'].map((name) => `lab ${name}`));
+
 const parser = yargs(hideBin(process.argv))
   .scriptName('hushlb')
   // Messages of yargs follow LANG; ours are English, and half of each would be worse than either.
@@ -113,14 +108,13 @@ const parser = yargs(hideBin(process.argv))
   .exitProcess(false)
   // Its own complaints are YErrors; all others come from a command's handler.
   .fail((message, error) => {
-    throw error === undefined || error.name === 'YError' ? new UsageError(message) : error;
+    if (error !== undefined && error.name !== 'YError') throw error;
+    throw new UsageError(usageText(message, process.argv.slice(2), NAMES));
   });
 
 quietOnClosedPipe();
 try {
   await parser.parseAsync();
 } catch (error) {
-  // `command` is a name and what has to follow it.
-  const names = COMMANDS.map(({ command }) => String(command).split(' ', 1)[0]);
-  process.exitCode = report(error, names);
+  process.exitCode = report(error, [...NAMES, ...NESTED_NAMES]);
 }

@@ -2,17 +2,15 @@
  * A plan as people read it: a block for each service that is not the same, its load in a table, at any width from 40 columns
  * on. cli/plan.ts prints it.
  */
-import Table from 'cli-table3';
 import type { Move } from '../plan/fates.ts';
 import type { BackendPlan, BackendSide, Plan, ServicePlan } from '../plan/plan.ts';
 import type { Setting } from '../plan/settings.ts';
-import { labelled, wrap } from './terminal.ts';
+import { boxedTable } from './boxed-table.ts';
+import { cut, labelled, wrap } from './terminal.ts';
 
 /** Of a table; --json has all. */
 const MOST_ROWS = 12;
 const WIDE_FROM = 60;
-/** A cell's border and its two spaces. */
-const CELL_FRAME = 3;
 
 export function planText(plan: Plan, width: number): string {
   const { services, settings, needsRestart, moves } = plan;
@@ -97,35 +95,18 @@ function movesTable(moves: readonly Move[], width: number): string {
   return draw(moves[0].slots === null ? ['from', 'to', 'share'] : ['from', 'to', 'slots', 'share'], rows, width);
 }
 
-/** The columns that hold names are cut where the table would be too wide. */
 function draw<Column extends string>(
   columns: readonly Column[],
   all: readonly Record<Column, string>[],
   width: number,
 ): string {
   const rows = all.slice(0, MOST_ROWS);
-  const isName = (column: string): boolean => NAMES.includes(column);
-  const widest = (column: Column) => rows.reduce((most, row) => Math.max(most, row[column].length), column.length);
-  const numbers = columns.filter((column) => !isName(column));
-  const names = columns.length - numbers.length;
-  const taken = numbers.reduce((sum, column) => sum + widest(column) + CELL_FRAME, 1 + names * CELL_FRAME);
-  const nameWidth = Math.floor((width - taken) / names);
-  const drawn = new Table({
-    head: [...columns],
-    colAligns: columns.map((column) => (isName(column) ? 'left' : 'right')),
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of rows)
-    drawn.push(columns.map((column) => (isName(column) ? cut(row[column], nameWidth) : row[column])));
   const more = all.length - rows.length;
-  return `${drawn.toString()}${more > 0 ? `\nand ${more} more (--json has all)` : ''}`;
+  return `${boxedTable(columns, rows, width, NAMES)}${more > 0 ? `\nand ${more} more (--json has all)` : ''}`;
 }
 
+/** Columns that are cut where the table would be too wide. */
 const NAMES: readonly string[] = ['backend', 'from', 'to'];
-
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
-}
 
 function percent(share: number): string {
   return `${(share * 100).toFixed(2)} %`;

@@ -11,8 +11,8 @@
  *   60 of 1048576 entries  1204 hits  60 new connections  0 evicted  0 RSTs sent  0 dropped
  * ```
  */
-import Table from 'cli-table3';
 import type { BackendStatus, ServiceStatus, Status } from '../admin/status-schema.ts';
+import { boxedTable, boxedWidth } from './boxed-table.ts';
 import { cut, wrap } from './terminal.ts';
 
 export function statusText(status: Status, nowMs: number, width: number): string {
@@ -76,28 +76,11 @@ const COLUMNS: readonly (readonly string[])[] = [
   ['backend', 'state', 'share'],
 ];
 const LEFT_ALIGNED = ['backend', 'address', 'state'];
-/** A cell's border and its two spaces. */
-const CELL_FRAME = 3;
-const SHORTEST_NAME = 4;
 
 function backendTable(backends: readonly BackendStatus[], width: number): string {
   const rows = backends.map(rowOf);
-  const widest = (column: string): number =>
-    rows.reduce((most, row) => Math.max(most, row[column].length), column.length);
-  const widthOf = (columns: readonly string[]): number =>
-    columns.reduce((sum, column) => sum + widest(column) + CELL_FRAME, 1);
-  const columns = COLUMNS.find((candidate) => widthOf(candidate) <= width) ?? COLUMNS[COLUMNS.length - 1];
-  const nameWidth = Math.max(SHORTEST_NAME, widest('backend') - Math.max(0, widthOf(columns) - width));
-
-  const drawn = new Table({
-    head: [...columns],
-    colAligns: columns.map((column) => (LEFT_ALIGNED.includes(column) ? 'left' : 'right')),
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of rows) {
-    drawn.push(columns.map((column) => (column === 'backend' ? cut(row[column], nameWidth) : row[column])));
-  }
-  return drawn.toString();
+  const columns = COLUMNS.find((candidate) => boxedWidth(candidate, rows) <= width) ?? COLUMNS[COLUMNS.length - 1];
+  return boxedTable(columns, rows, width, ['backend'], LEFT_ALIGNED);
 }
 
 function rowOf(backend: BackendStatus): Row {

@@ -4,7 +4,6 @@
  */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import Table from 'cli-table3';
 import type { CommandModule } from 'yargs';
 import { type LookupTable, NO_BACKEND } from '../hashing/lookup-table.ts';
 import { imbalance, shares } from '../hashing/table-facts.ts';
@@ -13,6 +12,7 @@ import { readConfigFile } from '../lb/config-file.ts';
 import { HushlbError } from '../lb/errors.ts';
 import { portPhrase } from '../lb/ports.ts';
 import { lookupTableOf } from '../lb/service-table.ts';
+import { boxedTable } from './boxed-table.ts';
 import { configOption } from './options.ts';
 import { cut, terminalWidth } from './terminal.ts';
 
@@ -115,22 +115,8 @@ function shareTable(service: ServiceConfig, table: LookupTable, width: number): 
       rows.push({ backend: name, weight: String(weight), slots: '0', share: 'draining', 'by weight': '' });
     }
   }
-  const widest = (column: string) => rows.reduce((most, row) => Math.max(most, row[column].length), column.length);
-  const numbers = columns.slice(1).reduce((sum, column) => sum + widest(column) + CELL_FRAME, 0);
-  const nameWidth = width - numbers - CELL_FRAME - 1;
-
-  const drawn = new Table({
-    head: columns,
-    colAligns: columns.map((column) => (column === 'backend' ? 'left' : 'right')),
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of rows)
-    drawn.push(columns.map((column) => (column === 'backend' ? cut(row[column], nameWidth) : row[column])));
-  return drawn.toString();
+  return boxedTable(columns, rows, width, ['backend']);
 }
-
-/** A cell's border and its two spaces. */
-const CELL_FRAME = 3;
 
 function percent(share: number): string {
   return `${(share * 100).toFixed(2)} %`;

@@ -49,7 +49,7 @@ export function labelled(rows: readonly (readonly [label: string, text: string])
 
 /** The text's beginning, where it is longer. */
 export function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
 }
 
 /** Lines of at most `width` characters, broken between words; a longer word stays whole. */

@@ -2,7 +2,8 @@
  * One picture of `hushlb top`: what has happened between two answers of GET /v1/status, as lines that fit a terminal. Pure.
  */
 import type { BackendStatus, ServiceStatus, Status } from '../admin/status-schema.ts';
-import { briefMs, type Column, columnLines, cut } from './columns.ts';
+import { briefMs, type Column, columnLines } from './columns.ts';
+import { cut } from './terminal.ts';
 
 /** A second each. */
 export interface BackendRates {

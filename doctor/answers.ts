@@ -49,7 +49,8 @@ export function judgeAnswers(facts: AnswerFacts, targets: readonly Target[]): Fi
       warning(
         'damaged-checksums',
         `${damaged} of ${received} TCP segments came with a wrong checksum`,
-        'a sender on the same machine leaves checksums to a card that is not there, and XDP forwards them so',
+        'a sender on the same machine leaves checksums to a card that is not there, and XDP forwards them so; counted since ' +
+          'the host started: once that is mended, the first number stands still',
         [{ command: 'ethtool -K eth0 tx off', on: 'each sender on the machine' }],
       ),
     );
@@ -83,11 +84,12 @@ function* judgeMss(facts: AnswerFacts, targets: readonly Target[]): Generator<Fi
     if (clampsMss === true) yield ok('mss', 'hushlb decap announces an MSS that leaves room for the headers');
     else if (largest <= mtu) yield ok('mss', `room for full segments and ${most} bytes of headers`);
     else {
+      const unseen = clampsMss === undefined ? '. Whether hushlb decap lowers it only root may see' : '';
       const fitting = Math.min(mtu, FULL_SIZE) - most - HEADERS[family];
       yield warning(
         'mss-large',
         `this host announces an MSS of ${mss}: with ${most} bytes of headers packets are ${largest} bytes, ${name} takes ${mtu}`,
-        `small requests work and large uploads stall. One of: an MSS of ${fitting}, or an MTU of ${FULL_SIZE + most} on the way`,
+        `small requests work and large uploads stall. One of: an MSS of ${fitting}, or an MTU of ${FULL_SIZE + most} on the way${unseen}`,
         [mssCommand(facts, route, family, fitting, tunnelled[0])],
       );
     }

@@ -7,7 +7,7 @@ const { ok, warning, error } = tell('configuration');
 
 export interface ConfigurationFacts {
   readonly file: string;
-  /** File permissions, as stat(2) has them; null where there is no file. */
+  /** File permissions, as stat(2) has them; null where there is no file, or something else of that name. */
   readonly mode: number | null;
   /** What is wrong with it, a line each; empty: it is fine. */
   readonly problems: readonly string[];
@@ -24,6 +24,7 @@ const WORLD_WRITABLE = 0o002;
 export function judgeConfiguration(facts: ConfigurationFacts, role: 'balancer' | 'backend'): Finding[] {
   const { file, mode, problems } = facts;
   const findings: Finding[] = [];
+  // Nobody reads such a file any further: the other problem would be the same again.
   if (mode !== null && (mode & WORLD_WRITABLE) !== 0) {
     findings.push(
       error(
@@ -33,14 +34,16 @@ export function judgeConfiguration(facts: ConfigurationFacts, role: 'balancer' |
         [`chmod o-w ${quoted(file)}`],
       ),
     );
-  }
-  if (problems.length > 0) {
+  } else if (problems.length > 0) {
     const [first] = problems;
     const more = problems.length === 1 ? '' : ` (and ${problems.length - 1} more)`;
     findings.push(
-      error('configuration-bad', `${first}${more}`, 'hushlb takes a configuration whole or not at all', [
-        `hushlb check -c ${quoted(file)}`,
-      ]),
+      error(
+        'configuration-bad',
+        `${first}${more}`,
+        'hushlb takes a configuration whole or not at all',
+        mode === null ? [] : [`hushlb check -c ${quoted(file)}`],
+      ),
     );
   }
   if (role === 'balancer') findings.push(...judgeChoices(facts));

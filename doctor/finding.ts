@@ -6,7 +6,7 @@
 export type Severity = 'ok' | 'note' | 'warning' | 'error';
 
 /** In the order in which they are shown: from what everything else stands on to what stands on all of it. */
-export const TOPICS = [
+const TOPICS = [
   'configuration',
   'rights',
   'kernel',

@@ -9,8 +9,7 @@ import type { Io } from '../lb/config.ts';
 import { settingCommand } from './configuration.ts';
 import { type Finding, tell } from './finding.ts';
 
-const teller = tell('interface');
-const { ok, note, warning, error } = teller;
+const { ok, note, warning, error } = tell('interface');
 
 export interface InterfaceFacts {
   readonly name: string;
@@ -160,7 +159,7 @@ export function judgeHook({ name, xdp }: InterfaceFacts, io: Io): Finding[] {
     if (program.name === undefined) {
       return note(
         'hook-unseen',
-        `an XDP program is attached to ${name} (id ${program.id}), whose only root may see`,
+        `an XDP program is attached to ${name} (id ${program.id}), and only root may see whose`,
         'if it is not that of hushlb, hushlb cannot attach its own',
         ['sudo -s'],
       );
@@ -178,7 +177,7 @@ export function judgeHook({ name, xdp }: InterfaceFacts, io: Io): Finding[] {
 }
 
 /** A BPF link goes with its descriptor only, or by force. */
-export function detachCommand(interfaceName: string, { linkId }: XdpProgram): string {
+function detachCommand(interfaceName: string, { linkId }: XdpProgram): string {
   return linkId === undefined ? `ip link set dev ${interfaceName} xdp off` : `bpftool link detach id ${linkId}`;
 }
 

@@ -3,6 +3,7 @@
  * the encapsulation adds to a client's packet of full size.
  */
 import { type Finding, tell } from './finding.ts';
+import { withLength } from './target.ts';
 
 const { ok, note, warning, error } = tell('path');
 
@@ -109,7 +110,7 @@ function judgeWay(facts: PathFacts, path: BackendPath): Finding | undefined {
 }
 
 function routeCommand({ interface: name, isOnLink, gatewayFor }: PathFacts, address: string): string {
-  const prefix = `${address}/${address.includes(':') ? 128 : 32}`;
+  const prefix = withLength(address);
   if (isOnLink(address)) return `ip route replace ${prefix} dev ${name}`;
   return `ip route replace ${prefix} via ${gatewayFor(address) ?? 'GATEWAY'} dev ${name}`;
 }

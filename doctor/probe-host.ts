@@ -139,14 +139,14 @@ function sourceFor(towards: Uint8Array, link: Link, addresses: readonly HostAddr
 }
 
 function segmentFor(
-  { vip, ports, protocol }: ServiceConfig,
+  { vip, ports, protocol }: Pick<Target, 'vip' | 'ports' | 'protocol'>,
   source: Uint8Array,
   payloadLength: number,
 ): Omit<Segment, 'sourcePort' | 'flags' | 'sequence'> {
   return { source, destination: addressBytes(vip), destinationPort: ports.first, protocol, payloadLength };
 }
 
-function smallPayload({ protocol }: ServiceConfig): number {
+function smallPayload({ protocol }: Pick<Target, 'protocol'>): number {
   return protocol === 'udp' ? MARK_TEXT.length : 0;
 }
 
@@ -183,14 +183,7 @@ function probeWhole(target: Target, throughTunnel: Tunnels | undefined): Finding
   }
   const outer = { mac, ownMac: link.mac, source: route.source, destination };
   const { source } = route;
-  const payloadLength = target.protocol === 'udp' ? MARK_TEXT.length : 0;
-  const segment = {
-    source,
-    destination,
-    destinationPort: target.ports.first,
-    protocol: target.protocol,
-    payloadLength,
-  };
+  const segment = segmentFor(target, source, smallPayload(target));
   // From several ports, so that one silent backend does not speak for all.
   const shots = Array.from({ length: WHOLE_SHOTS }, (_, i) => ({ key: `${i}`, segment, encapsulation: PLAIN, outer }));
   const outcomes = [...shoot(link.index, shots, []).outcomes.values()];

@@ -152,8 +152,10 @@ export function judgeWholeProbe({ target, own, outcome }: WholeProbe, throughTun
   }
   if (outcome.kind === 'error') {
     const { from, refusal } = outcome;
+    // Behind the balancer all is well: it is the router that knows no way to the VIP.
+    const command = throughTunnel === 'all' && refusal === 'host' ? routeToVip(vip, own) : `ip route get ${vip}`;
     return error('probe-whole-way', `the whole way: lost at ${from}, by ICMP (${refusal})`, `that answered ${what}`, [
-      { command: `ip route get ${vip}`, on: from },
+      { command, on: from },
     ]);
   }
   if (protocol === 'udp') {
@@ -164,7 +166,7 @@ export function judgeWholeProbe({ target, own, outcome }: WholeProbe, throughTun
       'probe-router',
       `lost before the balancer: no answer to ${what}, though all tunnels work`,
       'the router does not send the VIP here, or hushlb does not run',
-      [{ command: `ip route replace ${withLength(vip)} via ${own}`, on: 'the router' }],
+      [{ command: routeToVip(vip, own), on: 'the router' }],
     );
   }
   const why =
@@ -172,6 +174,10 @@ export function judgeWholeProbe({ target, own, outcome }: WholeProbe, throughTun
       ? 'lost before the balancer, on it, or behind it'
       : 'lost before the balancer, or at the backends that were silent above: mend those first';
   return error('probe-whole-silence', `the whole way: no answer to ${what}`, why, [onBalancer(' --probe')]);
+}
+
+function routeToVip(vip: string, balancer: string): string {
+  return `ip route replace ${withLength(vip)} via ${balancer}`;
 }
 
 function onBalancer(option: string): MendText {

@@ -18,14 +18,27 @@ export interface ReadConfiguration {
 }
 
 export function readConfiguration(file: string): ReadConfiguration {
-  const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? null;
+  const mode = modeOf(file);
   const common = { file, mode, freshSeed: randomInt(1, SEEDS) };
   try {
     const { config, warnings } = readConfigFile(file);
     return { config, facts: { ...common, problems: [], warnings, hashSeed: config.hashSeed } };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const problems = error.problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
+    const problems = error.problems.map(({ path, message }) =>
+      path === '' ? `${file}: ${message}` : `${path}: ${message}`,
+    );
     return { config: undefined, facts: { ...common, problems, warnings: [], hashSeed: null } };
+  }
+}
+
+/** Of a directory or a device nothing: its permissions are none of doctor's business. */
+function modeOf(file: string): number | null {
+  try {
+    const status = statSync(file);
+    return status.isFile() ? status.mode : null;
+  } catch {
+    // Why not, reading it says.
+    return null;
   }
 }

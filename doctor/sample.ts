@@ -13,7 +13,7 @@ import { PROTOCOL_UDP, UDP_HEADER_LENGTH } from '../wire/udp.ts';
 
 /** By which captures tell doctor's packets: TCP sequence numbers say "hush", IPv4 identifications "HU". */
 export const MARK_SEQUENCE = 0x6875_7368;
-export const MARK_IDENTIFICATION = 0x4855;
+const MARK_IDENTIFICATION = 0x4855;
 export const MARK_TEXT = 'hushlb doctor';
 
 const TTL = 64;

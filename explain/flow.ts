@@ -2,6 +2,7 @@
  * A flow as people name it, `192.0.2.7:51514` to `198.18.10.1:80`, and a packet of it as a client sends it: the one that
  * explain/explain.ts puts through the walk.
  */
+import { clientText } from '../lb/client-text.ts';
 import type { Protocol } from '../lb/config.ts';
 import { addressBytes, formatAddress, parseAddress } from '../wire/address.ts';
 import { sumWords } from '../wire/checksum.ts';
@@ -35,7 +36,7 @@ export function parseEndpoint(text: string): Endpoint | undefined {
 }
 
 export function endpointText({ address, port }: Endpoint): string {
-  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  return clientText(address, port);
 }
 
 /** Why there can be no such flow; undefined where there can. */

@@ -152,6 +152,22 @@ function unlessMissing(work: () => void): boolean {
 
 const LOG_LENGTH = 1 << 18;
 
+/** As libbpf's PROG_LOAD_ATTEMPTS. */
+const LOAD_ATTEMPTS = 5;
+
+/**
+ * The verifier gives up with EAGAIN when a signal is pending (do_check in the kernel's kernel/bpf/verifier.c). Those that can
+ * wait do so; after SIGSTOP, a debugger or a frozen cgroup it is asked again.
+ */
+function untilVerified(load: () => number, attempts = LOAD_ATTEMPTS): number {
+  try {
+    return withoutSignals(load);
+  } catch (error) {
+    if (attempts === 1 || !(error instanceof SystemCallError) || error.errno !== errno.EAGAIN) throw error;
+    return untilVerified(load, attempts - 1);
+  }
+}
+
 export type ProgramType = keyof typeof PROG_TYPE;
 
 /** Loads a program. When the verifier refuses it, the error carries the verifier's log. */
@@ -175,12 +191,12 @@ export function loadProgram(name: string, instructions: Uint8Array, type: Progra
       if (type === 'xdp') view.setUint32(68, ATTACH_TYPE_XDP, true);
     }).result;
   try {
-    return load(0);
+    return untilVerified(() => load(0));
   } catch (error) {
     if (!(error instanceof SystemCallError) || error.errno === errno.EPERM) throw error;
     // The log costs time and memory, so it is asked for only once the program was refused.
     try {
-      return load(1);
+      return untilVerified(() => load(1));
     } catch {
       const log = Buffer.from(memory.buffer, logAt);
       throw new SystemCallError(error.call, error.errno, log.toString('latin1', 0, log.indexOf(0)).trim());
@@ -204,11 +220,7 @@ export function createXdpLink(programFd: number, interfaceIndex: number, flags: 
  * Attaches a TCX program to what the interface receives (ingress) or sends (egress), before all others that are there, for
  * as long as the returned descriptor lives (Linux 6.6; EINVAL on an older one).
  */
-export function createTcxLink(
-  programFd: number,
-  interfaceIndex: number,
-  direction: keyof typeof ATTACH_TYPE_TCX,
-): number {
+export function createTcxLink(programFd: number, interfaceIndex: number, direction: 'ingress' | 'egress'): number {
   return command(LINK_CREATE, 'attach TCX program', (view) => {
     view.setUint32(0, programFd, true);
     view.setUint32(4, interfaceIndex, true);

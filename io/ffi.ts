@@ -20,6 +20,7 @@ const errnoFunctions = {
   syscall3: libc.func('syscall', 'long', ['long', 'long', 'void *', 'long']),
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, void *address, unsigned int length)'),
+  getsockname: libc.func('int getsockname(int fd, void *address, void *length)'),
   listen: libc.func('int listen(int fd, int backlog)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, void *value, unsigned int length)'),
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
@@ -172,6 +173,11 @@ export function openEventDescriptor(): number {
 
 export function bindSocket(fd: number, address: Uint8Array): void {
   checked('bind', errnoFunctions.bind(fd, address, address.byteLength));
+}
+
+/** Fills `address` with what the socket is bound to. */
+export function readSocketAddress(fd: number, address: Uint8Array): void {
+  checked('getsockname', errnoFunctions.getsockname(fd, address, Uint32Array.of(address.byteLength)));
 }
 
 export function listenSocket(fd: number, backlog: number): void {

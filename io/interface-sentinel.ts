@@ -1,19 +1,34 @@
 /**
- * Tells that an interface has been down, however briefly: a packet socket on it, of a protocol that nobody speaks, gets an
- * error then and keeps it. For captures that end without a word with their interface (io/portable-device.ts).
+ * Watches one interface by a packet socket on it, of a protocol that nobody speaks. The socket gets an error when the interface
+ * goes down, however briefly, and forgets the interface when that is deleted: for good, so that another one of the same name
+ * and index is none of its own. For captures that end without a word with their interface (io/portable-device.ts), and for
+ * whoever has sockets and programs on it (lb/watched-path.ts).
  */
-import { bindSocket, closeDescriptor, errno, lastErrno, openSocket, recv, SystemCallError } from './ffi.ts';
+import {
+  bindSocket,
+  closeDescriptor,
+  errno,
+  lastErrno,
+  openSocket,
+  readSocketAddress,
+  recv,
+  SystemCallError,
+} from './ffi.ts';
 import { AF_PACKET, interfaceAddress, SOCK_CLOEXEC, SOCK_RAW } from './packet-socket.ts';
 import { requireLink } from './xdp.ts';
 
 /** ETH_P_802_EX1 of linux/if_ether.h: for local experiments (IEEE 802, 9.2.4). */
 const NOBODYS_PROTOCOL = 0x88b5;
+/** Of struct sockaddr_ll. */
 const PROTOCOL_AT = 2;
+const INDEX_AT = 4;
 const MSG_DONTWAIT = 0x40;
 
 export interface InterfaceSentinel {
-  /** Throws SystemCallError ENETDOWN where the interface has been down, or is gone, since it was opened. */
-  check(): void;
+  /** It went down, or was deleted, since this was asked last or the sentinel was opened. */
+  wentDown(): boolean;
+  /** It was deleted, or moved to another network namespace. */
+  isGone(): boolean;
   close(): void;
 }
 
@@ -30,15 +45,11 @@ export function openInterfaceSentinel(interfaceIndex: number): InterfaceSentinel
     throw error;
   }
   return {
-    check() {
-      if (recv(fd, null, 0, MSG_DONTWAIT) >= 0) return;
-      const reason = lastErrno();
-      if (reason === errno.EAGAIN) return;
-      throw new SystemCallError(
-        'receive from packet socket',
-        reason,
-        `${name} is down or gone: \`ip link show\` tells`,
-      );
+    wentDown: () => recv(fd, null, 0, MSG_DONTWAIT) < 0 && lastErrno() !== errno.EAGAIN,
+    isGone() {
+      readSocketAddress(fd, address);
+      // packet_notifier of the kernel's net/packet/af_packet.c makes it -1.
+      return address.readInt32LE(INDEX_AT) !== interfaceIndex;
     },
     close: () => closeDescriptor(fd),
   };

@@ -14,7 +14,9 @@
  * allocates for each packet, and so do the packages.
  */
 import { createFrameBatch, PASS, type PacketDevice, RELEASE, TRANSMIT } from './device.ts';
+import { errno, SystemCallError } from './ffi.ts';
 import { openInterfaceSentinel } from './interface-sentinel.ts';
+import { readLink } from './links.ts';
 import { type Capture, loadPortablePackages, PortableError, type RawSocket } from './portable-packages.ts';
 import type { SteeredService, SteeringCounters } from './service-map.ts';
 import { requireLink } from './xdp.ts';
@@ -56,7 +58,7 @@ export interface PortableStatistics {
 }
 
 export interface PortableDevice extends PacketDevice {
-  /** Captures what is for the VIPs of these services from now on; nothing before the first call. */
+  /** Captures what is for the interface's MAC and the VIPs of these services from now on; nothing before the first call. */
   setServices(services: readonly Pick<SteeredService, 'address'>[]): void;
   /** A packet that the forwarder passes was for another port: the kernel has its own copy. */
   counters(): SteeringCounters;
@@ -65,17 +67,18 @@ export interface PortableDevice extends PacketDevice {
 
 /**
  * Captures that were closed. A poll handle of theirs stays in libuv's list for good (`cap` stops it and does not close it),
- * so their memory must too: half a kilobyte each.
+ * so their memory must too: half a kilobyte each. Of one that did not open `cap` would stop a handle that it never made.
  */
 const closedCaptures: Capture[] = [];
 
 /**
- * Throws PortableError with what to install, or SystemCallError: EPERM without the privilege, ENODEV without the interface,
- * and from `receive` ENETDOWN when that has been down, which ends the capture.
+ * A capture ends when its interface goes down; the device opens another when that is up again. Throws PortableError with what
+ * to install, or SystemCallError: EPERM without the privilege, ENODEV without the interface, and from `receive` ENXIO when that
+ * was deleted: one that comes in its place wants a device of its own.
  */
 export function createPortableDevice(options: PortableOptions): PortableDevice {
   const { interfaceIndex, onFrames, batchSize = 64 } = options;
-  const link = requireLink(interfaceIndex);
+  const { name } = requireLink(interfaceIndex);
   const { cap, rawSocket } = loadPortablePackages();
   // First, because the packages' own errors are sentences without a code.
   const sentinel = openInterfaceSentinel(interfaceIndex);
@@ -92,6 +95,10 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
   const arrival = Buffer.alloc(MAX_FRAME);
   let capture: Capture | undefined;
   let vips = new Set<string>();
+  /** Which its filter asks for. */
+  let capturedMac = '';
+  /** There is to be a capture as soon as the interface is up. */
+  let isDown = false;
 
   let closed = false;
   let failure: unknown;
@@ -134,30 +141,48 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     return row;
   }
 
-  /** In place of the one there is, whose packets that nobody has taken yet are lost. */
+  /** In place of the one there is, whose packets that nobody has taken yet are lost. Later, where the interface is down. */
   function openCapture(): void {
     const next = new cap.Cap();
     next.on('packet', (packetLength, truncated) => {
       if (next === capture) takePacket(packetLength, truncated);
     });
     const hosts = [...vips].map((vip) => `${vip.includes(':') ? 'ip6' : 'ip'} dst host ${vip}`).join(' or ');
-    const ownMac = Buffer.from(link.mac ?? [])
-      .toString('hex')
-      .replace(/..(?=.)/g, '$&:');
+    const mac = macOf(interfaceIndex);
     try {
       // It is promiscuous, and would see what is for other hosts too. `inbound` would lose the first packet: libpcap itself
       // looks at that one, behind the kernel, where nobody knows any more which way it went.
       next.open(
-        link.name,
-        `ether dst ${ownMac} and (${hosts} or (vlan and (${hosts} or (vlan and (${hosts})))))`,
+        name,
+        `ether dst ${mac} and (${hosts} or (vlan and (${hosts} or (vlan and (${hosts})))))`,
         CAPTURE_BUFFER,
         arrival,
       );
     } catch (error) {
-      throw new PortableError('CAPTURE_FAILED', `capture on ${link.name}: ${(error as Error).message}`);
+      closedCaptures.push(next);
+      isDown = !isUp();
+      if (!isDown) throw new PortableError('CAPTURE_FAILED', `capture on ${name}: ${(error as Error).message}`);
+      closeCapture();
+      return;
     }
+    isDown = false;
     closeCapture();
     capture = next;
+    capturedMac = mac;
+  }
+
+  function isUp(): boolean {
+    return readLink(interfaceIndex)?.up === true;
+  }
+
+  function followInterface(): void {
+    if (sentinel.wentDown() && capture !== undefined) {
+      closeCapture();
+      isDown = true;
+    }
+    if (!isDown) return;
+    if (sentinel.isGone()) throw new SystemCallError(`capture on ${name}`, errno.ENXIO, 'the interface was deleted');
+    if (isUp()) reopenCapture();
   }
 
   /** On behalf of nobody who could be told: the next `receive` throws what goes wrong. */
@@ -206,7 +231,7 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
     batch,
     headroom: HEADROOM,
     receive() {
-      sentinel.check();
+      followInterface();
       if (failure !== undefined) throw failure;
       return batch.count;
     },
@@ -224,9 +249,11 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
       const wanted = services.map(({ address }) =>
         address.length === 4 ? ipv4Text(address, 0) : ipv6Text(address, 0),
       );
-      if (capture !== undefined && vips.size === new Set(wanted).size && wanted.every((vip) => vips.has(vip))) return;
+      const isSame = vips.size === new Set(wanted).size && wanted.every((vip) => vips.has(vip));
+      if (capture !== undefined && isSame && capturedMac === macOf(interfaceIndex)) return;
       vips = new Set(wanted);
-      if (vips.size === 0) closeCapture();
+      isDown = vips.size > 0 && !isUp();
+      if (vips.size === 0 || isDown) closeCapture();
       else openCapture();
     },
     counters: () => ({ toSocket: taken - passed, otherPort: passed, noSocket: 0 }),
@@ -241,6 +268,11 @@ export function createPortableDevice(options: PortableOptions): PortableDevice {
       sentinel.close();
     },
   };
+}
+
+/** As libpcap's filters write it. */
+function macOf(interfaceIndex: number): string {
+  return Array.from(readLink(interfaceIndex)?.mac ?? [], (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 /** Undefined on a host without IPv6. */

@@ -21,11 +21,11 @@ import {
 import { HushlbError } from './errors.ts';
 import type { Prepared } from './prepare.ts';
 import { backendKey } from './service-table.ts';
-import type { ConntrackEntry, EntryCount, WorkerAnswer, WorkerRequest } from './worker-requests.ts';
+import type { AnswerTo, ConntrackEntry, EntryCount, WorkerAnswer, WorkerRequest } from './worker-requests.ts';
 
 export interface Asking {
   /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
-  ask(request: WorkerRequest): Promise<WorkerAnswer>;
+  ask<R extends WorkerRequest>(request: R): Promise<AnswerTo<R>>;
   /** What worker `worker` says. */
   tell(worker: number, report: EntryReport): void;
   /** The worker says nothing any more. */
@@ -67,10 +67,11 @@ export function createAsking(
   }
 
   return {
-    async ask(request) {
+    async ask<R extends WorkerRequest>(request: R) {
       const query = queryOf(++lastId, request, prepared());
       const reports = await Promise.all(Array.from({ length: workerCount }, (_, worker) => askOne(worker, query)));
-      return answerOf(request, reports, namesOf(query, prepared()));
+      // Of the request's own kind, which the compiler cannot follow through the switch.
+      return answerOf(request, reports, namesOf(query, prepared())) as AnswerTo<R>;
     },
     tell(worker, report) {
       const key = keyOf(worker, report.id);

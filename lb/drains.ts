@@ -35,9 +35,8 @@ export function watchDrains({ prepared, workers, events, logger, intervalMs = IN
     for (const key of told) if (!keys.has(key)) told.delete(key);
     const waiting = draining.filter(({ service, backend }) => !told.has(backendKey(service, backend)));
     for (const service of new Set(waiting.map((one) => one.service))) {
-      const answer = await workers.ask({ kind: 'count', filter: { service } });
-      if (answer.kind !== 'count') return;
-      const busy = new Set(answer.counts.map(({ backend }) => backend));
+      const { counts } = await workers.ask({ kind: 'count', filter: { service } });
+      const busy = new Set(counts.map(({ backend }) => backend));
       const stillDraining = new Set(
         drainingOf(prepared()).map(({ service: name, backend }) => backendKey(name, backend)),
       );

@@ -11,3 +11,17 @@ export class HushlbError extends Error {
     this.code = code;
   }
 }
+
+export interface ExpectedError extends Error {
+  readonly code: string;
+  /** Every problem, where there are several. */
+  readonly lines?: readonly string[];
+}
+
+/**
+ * Whether it costs one line, whoever threw it: anything with a code, but for Node's own ERR_… codes (a wrong argument type, say),
+ * which mean that our code called Node wrongly.
+ */
+export function isExpected(error: unknown): error is ExpectedError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
+}

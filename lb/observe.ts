@@ -2,7 +2,6 @@
  * What the daemon shows of itself: where the metrics server's numbers come from. Between lb/daemon.ts, which owns the
  * parts, and metrics/, which knows none of them.
  */
-import { shares } from '../hashing/table-facts.ts';
 import type { SteeringCounters } from '../io/service-map.ts';
 import { createExposition } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
@@ -14,6 +13,7 @@ import type { HealthView } from './health-view.ts';
 import { portText } from './ports.ts';
 import type { Prepared } from './prepare.ts';
 import { seedCheck } from './seed-check.ts';
+import { slotCounts } from './service-table.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';
 
@@ -51,7 +51,7 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
         service: config.services[i].name,
         fingerprint: table.fingerprint,
         tableSize: table.tableSize,
-        slots: shares(table).map(({ backend, slots }) => ({ backend, count: slots })),
+        slots: Array.from(slotCounts(table), ([backend, count]) => ({ backend, count })),
       }));
     },
     deviceCounters: () => deviceCounters(observed),

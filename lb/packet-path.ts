@@ -1,6 +1,6 @@
 /**
  * How packets come to the workers and go out again: `io` made real. Puts up the steering, the workers with their devices
- * and the attachment, in the order that loses least, and takes them down in reverse. Called by lb/path-keeper.ts.
+ * and the attachment, in the order that loses least, and takes them down in reverse. Called by lb/watched-path.ts.
  *
  * ```
  *   af-xdp      steering, workers, then the XDP program: what it finds no socket for stays with the kernel

@@ -1,13 +1,13 @@
 /**
  * Keeps packets flowing while parts of their way fail: a worker that ends is replaced, an interface that was deleted is waited
- * for and opened again under its new index and MAC. The rest of the balancer lives on and sees one `Workers` and one steering,
- * whatever is behind them. Made by lb/daemon.ts, on the main thread.
+ * for and opened again under the index and MAC that it has then. The rest of the balancer lives on and sees one `Workers` and one
+ * steering, whatever is behind them. Made by lb/daemon.ts, on the main thread.
  *
  * ```
  *   worker ended ──────────► interface still there? ─► another in its place, at most 5 times in 10 s
  *                                       │ no
  *   kernel: link changed ─► gone ─► path closed ─► wait ─► there and up ─► next hops, state, path anew
- *                        └► down, up again: sockets and tables stay, nothing to do but to say so
+ *                        └► down, up again: devices and tables stay, nothing to do but to say so
  *                        └► another MAC or MTU ─► next state
  * ```
  *
@@ -23,11 +23,12 @@ import type { Config } from './config.ts';
 import { HushlbError } from './errors.ts';
 import type { EventLog } from './events.ts';
 import type { ForwardingState } from './forwarding-state.ts';
-import { openPacketPath, type PacketPath, type Steered } from './packet-path.ts';
+import type { PacketPath, Steered } from './packet-path.ts';
 import type { Prepared } from './prepare.ts';
 import { createRestartBudget, MOST_FAILURES, WITHIN_MS } from './restart-budget.ts';
 import { steer } from './running.ts';
 import { type UsableLink, whyUnusable } from './usable-link.ts';
+import { openWatchedPath, type WatchedPath } from './watched-path.ts';
 import { planFor, type WorkerPlan } from './worker-plan.ts';
 import type { Workers } from './workers.ts';
 
@@ -69,7 +70,7 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
   const { current, adopt, events, logger } = input;
   const { name } = input.link;
   let { link } = input;
-  let path: PacketPath | undefined;
+  let path: WatchedPath | undefined;
   let restarts = 0;
   /** What steering counted before it was closed. */
   let counted = NOTHING;
@@ -96,11 +97,11 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
     workers.follow(isFollowed);
   }
 
-  function open(): Promise<PacketPath> {
+  function open(): Promise<WatchedPath> {
     const { prepared, state } = current();
     const { config } = prepared;
     const { counters, deviceCounters } = input;
-    return openPacketPath({
+    return openWatchedPath({
       config,
       link,
       ...planOf(link, config),
@@ -158,7 +159,7 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
   async function look(): Promise<void> {
     const now = readLink(name);
     const why = whyUnusable(name, now);
-    if (path !== undefined && now?.index !== link.index) {
+    if (path !== undefined && !path.isOn(now)) {
       tell(
         'warn',
         `interface ${name} is gone: nothing is forwarded until it is back; connections are hashed again then`,
@@ -176,6 +177,8 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
       const changed = Buffer.compare(usable.mac, link.mac) !== 0 || usable.mtu !== link.mtu;
       if (changed) adopt(usable);
       link = usable;
+      // The portable device asks for the MAC.
+      if (changed) steer(path.steering, current().prepared.config);
     }
   }
 
@@ -198,8 +201,7 @@ export async function keepPacketPath(input: PathKeeperInput): Promise<PathKeeper
 
   function onWorkerEnd(worker: number, reason: Error): void {
     if (closed || path === undefined) return;
-    const isSame = readLink(name)?.index === link.index;
-    if (!isSame) lookSoon();
+    if (!path.isOn(readLink(name))) lookSoon();
     else if (path.io === 'portable') fail(reason);
     else replace(path, worker, reason);
   }

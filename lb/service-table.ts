@@ -4,6 +4,7 @@
  * table.
  */
 import { buildLookupTable, type LookupTable, NO_BACKEND } from '../hashing/lookup-table.ts';
+import { shares } from '../hashing/table-facts.ts';
 import type { BackendConfig, ServiceConfig } from './config.ts';
 import type { BackendPlace } from './places.ts';
 
@@ -47,6 +48,17 @@ export function buildTable(
 ): ServiceTable {
   const table = buildLookupTable(serving, service.tableSize);
   return { ...table, slots: slotsByIndex(table, places), serving: serving.map(({ name }) => name) };
+}
+
+const counted = new WeakMap<ServiceTable, ReadonlyMap<string, number>>();
+
+/** How many slots each backend has, in table order. Counted once a table: those of a thousand services have 65 million. */
+export function slotCounts(table: ServiceTable): ReadonlyMap<string, number> {
+  const known = counted.get(table);
+  if (known !== undefined) return known;
+  const counts = new Map(shares(table).map(({ backend, slots }) => [backend, slots]));
+  counted.set(table, counts);
+  return counts;
 }
 
 function activeBackends({ backends }: ServiceConfig): BackendConfig[] {

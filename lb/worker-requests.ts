@@ -55,3 +55,6 @@ export type WorkerAnswer =
   | { readonly kind: 'flush'; readonly flushed: number }
   | { readonly kind: 'count'; readonly counts: readonly EntryCount[] }
   | { readonly kind: 'lookup'; readonly entry: ConntrackEntry | null };
+
+/** The answer that a request of this kind gets. */
+export type AnswerTo<R extends WorkerRequest> = Extract<WorkerAnswer, { readonly kind: R['kind'] }>;

@@ -14,7 +14,7 @@ import { encodeState } from './state-message.ts';
 import type { WorkerReport } from './worker.ts';
 import type { DeviceOptions } from './worker-device.ts';
 import type { WorkerPlan } from './worker-plan.ts';
-import type { WorkerAnswer, WorkerRequest } from './worker-requests.ts';
+import type { AnswerTo, WorkerRequest } from './worker-requests.ts';
 
 export interface Workers {
   /** All of their queues. */
@@ -25,7 +25,7 @@ export interface Workers {
   /** Turns of each worker's loop; 0 for one that is not in it. */
   beats(): number[];
   /** Rejects with a HushlbError: names that nobody has, or a worker that ended before it answered. */
-  ask(request: WorkerRequest): Promise<WorkerAnswer>;
+  ask<R extends WorkerRequest>(request: R): Promise<AnswerTo<R>>;
   /** Whether they are to tell what becomes of packets (lb/observer.ts). */
   follow(isFollowed: boolean): void;
   /** Who is told it. */

@@ -146,7 +146,7 @@ function statusOf(
   return settings.length > 0 || backends.some(hasChanged) ? 'changed' : 'same';
 }
 
-export function hasChanged({ before, after }: BackendPlan): boolean {
+function hasChanged({ before, after }: BackendPlan): boolean {
   return before?.address !== after?.address || before?.weight !== after?.weight || before?.state !== after?.state;
 }
 

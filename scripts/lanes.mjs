@@ -1,7 +1,7 @@
 /**
- * Which test files may run beside each other. A file is quiet if nothing that it imports, directly or through others, starts a
- * process or a thread, opens a socket or calls libc: all that it can disturb is the other core. Everything else is live and
- * runs alone, because networks, real programs and timers keep both cores of a small machine busy.
+ * Which test files may run beside others. A file is quiet if nothing that it imports, directly or through others, opens a
+ * socket, starts a thread, calls libc or builds a network: all that it, and a program that it starts, can take from others is
+ * time on a core, and being given less of that does it no harm. Everything else is live: networks, real programs and timers.
  *
  * Read from the compiled files, so a new test needs no entry anywhere.
  */
@@ -9,7 +9,6 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 const LIVE = new Set([
-  'node:child_process',
   'node:cluster',
   'node:dgram',
   'node:http',
@@ -22,6 +21,9 @@ const LIVE = new Set([
   'raw-socket',
   'playwright-core',
 ]);
+
+/** What starts programs within networks. */
+const NETWORKS = /\/lab\/processes\.js$/;
 
 const IMPORT = /\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g;
 
@@ -43,6 +45,7 @@ export function lanesOf(files) {
       for (const name of importsOf(file)) {
         if (LIVE.has(name)) return true;
         const path = resolve(dirname(file), name);
+        if (NETWORKS.test(path)) return true;
         if (name.startsWith('.') && existsSync(path)) seen.add(path);
       }
     }

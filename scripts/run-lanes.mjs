@@ -1,9 +1,10 @@
 /**
- * `node scripts/run-lanes.mjs SKIP_FILE TIMEOUT_MS FILE…`: node:test over the files, the quiet ones two at a time, then the live
- * ones one at a time (lanes.mjs), as one run with one closing summary. run-tests.mjs starts it as a process of its own.
+ * `node --import ./scripts/give-way.mjs scripts/run-lanes.mjs SKIP_FILE TIMEOUT_MS FILE…`: node:test over the files, the live ones
+ * one at a time, and beside them the quiet ones (lanes.mjs), two at a time, which give way to them: a live one waits for most of
+ * its time. It is one run with one closing summary. run-tests.mjs starts it as a process of its own.
  *
- * Each lane ends with node:test's numbers (`tests 12`, `pass 12`, …). They are held back and added up, so that the last lines
- * count all tests.
+ * What the quiet lane has to say is told after the live one's. Each lane ends with node:test's numbers (`tests 12`, `pass 12`,
+ * …). They are held back and added up, so that the last lines count all tests.
  */
 import { createWriteStream } from 'node:fs';
 import { PassThrough, Readable } from 'node:stream';
@@ -25,15 +26,17 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
+function start(files, concurrency) {
+  if (files.length === 0) return [];
+  const events = run({ files, concurrency, timeout: Number(timeoutMs), signal: interrupted.signal });
+  // As much as comes: while one lane is told of, the other one goes on.
+  return events.pipe(new PassThrough({ objectMode: true, highWaterMark: Number.MAX_SAFE_INTEGER }));
+}
+
 async function* lanes() {
   const totals = new Map();
-  for (const [lane, concurrency] of [
-    [quiet, 2],
-    [live, 1],
-  ]) {
-    if (lane.length === 0 || interrupted.signal.aborted) continue;
-    const events = run({ files: lane, concurrency, timeout: Number(timeoutMs), signal: interrupted.signal });
-    for await (const event of events) {
+  for (const lane of [start(live, 1), start(quiet, 2)]) {
+    for await (const event of lane) {
       if (event.type === 'test:fail' && event.data.todo === undefined) process.exitCode = 1;
       const total = event.type === 'test:diagnostic' && event.data.nesting === 0 && TOTAL.exec(event.data.message);
       if (total) totals.set(total[1], (totals.get(total[1]) ?? 0) + Number(total[2]));

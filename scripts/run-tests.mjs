@@ -77,7 +77,14 @@ function findTests(words) {
 }
 
 function runTests(files, skipFile, env) {
-  const command = ['scripts/run-lanes.mjs', skipFile, String(FILE_TIMEOUT_MS), ...files];
+  const command = [
+    '--import',
+    './scripts/give-way.mjs',
+    'scripts/run-lanes.mjs',
+    skipFile,
+    String(FILE_TIMEOUT_MS),
+    ...files,
+  ];
   return handOver(process.execPath, command, { env: { ...process.env, ...env } });
 }
 

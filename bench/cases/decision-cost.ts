@@ -63,7 +63,7 @@ export const decisionCost: BenchCase = {
     'known connections, one core, IPIP but for the row L2, tables with room for exactly the flows, on huge pages. Putting the ' +
     'flow into the frame (three stores) is counted in, in TypeScript and in C. Time is CPU time of the thread.',
   needsRoot: false,
-  seconds: { quick: 25, full: 180 },
+  seconds: { quick: 25, full: 165 },
   async run(context) {
     const other = context.against === undefined ? undefined : buildRevision(context.against, context.folder);
     const yardstick = compileYardstick('decision', context.folder);

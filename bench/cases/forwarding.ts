@@ -1,6 +1,6 @@
 /**
  * Case `forwarding`: packets a second on a veth pair through `hushlb run`, beside what it can be compared with: its own device
- * when it merely reflects, reflectors in C on AF_XDP and on a packet socket, the wire's limit, the kernel's forwarding and its
+ * when it merely reflects, the same two in C, a reflector in C on a packet socket, the wire's limit, the kernel's forwarding and its
  * stateful NAT. All stand ready at the same time, each on a wire of its own, and are loaded in turn.
  */
 import { setTimeout } from 'node:timers/promises';
@@ -58,7 +58,7 @@ export const forwarding: BenchCase = {
     'several times, because one start is faster than the next for as long as it runs. AF_XDP in copy mode, ' +
     'which is all that veth has. What the kernel does by itself (XDP_TX, forwarding, NAT) runs on core 0, beside the generator.',
   needsRoot: true,
-  seconds: { quick: 32, full: 260 },
+  seconds: { quick: 32, full: 240 },
   async run(context) {
     const plan: ForwardingPlan = context.quick
       ? { points: [MAIN_POINT], starts: 1, atMost: 10, loadMs: 300 }
@@ -277,7 +277,8 @@ function present(
       '“Its process” is user and system time of all its threads; the soft interrupts that receive the frames run on core 0, those that ' +
         'hand on what was sent on core 1. “The machine” is everything on all cores: generator, sink and soft interrupts too.',
       'nftables DNAT gets no more flows than nf_conntrack_max of the machine allows.',
-      'Reflectors only swap MAC addresses; hushlb run decides, remembers and encapsulates. The portable device is not measured.',
+      'Reflectors only swap MAC addresses; hushlb run and the balancer in C decide, remember and encapsulate. What the balancer in C ' +
+        'keeps of its reflector is what any decision could. The portable device is not measured.',
     ],
   };
 }

@@ -1,92 +1,115 @@
 /**
  * Case `pause`: how long a worker is away from its packets at worst, under overload: the gaps between two batches, and the
- * garbage collections in its thread.
+ * garbage collections in its thread. Beside it, by turns, a C loop on the same wire: what it shows, too, is the machine's.
  */
-import { setTimeout } from 'node:timers/promises';
-import { inNamespace } from '../../io/namespace.ts';
 import type { BenchCase, CaseResult } from '../case.ts';
-import { buildBenchNetwork } from '../forwarding/network.ts';
-import { pinned } from '../forwarding/subjects.ts';
-import { type LineProcess, startLineProcess } from '../line-process.ts';
-import { BOUNDS_US } from '../pause/gaps.ts';
+import { BOUNDS_US, type Gaps } from '../pause/gaps.ts';
+import { openPauseBench } from '../pause/measure.ts';
 import type { PauseResult } from '../pause/worker.ts';
+import { compileYardstick } from '../yardstick/compile.ts';
 
-const FLOWS = 100_000;
-const FRAME_LENGTH = 60;
 const TARGET_MS = 1;
-
-const SUBJECT = new URL('../pause/subject.js', import.meta.url).pathname;
-const LOAD = new URL('../forwarding/load.js', import.meta.url).pathname;
+/** The C loop has no compiler to wait for, only its load. */
+const YARDSTICK_WARM_UP_MS = 500;
 
 export const pause: BenchCase = {
   name: 'pause',
   title: 'Pause',
   about:
     'Time from one batch to the next, where that was waiting already, in a worker’s loop with the AF_XDP device on a veth pair: ' +
-    '64-byte frames of 100,000 flows, more than it can take. Gaps in which the thread had no core are told apart. ' +
-    'Collections are those of the worker’s thread, after the first seconds.',
+    '64-byte frames of 100,000 flows, more than it can take. Gaps in which the thread had no core are told apart. Beside it, by ' +
+    'turns, the AF_XDP reflector in C, which decides nothing. Collections are those of the worker’s thread, after the first seconds.',
   needsRoot: true,
-  seconds: { quick: 9, full: 70 },
-  async run({ quick, progress }) {
-    const [warmUpMs, measureMs] = quick ? [2000, 4000] : [4000, 60_000];
-    progress(`${measureMs / 1000} s under load`);
-    return present(await measurePause(warmUpMs, measureMs));
+  seconds: { quick: 10, full: 110 },
+  async run({ quick, folder, progress }) {
+    const { turns, warmUpMs, measureMs, yardstickMs } = quick
+      ? { turns: 1, warmUpMs: 2000, measureMs: 3000, yardstickMs: 3000 }
+      : { turns: 2, warmUpMs: 4000, measureMs: 30_000, yardstickMs: 15_000 };
+    const yardstick = compileYardstick('reflect', folder);
+    const bench = await openPauseBench();
+    const workers: PauseResult[] = [];
+    const loops: Gaps[] = [];
+    try {
+      for (let turn = 1; turn <= turns; turn++) {
+        progress(`a worker, turn ${turn} of ${turns}: ${measureMs / 1000} s under load`);
+        workers.push(await bench.worker(warmUpMs, measureMs));
+        if (yardstick.path === undefined) continue;
+        progress(`the C loop, turn ${turn} of ${turns}: ${yardstickMs / 1000} s under load`);
+        loops.push(await bench.yardstick(yardstick.path, YARDSTICK_WARM_UP_MS, yardstickMs));
+      }
+    } finally {
+      await bench.close();
+    }
+    return present({
+      worker: allOf(workers),
+      seconds: (turns * measureMs) / 1000,
+      yardstick: yardstick.path === undefined ? yardstick.missing : allOf(loops),
+      yardstickSeconds: (turns * yardstickMs) / 1000,
+      collectionsWarmingUp: workers.reduce((sum, { collectionsWarmingUp }) => sum + collectionsWarmingUp, 0),
+      collections: workers.reduce((sum, { collections }) => sum + collections, 0),
+    });
   },
 };
 
-export async function measurePause(warmUpMs: number, measureMs: number): Promise<PauseResult> {
-  const network = buildBenchNetwork(1);
-  const processes: LineProcess[] = [];
-  const start = (namespace: string, core: number, script: string, args: readonly string[]): LineProcess => {
-    const command = pinned(core, [process.execPath, script, ...args]);
-    const started = inNamespace(namespace, () => startLineProcess(script, command));
-    processes.push(started);
-    return started;
+/** All turns as one. */
+function allOf(turns: readonly Gaps[]): Gaps {
+  const rows = (of: (gaps: Gaps) => readonly number[]): number[] =>
+    of(turns[0]).map((_, row) => turns.reduce((sum, turn) => sum + of(turn)[row], 0));
+  return {
+    batches: turns.reduce((sum, { batches }) => sum + batches, 0),
+    frames: turns.reduce((sum, { frames }) => sum + frames, 0),
+    idle: turns.reduce((sum, { idle }) => sum + idle, 0),
+    gaps: rows(({ gaps }) => gaps),
+    waiting: rows(({ waiting }) => waiting),
+    longestUs: Math.max(...turns.map(({ longestUs }) => longestUs)),
+    longestRunningUs: Math.max(...turns.map(({ longestRunningUs }) => longestRunningUs)),
   };
-  try {
-    const load = start(network.near, 0, LOAD, network.wires);
-    await load.next();
-    const subject = start(network.far[0], 1, SUBJECT, [`${warmUpMs}`, `${measureMs}`]);
-    await subject.next();
-    // The first flood tells the load how many frames are a second; the second is one call of the kernel's, without a break.
-    const flood = (ms: number): Promise<string> => load.ask(`${network.wires[0]} ${FLOWS} ${FRAME_LENGTH} ${ms}`);
-    await flood(warmUpMs / 4);
-    const rest = flood(warmUpMs + measureMs);
-    const result = JSON.parse(await subject.next()) as PauseResult;
-    // It may flood on for a moment: it is ended with its process.
-    await Promise.race([rest, setTimeout(1000)]);
-    rest.catch(() => {});
-    return result;
-  } finally {
-    await Promise.all(processes.map((each) => each.end()));
-    network.remove();
-  }
 }
 
-function present(result: PauseResult): CaseResult {
-  const { seconds, batches, frames, idle, gaps, waiting, longestUs, longestRunningUs, collections } = result;
+interface Measured {
+  readonly worker: Gaps;
+  readonly seconds: number;
+  /** Or why there is none. */
+  readonly yardstick: Gaps | string;
+  readonly yardstickSeconds: number;
+  readonly collectionsWarmingUp: number;
+  readonly collections: number;
+}
+
+function present({ worker, seconds, yardstick, yardstickSeconds, ...rest }: Measured): CaseResult {
+  const { gaps, waiting, longestRunningUs } = worker;
+  const { collections, collectionsWarmingUp } = rest;
+  const c = typeof yardstick === 'string' ? undefined : yardstick;
   const name = (row: number): string => {
     const from = row === 0 ? 0 : BOUNDS_US[row - 1];
     return row < BOUNDS_US.length ? `${from} to ${BOUNDS_US[row]} µs` : `${from} µs and more`;
   };
+  const both = (what: string, of: (gaps: Gaps) => string | number): (string | number | null)[] => [
+    what,
+    of(worker),
+    c === undefined ? null : of(c),
+  ];
   return {
     tables: [
       {
-        title: `Gaps between batches in ${seconds} s`,
-        head: ['gap', 'all', 'without a core'],
-        rows: gaps.map((count, row) => [name(row), count, waiting[row]]),
+        title: `Gaps between batches: ${seconds} s of a worker, ${yardstickSeconds} s of the C loop`,
+        head: ['gap', 'worker', 'without a core', 'C', 'without a core'],
+        rows: gaps.map((count, row) => [name(row), count, waiting[row], c?.gaps[row] ?? null, c?.waiting[row] ?? null]),
       },
       {
         title: 'At worst',
-        head: ['of the worker', ''],
+        head: ['', 'worker', 'C'],
         rows: [
-          ['batches', batches],
-          ['frames a batch', (frames / batches).toFixed(1)],
-          ['times that no frame was waiting', idle],
-          ['longest gap, ms', (longestUs / 1000).toFixed(3)],
-          ['longest gap less the time without a core, ms', (longestRunningUs / 1000).toFixed(3)],
-          ['collections in the worker while warming up', result.collectionsWarmingUp],
-          ['collections in the worker afterwards', collections],
+          both('batches', ({ batches }) => batches),
+          both('frames a batch', ({ frames, batches }) => (frames / batches).toFixed(1)),
+          both('times that no frame was waiting', ({ idle }) => idle),
+          both('longest gap, ms', ({ longestUs }) => (longestUs / 1000).toFixed(3)),
+          both('longest gap less the time without a core, ms', (of) => (of.longestRunningUs / 1000).toFixed(3)),
+          both(`gaps above ${TARGET_MS} ms with a core, a minute`, (of) =>
+            ((longGaps(of) * 60) / (of === c ? yardstickSeconds : seconds)).toFixed(0),
+          ),
+          ['collections in the worker while warming up', collectionsWarmingUp, null],
+          ['collections in the worker afterwards', collections, null],
         ],
       },
     ],
@@ -121,9 +144,16 @@ function present(result: PauseResult): CaseResult {
       },
     ],
     notes: [
-      'A gap counts as one without a core where the worker’s thread ran for less than half of it by its own CPU clock: another ' +
+      'A gap counts as one without a core where the thread ran for less than half of it by its own CPU clock: another ' +
         'thread or the hypervisor had its core. Soft interrupts that ran meanwhile are not told apart: they stay with the gap. So ' +
-        'does a gap in which the thread slept by itself.',
+        'does a gap in which the thread slept by itself. What the C loop shows of such gaps is the kernel’s and the machine’s.',
+      ...(typeof yardstick === 'string' ? [`The C loop was left out: ${yardstick}.`] : []),
     ],
   };
+}
+
+/** With a core, above what is asked. */
+function longGaps({ gaps, waiting }: Gaps): number {
+  const first = BOUNDS_US.indexOf(TARGET_MS * 1000) + 1;
+  return gaps.slice(first).reduce((sum, count, i) => sum + count - waiting[first + i], 0);
 }

@@ -28,6 +28,9 @@ export interface BenchNetwork {
   remove(): void;
 }
 
+/** Names of `buildBenchNetwork`, with the pid of the process that it was called in. */
+export const NAMESPACE_OF_RUN = /^hushlb-bench-(\d+)-\d+-(?:near|far-\d+)$/;
+
 let made = 0;
 
 /** Builds the wires of `count` subjects, with one queue each or `queues`. Throws with iproute2's words where the kernel refuses; nothing is left then. */

@@ -8,8 +8,10 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setOffloads } from '../../io/ethtool.ts';
 import { inNamespace } from '../../io/namespace.ts';
-import { benchYaml, PORT, VIP } from '../balancer.ts';
+import { type BenchService, benchConfig, benchYaml, PORT, VIP } from '../balancer.ts';
+import { decisionState } from '../decision/balancer.ts';
 import { BACKENDS } from '../decision/modes.ts';
+import { writeStateFile } from '../decision/state-file.ts';
 import { type LineProcess, startLineProcess } from '../line-process.ts';
 import { compileYardstick } from '../yardstick/compile.ts';
 import { ip, run, sysctl } from './network.ts';
@@ -28,6 +30,7 @@ export interface Subject {
 export type SubjectKey =
   | 'xdp-tx'
   | 'c'
+  | 'c-balance'
   | 'reflect'
   | 'hushlb'
   | 'c-packet'
@@ -40,6 +43,8 @@ export type SubjectKey =
 export const RATIOS: readonly (readonly [string, SubjectKey, SubjectKey])[] = [
   ['hushlb run / its device', 'hushlb', 'reflect'],
   ['its device / C', 'reflect', 'c'],
+  ['the balancer in C / its reflector', 'c-balance', 'c'],
+  ['hushlb run / the balancer in C', 'hushlb', 'c-balance'],
   ['hushlb run / nftables DNAT', 'hushlb', 'nft'],
   ['af-packet, its device / C', 'reflect-packet', 'c-packet'],
   ['af-packet, hushlb run / C', 'hushlb-packet', 'c-packet'],
@@ -58,6 +63,9 @@ export interface Subjects {
 }
 
 const UNLIMITED = Number.POSITIVE_INFINITY;
+
+/** What balancers are configured with. */
+const SERVICE: BenchService = { backends: BACKENDS, service: 'conntrack: { idleTimeout: 1h }' };
 
 /** All that this machine can run; `folder` takes files that they need. */
 export function findSubjects(folder: string): Subjects {
@@ -80,7 +88,23 @@ export function findSubjects(folder: string): Subjects {
       name: 'AF_XDP reflector in C',
       remembers: false,
       maxFlows: UNLIMITED,
-      start: (far) => startNode(far, 'c-reflector.js', [path]),
+      start: (far) => startNode(far, 'c-subject.js', [path]),
+    });
+  }
+  const balancer = compileYardstick('balance', folder);
+  // Without a compiler the other one has said so.
+  if (balancer.path !== undefined) {
+    const { path } = balancer;
+    subjects.push({
+      key: 'c-balance',
+      name: 'AF_XDP balancer in C, IPIP',
+      remembers: true,
+      maxFlows: UNLIMITED,
+      start(far) {
+        const state = join(folder, 'balance.state');
+        writeStateFile(state, decisionState(benchConfig(SERVICE)));
+        return startNode(far, 'c-subject.js', [path, state]);
+      },
     });
   }
   subjects.push(
@@ -171,9 +195,8 @@ async function startHushlb(far: string, folder: string, io: string): Promise<Run
   writeFileSync(
     config,
     benchYaml({
-      backends: BACKENDS,
+      ...SERVICE,
       top: `io: ${io}\nmetrics: false\nadmin: false`,
-      service: 'conntrack: { idleTimeout: 1h }',
     }),
   );
   const path = new URL('../../cli/main.js', import.meta.url).pathname;

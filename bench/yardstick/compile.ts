@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export type YardstickName = 'decision' | 'reflect' | 'reflect-packet';
+export type YardstickName = 'decision' | 'reflect' | 'balance' | 'reflect-packet';
 
 export type Yardstick =
   | { readonly path: string; readonly compiler: string }

@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "die.h"
 
 #define BLOCK_SIZE (1 << 17)
 #define BLOCKS 64
@@ -34,11 +35,6 @@ static int fd;
 static uint8_t *ring;
 static struct mmsghdr messages[BATCH];
 static struct iovec frames[BATCH];
-
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
 
 static void set_option(int level, int name, const void *value, socklen_t length) {
   if (setsockopt(fd, level, name, value, length) != 0) die("setsockopt of the packet socket");

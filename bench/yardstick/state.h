@@ -1,6 +1,6 @@
 /*
  * What the decision yardstick works on: the forwarding state as bench/decision/state-file.ts wrote it (the very arrays that
- * the TypeScript forwarder reads), and memory like a worker's, on huge pages where the kernel grants them. For decision.c.
+ * the TypeScript forwarder reads), and memory like a worker's, on huge pages where the kernel grants them. For decision.c and balance.c.
  *
  *   header: the 16 words of struct header
  *   rows of the service index (int32) | next hops, 16 words a backend (int32) | lookup table (uint16) | rotation (uint16)
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "die.h"
 
 struct header {
   int32_t hash_kind, hash_seed, on_miss, resets_on_expiry;
@@ -25,11 +26,6 @@ struct state {
   uint16_t *lookup_table;
   uint16_t *rotation;
 };
-
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
 
 static void read_or_die(void *into, size_t size, size_t count, FILE *file) {
   if (fread(into, size, count, file) != count) die("read");

@@ -1,7 +1,7 @@
 /*
  * The two passes of lb/forwarder.ts over a batch in C, and the rows of lb/expiry-reset.ts. The same decisions and the same
  * counters; only the RST is not written: a packet that would be answered with one leaves by its exit untouched. For
- * decision.c.
+ * decision.c and balance.c.
  */
 #define FORWARDED 0
 #define NOT_VIP 10

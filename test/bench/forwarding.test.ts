@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { measureForwarding } from '../../bench/cases/forwarding.ts';
-import { measurePause } from '../../bench/cases/pause.ts';
 import { machineBusySeconds, processSeconds } from '../../bench/forwarding/cpu-time.ts';
 import { buildBenchNetwork, ip } from '../../bench/forwarding/network.ts';
 import { findSubjects } from '../../bench/forwarding/subjects.ts';
 import { BOUNDS_US } from '../../bench/pause/gaps.ts';
+import { openPauseBench } from '../../bench/pause/measure.ts';
+import { compileYardstick } from '../../bench/yardstick/compile.ts';
 import { needsRoot } from '../io/two-hosts.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
@@ -58,13 +59,23 @@ describe('benchmarks on the wire', { skip: needsRoot }, () => {
     assert.deepEqual(ownNamespaces(), []);
   });
 
-  test('gaps between batches', async () => {
-    const result = await measurePause(500, 2000);
-    assert.equal(result.gaps.length, BOUNDS_US.length + 1);
-    const gaps = result.gaps.reduce((sum, count) => sum + count, 0);
-    assert.ok(result.batches > 0 && gaps < result.batches && gaps > 0, `${gaps} gaps of ${result.batches} batches`);
-    assert.ok(result.frames >= result.batches);
-    assert.ok(result.longestRunningUs <= result.longestUs);
+  test('gaps between batches, of a worker and of the C loop', async () => {
+    const bench = await openPauseBench();
+    try {
+      const { path = '' } = compileYardstick('reflect', folder);
+      for (const result of [await bench.worker(500, 1000), await bench.yardstick(path, 500, 1000)]) {
+        assert.equal(result.gaps.length, BOUNDS_US.length + 1);
+        assert.equal(result.waiting.length, BOUNDS_US.length + 1);
+        const gaps = result.gaps.reduce((sum, count) => sum + count, 0);
+        assert.ok(result.batches > 0 && gaps < result.batches && gaps > 0, `${gaps} gaps of ${result.batches} batches`);
+        assert.ok(result.frames >= result.batches);
+        assert.ok(result.longestRunningUs <= result.longestUs);
+        const longest = result.gaps.findLastIndex((count) => count > 0);
+        assert.ok(result.longestUs >= (BOUNDS_US[longest - 1] ?? 0), `${result.longestUs} of row ${longest}`);
+      }
+    } finally {
+      await bench.close();
+    }
     assert.deepEqual(ownNamespaces(), []);
   });
 });

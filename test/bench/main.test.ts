@@ -61,14 +61,14 @@ test('a file that cannot be written is said, after the figures', () => {
   assert.equal(existsSync(join(folder, 'bench')), false);
 });
 
-/** Command lines of the living processes that have `mark` in their environment. */
-function processesOf(mark: string): string[] {
+/** The living processes that have `mark` in their environment. */
+function processesOf(mark: string): { pid: number; command: string }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       try {
         if (!readFileSync(`/proc/${pid}/environ`, 'utf8').includes(mark)) return [];
-        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')];
+        return [{ pid: Number(pid), command: readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ') }];
       } catch {
         // It has ended meanwhile.
         return [];
@@ -76,29 +76,38 @@ function processesOf(mark: string): string[] {
     });
 }
 
-test('Ctrl-C ends everything that was started', { skip: needsRoot }, async () => {
-  const mark = `HUSHLB_BENCH_RUN=${randomUUID()}`;
-  const env = { ...process.env, HUSHLB_BENCH_RUN: mark.split('=')[1] };
-  const child = spawn(process.execPath, [MAIN, '--quick', '--only', 'forwarding'], { env, stdio: 'ignore' });
-  const ended = once(child, 'exit');
-  // Of a run that was killed some time ago.
-  const others = new Set(benchNamespaces());
-  // The load is the last that is started.
-  await until('all are started', () => processesOf(mark).some((line) => line.includes('forwarding/load.js')), 60_000);
-  assert.ok(processesOf(mark).length > 3);
-  child.kill('SIGINT');
-  assert.deepEqual(await ended, [130, null]);
-  await until('all have ended', () => processesOf(mark).length === 0);
-  assert.deepEqual(
-    benchNamespaces().filter((name) => !others.has(name)),
-    [],
-  );
+test('what a killed run left goes at the start, and Ctrl-C ends everything that was started', {
+  skip: needsRoot,
+}, async () => {
+  const dead = `hushlb-bench-${spawnSync('true').pid}-0-near`;
+  const living = `hushlb-bench-${process.pid}-0-near`;
+  for (const name of [dead, living]) spawnSync('ip', ['netns', 'add', name]);
+  const orphan = spawn('ip', ['netns', 'exec', dead, 'sleep', '300'], { stdio: 'ignore' });
+  const orphanEnded = once(orphan, 'exit');
+  try {
+    const mark = `HUSHLB_BENCH_RUN=${randomUUID()}`;
+    const env = { ...process.env, HUSHLB_BENCH_RUN: mark.split('=')[1] };
+    const child = spawn(process.execPath, [MAIN, '--quick', '--only', 'forwarding'], { env, stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    const processes = (): string[] => processesOf(mark).map(({ command }) => command);
+    // The load is the last that is started.
+    await until('all are started', () => processes().some((line) => line.includes('forwarding/load.js')), 60_000);
+    const names = processesOf(mark).flatMap(({ pid }) => namespacesOf(pid));
+    assert.ok(processes().length > 3 && names.length > 3);
+    assert.deepEqual(await orphanEnded, [null, 'SIGKILL']);
+    child.kill('SIGINT');
+    assert.deepEqual(await ended, [130, null]);
+    await until('all have ended', () => processes().length === 0);
+    assert.deepEqual(
+      [dead, ...names, living].filter((name) => existsSync(`/run/netns/${name}`)),
+      [living],
+    );
+  } finally {
+    orphan.kill('SIGKILL');
+    for (const name of [dead, living]) spawnSync('ip', ['netns', 'delete', name]);
+  }
 });
 
-/** Of bench runs whose process has ended: other tests have living ones. */
-function benchNamespaces(): string[] {
-  return readdirSync('/run/netns').filter((name) => {
-    const pid = /^hushlb-bench-(\d+)-/.exec(name)?.[1];
-    return pid !== undefined && !existsSync(`/proc/${pid}`);
-  });
+function namespacesOf(pid: number): string[] {
+  return readdirSync('/run/netns').filter((name) => name.startsWith(`hushlb-bench-${pid}-`));
 }

@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -21,8 +21,23 @@ function environment(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { ...rest, ...more };
 }
 
-/** Runs `hushlb ARGS` to its end. */
-export function hushlb(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+let running = 0;
+const waiting: (() => void)[] = [];
+
+/** Runs `hushlb ARGS` to its end. Of those that are asked for at once, as many run at a time as there are cores. */
+export async function hushlb(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  if (running === availableParallelism()) await new Promise<void>((resolve) => waiting.push(resolve));
+  else running++;
+  try {
+    return await runToItsEnd(args, env);
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) running--;
+    else next();
+  }
+}
+
+function runToItsEnd(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Outcome> {
   return new Promise((resolve) => {
     const options = { env: environment(env), maxBuffer: 2 ** 26, timeout: 60_000 };
     const child: ChildProcess = execFile(process.execPath, [MAIN, ...args], options, (_error, stdout, stderr) =>

@@ -39,6 +39,12 @@ path
   assert.ok(findingsText(FINDINGS, { width: 80, colours: true }).includes('\x1b[31merror    \x1b[0meth0 is down'));
 });
 
+test('the sum has no word of what is not there', () => {
+  const [, bad] = FINDINGS;
+  assert.match(findingsText([bad], { width: 80, colours: false }), /\n1 error\n$/);
+  assert.match(findingsText([FINDINGS[0]], { width: 80, colours: false }), /\nall well: 1 ok\n$/);
+});
+
 test('a narrow terminal: no line is longer, and a shell still takes the commands', () => {
   const words = ['-e', '1i hashSeed: 4711', '-e', '/^hashSeed:/d', 'some-file.yaml', 'another-file.yaml', 'third'];
   const command = `printf '%s\\n' ${words.map((word) => (/[ ^]/.test(word) ? `'${word}'` : word)).join(' ')}`;
@@ -64,8 +70,9 @@ test('a narrow terminal: a long word gets more room', () => {
 
 test('arguments that make no sense', async () => {
   const cases: [args: string[], line: RegExp][] = [
-    [[], /^hushlb: missing option: config; see hushlb doctor --help\n$/],
-    [['-c', 'x', '--vip', '198.18.10.1'], /^hushlb: --vip: it goes with --backend; /],
+    [[], /^hushlb: expected -c FILE on a balancer, or --backend on a backend; see hushlb doctor --help\n$/],
+    [['-c', 'x', '--vip', '198.18.10.1'], /^hushlb: --vip: it goes with --backend, or with --probe and no file; /],
+    [['-c', 'x', '--client', '198.18.1.7'], /^hushlb: --client: it goes with --backend; /],
     [['--backend'], /^hushlb: expected -c FILE, or --vip and --port; /],
     [['--backend', '--vip', '198.18.10', '--port', '80'], /^hushlb: --vip: expected .*198\.18\.10"?; /],
     [['--backend', '--vip', '198.18.10.1', '--port', '80x'], /^hushlb: --port: expected a port .*80x"; /],
@@ -83,5 +90,13 @@ test('arguments that make no sense', async () => {
 test('a file that is not there is a finding', async () => {
   const { code, stdout } = await hushlb(['doctor', '-c', '/missing', '--json']);
   const { findings } = JSON.parse(stdout) as { findings: Finding[] };
-  assert.deepEqual([code, findings[0].code, findings[0].found], [1, 'configuration-bad', 'no such file']);
+  assert.deepEqual([code, findings[0].code, findings[0].found], [1, 'configuration-bad', '/missing: no such file']);
+  assert.deepEqual(findings[0].mend, []);
+});
+
+test('a directory that everybody may write is no configuration, and stays as it is', async () => {
+  const { stdout } = await hushlb(['doctor', '-c', '/tmp', '--json']);
+  const { findings } = JSON.parse(stdout) as { findings: Finding[] };
+  const [{ code, found, mend }] = findings;
+  assert.deepEqual([code, found, mend], ['configuration-bad', '/tmp: expected a file, got a directory', []]);
 });

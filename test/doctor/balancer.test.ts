@@ -111,6 +111,12 @@ describe('configuration', () => {
     ['fine', {}, ['ok configuration']],
     ['world-writable', { mode: 0o100666 }, [`error world-writable | chmod o-w '/etc/hush lb.yaml'`]],
     [
+      'world-writable, and so refused',
+      { mode: 0o100666, problems: ['a'], hashSeed: null },
+      [`error world-writable | chmod o-w '/etc/hush lb.yaml'`],
+    ],
+    ['no file', { mode: null, problems: ['a'], hashSeed: null }, ['error configuration-bad']],
+    [
       'bad',
       { problems: ['a', 'b'], hashSeed: null },
       [`error configuration-bad | hushlb check -c '/etc/hush lb.yaml'`],

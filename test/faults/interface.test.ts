@@ -1,9 +1,10 @@
 /**
- * The balancer's interface goes down and comes back, gets another MAC, and is deleted and made anew, under AF_XDP and packet
- * sockets: the process stays, says so, and forwards again by itself.
+ * The balancer's interface goes down and comes back, gets another MAC, and is deleted and made anew, under every device: the
+ * process stays, says so, and forwards again by itself.
  */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { needsPortable } from '../io/portable-packages.ts';
 import { ip, ipJson, needsRoot, until } from '../io/two-hosts.ts';
 import { BACKENDS, isAttached, resourcesOf, sameResources, usePair } from './pair.ts';
 
@@ -16,8 +17,9 @@ suite('the interface fails', { skip: needsRoot }, () => {
   const { left, right } = pair.hosts;
   const neighbours = (): void => pair.rewire();
 
-  function remake(): void {
-    ip('link', 'add', 'left', 'netns', left, 'type', 'veth', 'peer', 'name', 'right', 'netns', right);
+  /** Under a new index, or the one given. */
+  function remake(...index: string[]): void {
+    ip('-n', left, 'link', 'add', 'left', ...index, 'type', 'veth', 'peer', 'name', 'right', 'netns', right);
     for (const [name, side, host] of [
       [left, 'left', 1],
       [right, 'right', 2],
@@ -28,8 +30,14 @@ suite('the interface fails', { skip: needsRoot }, () => {
     neighbours();
   }
 
-  for (const io of ['af-xdp', 'af-packet']) {
-    test(`${io}: deleted and made anew, twice, with a change of the backends in between`, async (t) => {
+  for (const [io, skip] of [
+    ['af-xdp', false],
+    ['af-packet', false],
+    ['portable', needsPortable],
+  ] as const) {
+    test(`${io}: deleted and made anew, with a change of the backends in between, and under the same index`, {
+      skip,
+    }, async (t) => {
       pair.configure(`io: ${io}`);
       const balancer = await pair.run();
       const before = await pair.flows(FLOWS);
@@ -65,11 +73,25 @@ suite('the interface fails', { skip: needsRoot }, () => {
       await until('the second reload', () => balancer.count('reloaded') === 2);
       // The new worker's table has them, and what the hash says now is another matter.
       assert.deepEqual(await pair.flows(FLOWS), hashed);
+
+      // Nobody sees it go, and the next one has its very index.
+      const { ifindex } = ipJson(left, 'link', 'show', 'left')[0];
+      process.kill(balancer.pid, 'SIGSTOP');
+      try {
+        ip('-n', left, 'link', 'delete', 'left');
+        remake('index', ifindex);
+      } finally {
+        process.kill(balancer.pid, 'SIGCONT');
+      }
+      await until('it to be back a third time', () => balancer.count(BACK) === 3);
+      assert.equal(balancer.count(AWAY), 3);
+      assert.deepEqual(await pair.flows(FLOWS), before);
+      await sameResources(balancer.pid, resources);
       await balancer.process.stop();
       assert.ok(!isAttached(pair.hosts));
     });
 
-    test(`${io}: down and up again keeps the connections; another MAC is taken over`, async () => {
+    test(`${io}: down and up again keeps the connections; another MAC is taken over`, { skip }, async () => {
       pair.configure(`io: ${io}`);
       const balancer = await pair.run();
       const before = await pair.flows(FLOWS);

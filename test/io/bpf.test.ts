@@ -94,10 +94,8 @@ suite('bpf', { skip: needsRoot }, () => {
 
   const blockedSignals = () => /^SigBlk:.*/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[0];
 
-  test('a run on live frames goes through a rain of signals, and gets them afterwards', async () => {
-    const counters = createBpfCounters('test_live', ['frames']);
-    const code = [counters.increment('frames'), alu('r0', '=', XDP_DROP), exit()];
-    const fd = loadProgram('test_live', assemble(code));
+  /** Signals come one after the other until `work` is done, which gets to know how many there were. */
+  async function inRain(work: (signals: () => number) => void | Promise<void>): Promise<void> {
     const before = blockedSignals();
     let signals = 0;
     const count = () => (signals += 1);
@@ -105,21 +103,41 @@ suite('bpf', { skip: needsRoot }, () => {
     const child = spawn('sh', ['-c', `while kill -USR2 ${process.pid}; do sleep 0.001; done`], { stdio: 'ignore' });
     try {
       await once(process, 'SIGUSR2');
-      const frame = Buffer.alloc(60);
-      for (let run = 1; run <= 3; run++) {
-        const signalsBefore = signals;
-        runOnLiveFrames(fd, frame, 500_000);
-        assert.deepEqual(counters.read(), { frames: run * 500_000 });
-        while (signals === signalsBefore) await once(process, 'SIGUSR2');
-      }
+      await work(() => signals);
       assert.equal(blockedSignals(), before);
     } finally {
       child.kill('SIGKILL');
       await once(child, 'exit');
       process.off('SIGUSR2', count);
+    }
+  }
+
+  test('a run on live frames goes through a rain of signals, and gets them afterwards', async () => {
+    const counters = createBpfCounters('test_live', ['frames']);
+    const code = [counters.increment('frames'), alu('r0', '=', XDP_DROP), exit()];
+    const fd = loadProgram('test_live', assemble(code));
+    try {
+      const frame = Buffer.alloc(60);
+      await inRain(async (signals) => {
+        for (let run = 1; run <= 3; run++) {
+          const before = signals();
+          runOnLiveFrames(fd, frame, 500_000);
+          assert.deepEqual(counters.read(), { frames: run * 500_000 });
+          while (signals() === before) await once(process, 'SIGUSR2');
+        }
+      });
+    } finally {
       closeDescriptor(fd);
       counters.close();
     }
+  });
+
+  test('a program that takes the verifier a while is loaded in a rain of signals', async () => {
+    const additions = Array.from({ length: 100_000 }, () => alu('r0', '+=', 1));
+    const code = assemble([alu('r0', '=', 0), additions, exit()]);
+    await inRain(() => {
+      for (let run = 1; run <= 3; run++) closeDescriptor(loadProgram('test_long', code));
+    });
   });
 
   test('a run that fails leaves the signals as they were', () => {

@@ -9,7 +9,7 @@ import { requireLink } from '../../io/xdp.ts';
 import { CLIENT_MAC, ethernetFrame, OWN_MAC, tcpFrame } from '../packets.ts';
 import { openPacketSocket, type PacketSocket } from './packet-socket.ts';
 import { needsPortable } from './portable-packages.ts';
-import { addressBytes, ip, ipJson, makeTwoHosts, needsRoot, openDescriptors, until } from './two-hosts.ts';
+import { addressBytes, ip, ipJson, macBytes, makeTwoHosts, needsRoot, openDescriptors, until } from './two-hosts.ts';
 
 const VIP = '198.18.10.1';
 const OTHER_VIP = '198.18.10.2';
@@ -248,26 +248,51 @@ suite('portable-device', { skip: needsRoot || needsPortable }, () => {
     });
   });
 
-  for (const [what, commands] of [
-    ['goes down', ['set left down']],
-    ['goes down and up', ['set left down', 'set left up']],
-    ['is deleted', ['delete left']],
-  ] as const) {
-    test(`an interface that ${what} is an error, not the end of the process`, async () => {
-      await withDevice(async ({ device, left }) => {
-        device.receive(0);
-        for (const command of commands) ip('-n', left, 'link', ...command.split(' '));
-        let failure: unknown;
-        // The event loop gets to the capture's own error.
-        await until('it is noticed', () => {
-          try {
-            device.receive(0);
-          } catch (error) {
-            failure = error;
-          }
-          return failure !== undefined;
+  test('it captures again when its interface was down, at once or for a while, and under another MAC', async () => {
+    await withDevice(async ({ device, peer, left, onBatch }) => {
+      let [sourcePort, came] = [0, 0];
+      onBatch(() => {
+        came = device.view.getUint16(device.batch.offset[0]! + 34);
+        forAll(device, RELEASE);
+      });
+      const link = (...command: string[]) => ip('-n', left, 'link', 'set', 'left', ...command);
+      /** Sent until it comes: nobody tells when it captures again. */
+      const captures = (vip: string, mac = OWN_MAC) => {
+        sourcePort++;
+        return until('it captures', () => {
+          inNamespace(left, () => device.receive(0));
+          peer.send(Buffer.concat([macBytes(mac), tcpFrame({ destination: vip, sourcePort }).subarray(6)]));
+          return came === sourcePort;
         });
-        assert.match(String(failure), /ENETDOWN.*left is down or gone/);
+      };
+      await captures(VIP);
+      link('down');
+      link('up');
+      await captures(VIP);
+
+      link('down');
+      // What is wanted meanwhile is captured afterwards.
+      inNamespace(left, () => device.setServices(of(OTHER_VIP)));
+      link('up');
+      await captures(OTHER_VIP);
+
+      link('address', '02:00:00:00:ab:cd');
+      inNamespace(left, () => device.setServices(of(OTHER_VIP)));
+      await captures(OTHER_VIP, '02:00:00:00:ab:cd');
+    });
+  });
+
+  for (const [what, commands] of [
+    ['deleted', ['delete left']],
+    ['deleted, and another has its index and name', ['delete left', 'add left index INDEX up type veth']],
+  ] as const) {
+    test(`an interface that is ${what} is an error, not the end of the process`, async () => {
+      await withDevice(async ({ device, left }) => {
+        const { ifindex } = ipJson(left, 'link', 'show', 'left')[0];
+        for (const command of commands) ip('-n', left, 'link', ...command.replace('INDEX', ifindex).split(' '));
+        assert.throws(() => inNamespace(left, () => device.receive(0)), /ENXIO.*deleted/);
+        // The event loop gets to the capture's own error.
+        await new Promise((resolve) => setImmediate(resolve));
       });
     });
   }

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HUSHLB } from '../../lab/processes.ts';
 import { removeRun, runDirectory } from '../../lab/runs.ts';
 
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 60_000;
 
 export interface Ended {
   readonly code: number | null;

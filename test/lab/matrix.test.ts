@@ -19,7 +19,7 @@ after(() => rmSync(directory, { recursive: true }));
 
 const matrix = (...options: readonly string[]): StartedLab => lab('matrix', ...options);
 
-describe('hushlb lab matrix', () => {
+describe('hushlb lab matrix', { concurrency: 2 }, () => {
   it('is what was promised, cell by cell, and what virtual time says', async () => {
     const file = join(directory, 'matrix.json');
     const run = matrix('--json', file);

@@ -5,8 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { HUSHLB } from '../../lab/processes.ts';
-import { lab } from './command.ts';
+import { hushlb, MAIN } from '../cli/command.ts';
 
 describe('programs that are missing', () => {
   /** What is mounted over a file or directory hides it, in a mount namespace that ends with the process. */
@@ -30,7 +29,7 @@ describe('programs that are missing', () => {
   ];
   for (const [scenario, hide, message] of rows) {
     it(`${scenario} where ${hide.split(' ').at(-1)} is hidden`, () => {
-      const command = `${hide} && exec ${process.execPath} ${HUSHLB} lab run ${scenario}`;
+      const command = `${hide} && exec ${process.execPath} ${MAIN} lab run ${scenario}`;
       const { status, stderr, stdout } = spawnSync('unshare', ['-m', 'sh', '-c', command], { encoding: 'utf8' });
       assert.equal(status, 1);
       assert.match(stderr, message);
@@ -40,7 +39,7 @@ describe('programs that are missing', () => {
   }
 });
 
-describe('what cannot be run', () => {
+describe('what cannot be run', { concurrency: 2 }, () => {
   const answers: [string[], number, RegExp][] = [
     [['run', 'statless'], 2, /"statless".*"stateless", "round-robin", "syn-only"/],
     [['run', 'stateless', '--connections', '5'], 2, /--connections: expected a whole number from 50 to 2000, got 5/],
@@ -103,7 +102,7 @@ describe('what cannot be run', () => {
   ];
   for (const [options, code, message] of answers) {
     it(options.join(' '), async () => {
-      const ended = await lab(...options).ended;
+      const ended = await hushlb(['lab', ...options]);
       assert.equal(ended.code, code);
       assert.match(ended.stderr, message);
       assert.equal(ended.stderr.trimEnd().split('\n').length, 1);

@@ -40,7 +40,7 @@ function tunnelsIn(runs: readonly Run[]): (string | null)[] {
   return [...new Set(hops.map(({ tunnel }) => tunnel))].sort();
 }
 
-describe('hushlb lab run, by other ways', () => {
+describe('hushlb lab run, by other ways', { concurrency: 2 }, () => {
   it('asks DNS servers over IPv6 by GRE, and keeps connections by GUE', async () => {
     const [dns, stateless] = await Promise.all([
       runsOf('dns', '--family', '6', '--encap', 'gre'),

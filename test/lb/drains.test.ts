@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { watchDrains } from '../../lb/drains.ts';
 import { createEventLog } from '../../lb/events.ts';
 import { prepare } from '../../lb/prepare.ts';
-import type { WorkerAnswer, WorkerRequest } from '../../lb/worker-requests.ts';
+import type { AnswerTo, WorkerAnswer, WorkerRequest } from '../../lb/worker-requests.ts';
 import { backendYaml, parsedConfig } from './rig.ts';
 
 const draining = (...names: string[]) =>
@@ -23,10 +23,11 @@ test('a drain ends once, with its last entry; nobody is asked while nothing drai
   const watch = watchDrains({
     prepared: () => prepared,
     workers: {
-      async ask(request): Promise<WorkerAnswer> {
+      async ask<R extends WorkerRequest>(request: R) {
         asked.push(request);
         const counts = Object.entries(entries).map(([backend, count]) => ({ service: 'web', backend, entries: count }));
-        return { kind: 'count', counts };
+        const answer: WorkerAnswer = { kind: 'count', counts };
+        return answer as AnswerTo<R>;
       },
     },
     events,

@@ -5,7 +5,6 @@ import { createAsking } from '../../lb/ask.ts';
 import type { EntryQuery } from '../../lb/entry-query.ts';
 import { createEntryScan } from '../../lb/entry-scan.ts';
 import { prepare, prepareNext } from '../../lb/prepare.ts';
-import type { WorkerRequest } from '../../lb/worker-requests.ts';
 import { SERVICE_EVICTED, SERVICE_EXPIRED, SERVICE_NON_SYN_MISSES } from '../../metrics/counters.ts';
 import { tcpFrame } from '../packets.ts';
 import { tcp6Frame } from '../packets6.ts';
@@ -37,8 +36,7 @@ function asked(config: RigConfig = {}) {
     asking,
     pieces: () => pieces,
     at: (ms: number) => (now = ms),
-    ask: <Kind extends WorkerRequest['kind']>(request: WorkerRequest & { kind: Kind }) =>
-      asking.ask(request) as Promise<Extract<Awaited<ReturnType<typeof asking.ask>>, { kind: Kind }>>,
+    ask: asking.ask,
     takeOver(next: RigConfig) {
       rig.takeOver({ others: [DNS, SIX], ...next });
       prepared = prepareNext(parsedConfig({ others: [DNS, SIX], ...next }), prepared, 0);

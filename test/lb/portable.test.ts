@@ -192,13 +192,4 @@ describe('hushlb run with the portable device', { skip: needsRoot || needsPortab
     assert.deepEqual(new Set(get('client', `http://${SECOND_VIP}/`, 20)), new Set(BACKENDS));
     balanced();
   });
-
-  test('an interface that goes down ends it in one line', async () => {
-    const balancer = start('io: portable');
-    await said(balancer, 'ready');
-    ipOf('lb', 'link', 'set', 'eth0', 'down');
-    const line = await balancer.waitForLine((text) => text.startsWith('hushlb: '), PATIENCE_MS, never);
-    assert.match(line, /eth0 is down or gone/);
-    assert.equal(await balancer.ended, 1);
-  });
 });

@@ -98,7 +98,7 @@ async function assertNothingSideways(page: Page, width: number): Promise<void> {
   assert.ok(sideways <= width, `the page is ${sideways} px wide in ${width} px`);
 }
 
-describe('the page', { skip }, () => {
+describe('the page', { skip, concurrency: 2 }, () => {
   const path = join(base, 'all');
   const file = join(path, 'index.html');
   before(() => reportOn(path, SCENARIOS));
