@@ -75,8 +75,10 @@ describe('health checks', { skip: needsRoot }, () => {
     const asks = through.replace('tcp', 'http');
     const spoken = `  - { name: spoken, vip: "${VIP}", port: 84, ${asks}, ${rest} }\n`;
     const greSpoken = `  - { name: gre-spoken, vip: "${VIP}", port: 85, encap: gre, ${inVain.replace('tcp', 'http')}, ${rest} }\n`;
+    // What is told of them is what an answer said, never that it was late.
+    const patient = through.replace('interval: 50ms, timeout: 500ms', 'interval: 200ms, timeout: 5s');
     const sick = ['tcp', 'http', 'https'].map((check, i) => {
-      const sickCheck = through.replace('tcp, port: 80', `${check}, port: ${HEALTH_PORT}`);
+      const sickCheck = patient.replace('tcp, port: 80', `${check}, port: ${HEALTH_PORT}`);
       return `  - { name: sick-${check}, vip: "${VIP}", port: ${86 + i}, ${sickCheck}, backends: [${BACKENDS_YAML[0]}] }\n`;
     });
     const sickServer = `require('http').createServer((_, answer) => answer.writeHead(503).end()).listen(${HEALTH_PORT})`;
@@ -86,7 +88,7 @@ describe('health checks', { skip: needsRoot }, () => {
     const tlsServer = `require('https').createServer(${JSON.stringify(selfSigned())}, (_, answer) => answer.end()).listen(443)`;
     const safeServer = lan.start('b1', [process.execPath, '-e', tlsServer]);
     await waitForListener(lan.namespace('b1'), 443, 'b1', never);
-    const safe = `  - { name: safe, vip: "${VIP}", port: 89, ${through.replace('tcp, port: 80', 'https, port: 443')}, ${rest} }\n`;
+    const safe = `  - { name: safe, vip: "${VIP}", port: 89, ${patient.replace('tcp, port: 80', 'https, port: 443')}, ${rest} }\n`;
     const { next, lines } = await start(through, [direct, gre, spoken, greSpoken, ...sick, safe].join(''));
     const has = (what: RegExp) => until(`a line ${what}`, () => lines.some((line) => what.test(line)));
     await has(/all backends of gre are down/);
