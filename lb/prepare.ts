@@ -46,7 +46,12 @@ export function prepareNext(config: Config, before: Prepared, nowMs: number, dow
 /** Whether connections leave the backend because it is down. Where `allDown: keep` lets it serve, they stay. */
 export function isForsaken({ config, tables, down }: Prepared, service: number, backend: string): boolean {
   const { name, onDown } = config.services[service];
-  return onDown === 'rehash' && down.has(backendKey(name, backend)) && !tables[service].serving.includes(backend);
+  return (
+    onDown === 'rehash' &&
+    down.size > 0 &&
+    down.has(backendKey(name, backend)) &&
+    !tables[service].serving.includes(backend)
+  );
 }
 
 type Built = ReadonlyMap<string, { readonly service: ServiceConfig; readonly table: ServiceTable }>;
