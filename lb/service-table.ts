@@ -40,12 +40,13 @@ export function servingBackends(service: ServiceConfig, down: Down, before: read
   return last.length > 0 ? last : active;
 }
 
+/** `table`: of those who serve, where it is built already. */
 export function buildTable(
   service: ServiceConfig,
   serving: readonly BackendConfig[],
   places: readonly BackendPlace[],
+  table: LookupTable = buildLookupTable(serving, service.tableSize),
 ): ServiceTable {
-  const table = buildLookupTable(serving, service.tableSize);
   return { ...table, slots: slotsByIndex(table, places), serving: serving.map(({ name }) => name) };
 }
 
