@@ -19,6 +19,7 @@ outside() {
     unshare --cgroup --uts --ipc --pid --mount --propagation private --fork --kill-child \
     sh "$0" inside "$directory" "$4" "$5" 3<&- &
   systemd=$!
+  trap '' HUP INT TERM
   # Who would read it may be gone.
   exec 2> /dev/null
   # Takes PID 1 with it, and that all the others.

@@ -44,7 +44,7 @@ export async function bootSystemd(namespace: string): Promise<SystemdHost> {
   const container: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
     'unshare',
     ['--mount', '--propagation', 'private', ...script],
-    { stdio: 'pipe' },
+    { stdio: 'pipe', detached: true },
   );
   const ended = once(container, 'exit');
   let said = '';
