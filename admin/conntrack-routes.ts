@@ -10,6 +10,7 @@ import { serviceIndex } from '../lb/edit.ts';
 import { choiceByHash } from '../lb/hash-choice.ts';
 import type { ConntrackEntry, EntryFilter } from '../lb/worker-requests.ts';
 import { RequestError } from './errors.ts';
+import { flag } from './request-body.ts';
 import { type Route, route } from './route.ts';
 
 const DEFAULT_LIMIT = 1000;
@@ -64,7 +65,6 @@ const showAnswer = z.strictObject({
 });
 
 const text = z.string('a text');
-const flag = z.enum(['true', 'false'], 'true or false');
 
 const filterQuery = {
   service: text.optional().describe('only of this service'),

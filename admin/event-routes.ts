@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { mapping } from '../lb/config-values.ts';
 import { followEvents } from '../lb/event-queue.ts';
 import type { BalancerEvent, EventKind, EventLog } from '../lb/events.ts';
+import { flag } from './request-body.ts';
 import { type Route, route } from './route.ts';
 
 /** In the order in which the commands explain them. */
@@ -38,7 +39,6 @@ const event = z.strictObject({
 
 const DEFAULT_RECENT = 100;
 
-const flag = z.enum(['true', 'false'], 'true or false');
 const number = z.string().regex(/^\d{1,4}$/, 'a whole number up to 9999');
 
 export const eventRoutes: readonly Route[] = [

@@ -1,8 +1,8 @@
 /**
- * What a request carries, read and checked: its body, bounded, and its query. Used by admin/answer.ts.
+ * What a request carries, read and checked: its body, bounded, and its query. Used by admin/answer.ts, `flag` by routes.
  */
 import type { IncomingMessage } from 'node:http';
-import type * as z from 'zod';
+import * as z from 'zod';
 import { findingsOf, pathText, problemText } from '../lb/config-problems.ts';
 import { RequestError } from './errors.ts';
 
@@ -26,6 +26,9 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
     throw new RequestError(400, 'BAD_REQUEST', 'expected a body in JSON');
   }
 }
+
+/** A switch in a query. */
+export const flag = z.enum(['true', 'false'], 'true or false');
 
 /** The last of a key that comes twice. */
 export function queryOf(search: string): Record<string, string> {

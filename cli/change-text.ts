@@ -3,6 +3,7 @@
  */
 import type { ChangeReport } from '../lb/change.ts';
 import type { SaveReport } from '../lb/control-plane.ts';
+import { listed } from '../lb/edit.ts';
 
 /** `drain web b2: 33.33 % of web's slots moved, generation 5, id 9f3a12bc`, what may surprise, and whether it is saved. */
 export function changeLines(report: ChangeReport): string[] {
@@ -11,8 +12,6 @@ export function changeLines(report: ChangeReport): string[] {
   const undone = lost.length === 0 ? [] : [`the file did not have, and the reload undid: ${lost.join(', ')}`];
   return [`${change}: ${done}`, ...warnings.map((line) => `warning: ${line}`), ...undone, savedLine(report)];
 }
-
-const MOST_NAMED = 8;
 
 function effects({ change, added, removed, changed, moved }: ChangeReport): string[] {
   const shares = Object.entries(moved).map(([service, share]) => `${percent(share)} of ${service}'s slots`);
@@ -40,9 +39,4 @@ export function saveLine({ file, changes }: SaveReport): string {
 
 function percent(share: number): string {
   return `${(share * 100).toFixed(2)} %`;
-}
-
-function listed(names: readonly string[]): string {
-  const rest = names.length - MOST_NAMED;
-  return rest > 0 ? `${names.slice(0, MOST_NAMED).join(', ')} and ${rest} more` : names.join(', ');
 }

@@ -11,7 +11,7 @@ export class UsageError extends Error {
   readonly code = 'USAGE';
 }
 
-/** Prints the error to stderr and returns the exit code; `commands` are the names of all. HUSHLB_DEBUG=1 adds the stack. */
+/** Prints the error to stderr and returns the exit code; `commands` are the names of all, of nested ones in two words. HUSHLB_DEBUG=1 adds the stack. */
 export function report(error: unknown, commands: readonly string[] = []): number {
   if (!isExpected(error)) {
     const detail = error instanceof Error ? error.stack : String(error);
@@ -36,6 +36,7 @@ function lineOf(error: ExpectedError, commands: readonly string[]): string {
 }
 
 function helpCommand(commands: readonly string[]): string {
-  const command = process.argv[2] ?? '';
-  return commands.includes(command) ? `hushlb ${command} --help` : 'hushlb --help';
+  const [command = '', nested = ''] = process.argv.slice(2);
+  const known = [`${command} ${nested}`, command].find((name) => commands.includes(name));
+  return known === undefined ? 'hushlb --help' : `hushlb ${known} --help`;
 }

@@ -10,19 +10,7 @@ import { hideBin } from 'yargs/helpers';
 import { VERSION } from '../lb/version.ts';
 import { report, UsageError } from './errors.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
-
-/** In place of yargs' own, which are longer or say less. */
-const USAGE_MESSAGES: Record<string, string | { one: string; other: string }> = {
-  'Unknown argument: %s': { one: 'unknown command or option: %s', other: 'unknown commands or options: %s' },
-  'Missing required argument: %s': { one: 'missing option: %s', other: 'missing options: %s' },
-  'Not enough non-option arguments: got %s, need at least %s': {
-    one: 'expected more arguments: got %s, need %s',
-    other: 'expected more arguments: got %s, need %s',
-  },
-  'Not enough arguments following: %s': 'a value is missing after option %s',
-  'Invalid values:': 'wrong value',
-  'Argument: %s, Given: %s, Choices: %s': 'of option %s: got %s, expected one of %s',
-};
+import { USAGE_MESSAGES, usageText } from './usage-text.ts';
 
 /** In the order of `--help`. Each has arguments of a type of its own. */
 const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -62,6 +50,12 @@ async function commandsFor(name = ''): Promise<CommandModule[]> {
   return (await Promise.all(loads.map((load) => load()))) as CommandModule[];
 }
 
+const NAMES = Object.keys(COMMANDS);
+/** Those of `conntrack` and `lab`, which have a help of their own. */
+const NESTED_NAMES = ['list', 'show', 'flush']
+  .map((name) => `conntrack ${name}`)
+  .concat(['list', 'run', 'matrix', 'clean'].map((name) => `lab ${name}`));
+
 const parser = yargs(hideBin(process.argv))
   .scriptName('hushlb')
   // Messages of yargs follow LANG; ours are English, and half of each would be worse than either.
@@ -91,12 +85,13 @@ const parser = yargs(hideBin(process.argv))
   .exitProcess(false)
   // Its own complaints are YErrors; all others come from a command's handler.
   .fail((message, error) => {
-    throw error === undefined || error.name === 'YError' ? new UsageError(message) : error;
+    if (error !== undefined && error.name !== 'YError') throw error;
+    throw new UsageError(usageText(message, process.argv.slice(2), NAMES));
   });
 
 quietOnClosedPipe();
 try {
   await parser.parseAsync();
 } catch (error) {
-  process.exitCode = report(error, Object.keys(COMMANDS));
+  process.exitCode = report(error, [...NAMES, ...NESTED_NAMES]);
 }

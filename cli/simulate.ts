@@ -148,7 +148,7 @@ const loadReport = (): Promise<typeof import('../simulate/report.ts')> => import
 
 async function runOne(given: SimulateArguments): Promise<string> {
   const clientIdle = given['client-idle'];
-  if (clientIdle === undefined) throw new UsageError('missing option: client-idle, or --matrix for all orderings');
+  if (clientIdle === undefined) throw new UsageError('missing option: --client-idle, or --matrix for all orderings');
   if (given.profile !== undefined && given.mode !== undefined) {
     throw new UsageError('--mode: a profile says itself what happens on a miss; give one of the two');
   }

@@ -86,7 +86,7 @@ function unknownKey(path: Path, key: string, known: readonly string[]): Finding 
 }
 
 /** At most two letters missing, added, changed or swapped (one in short words). */
-function isNear(a: string, b: string): boolean {
+export function isNear(a: string, b: string): boolean {
   const limit = Math.min(a.length, b.length) > 4 ? 2 : 1;
   return edits(a, b, limit) <= limit;
 }

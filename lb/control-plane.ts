@@ -54,6 +54,8 @@ export interface ControlPlane {
   setDown(down: Down): Promise<void>;
   /** Writes what runs to the configuration's file. Rejects with a HushlbError. */
   save(by: string): Promise<SaveReport>;
+  /** Calls `listener` with each configuration that comes into force from now on, until what it returns is called. */
+  onInForce(listener: (config: Config) => void): () => void;
   close(): Promise<void>;
 }
 
@@ -81,8 +83,6 @@ export interface ControlPlaneInput {
   readonly unsaved: UnsavedChanges;
   readonly events: EventLog;
   readonly health: HealthView;
-  /** Called with each configuration that has come into force. */
-  inForce?(config: Config): void;
   readonly logger: Logger;
   /** A reload begins, or has ended. */
   readonly onReload?: ((isUnderWay: boolean) => void) | undefined;
@@ -92,6 +92,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   const { running, device, events, health, file, unsaved } = input;
   const queue = createChangeQueue();
   const keeper = createTally();
+  const listeners = new Set<(config: Config) => void>();
   let { text } = input.checked;
   /** The file as it was when it was last read or written: its text, and what that means. */
   let inFile = { text, config: input.checked.config };
@@ -113,7 +114,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
         : parseConfig(editText(text, prepared.config, change), 'the configuration that runs');
       const report = await reload(running, checked.config, { logger, signal });
       const lost = isReload ? unsaved.list() : [];
-      input.inForce?.(checked.config);
+      for (const listener of listeners) listener(checked.config);
       if (isReload) inFile = checked;
       // What was undone, and what was so already, is nothing to save.
       const isSaved = isDeepStrictEqual(checked.config, inFile.config);
@@ -170,6 +171,10 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
         input.logger.info({ by, file, changes }, 'saved');
         return { file, changes };
       }),
+    onInForce(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     close: () => queue.close(),
   };
 }

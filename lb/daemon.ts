@@ -192,12 +192,13 @@ async function putUp(
   tellObservations(workers, events, preparedNow);
   const drains = watchDrains({ prepared: preparedNow, workers, events, logger });
   undo.push(() => drains.close());
-  const observers = { device: facts, events, health, inForce: health.follow, onReload };
+  const observers = { device: facts, events, health, onReload };
   const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
   control = plane;
   undo.push(plane.close);
   undo.push(health.close);
   health.follow(config);
+  plane.onInForce(health.follow);
   const admin = await attend?.(plane);
   undo.push(() => admin?.close());
   // Before that it was perhaps the note of another process, which has the socket.

@@ -79,7 +79,8 @@ function refuseKnown({ services }: Config, service: number, name: string): void 
 
 const MOST_NAMED = 8;
 
-function listed(names: readonly string[]): string {
+/** The first of them, and how many more there are. */
+export function listed(names: readonly string[]): string {
   const rest = names.length - MOST_NAMED;
   return rest > 0 ? `${names.slice(0, MOST_NAMED).join(', ')} and ${rest} more` : names.join(', ');
 }

@@ -1,11 +1,13 @@
 /**
  * `watch: true`: takes the configuration's file over when it has changed. Its directory is watched, not the file, so that
  * editors that write beside it and rename are seen; and so are the directories of symbolic links on the way, because one of them
- * may lead elsewhere now: Kubernetes swaps what a ConfigMap holds that way. Used by cli/run.ts.
+ * may lead elsewhere now: Kubernetes swaps what a ConfigMap holds that way. Used by cli/run.ts. Node.js keeps its inotify
+ * descriptor once it has had one, empty where nothing is watched any more.
  */
 import { type FSWatcher, readFileSync, readlinkSync, realpathSync, watch } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import type { Logger } from 'pino';
+import type { Config } from './config.ts';
 import type { ControlPlane } from './control-plane.ts';
 
 /** An editor writes, renames and sets rights: one look serves them all. */
@@ -16,13 +18,14 @@ export interface FileWatch {
 }
 
 /**
- * Asks for a reload when the file's text is another than it was read or written with, as long as the configuration that runs says
- * `watch: true`. A text that is refused is refused once.
+ * Asks for a reload when the file's text is another than it was read or written with. Watches nothing unless the configuration
+ * that runs says `watch: true`. A text that is refused is refused once.
  */
 export function followFile(control: ControlPlane, logger: Logger): FileWatch {
   let refused: string | null = null;
-  return watchPath(control.file, logger, () => {
-    if (!control.parts.prepared.config.watch) return;
+  let watched: FileWatch | undefined;
+
+  function look(): void {
     const text = textOf(control.file);
     // A file that is away for a moment is about to be another one.
     if (text === null || text === refused) return;
@@ -32,7 +35,23 @@ export function followFile(control: ControlPlane, logger: Logger): FileWatch {
     control.change({ kind: 'reload' }, 'watch').catch(() => {
       refused = text;
     });
-  });
+  }
+  function follow(config: Pick<Config, 'watch'>): void {
+    if (config.watch) {
+      watched ??= watchPath(control.file, logger, look);
+      return;
+    }
+    watched?.close();
+    watched = undefined;
+  }
+  follow(control.parts.prepared.config);
+  const leave = control.onInForce(follow);
+  return {
+    close() {
+      leave();
+      watched?.close();
+    },
+  };
 }
 
 function textOf(file: string): string | null {

@@ -1,6 +1,6 @@
 /*
  * The connection table of conntrack/table.ts in C: the same slots, buckets, hashes and rules, function by function. For
- * decision.c.
+ * decision.c and balance.c.
  *
  *   slot: last seen | meta (backend, 16 occupied, 17 closing) | source address | both ports
  */
@@ -15,6 +15,7 @@
 #define CLOSING (1 << 17)
 #define PROVEN (1 << 18)
 #define CLOSING_TIMEOUT_MS 5000
+#define ROOM_SEARCH 32
 
 struct table {
   int32_t *words;
@@ -22,6 +23,7 @@ struct table {
   uint32_t idle_timeout_ms, closing_timeout_ms;
   uint32_t size, inserted, expired, evicted, refused;
   int32_t last_place, last_expired;
+  uint32_t room_slot;
 };
 
 static void create_table(struct table *t, uint32_t capacity, uint32_t idle_timeout_ms) {
@@ -94,15 +96,29 @@ static int is_protected(const struct table *t, int32_t place, uint32_t age) {
   return (t->words[place + META] & PROVEN) != 0 && 2ULL * age < t->idle_timeout_ms;
 }
 
-static int32_t choose_slot(const struct table *t, uint32_t hash, uint32_t now) {
+static int make_room(struct table *t, uint32_t now) {
+  for (int left = ROOM_SEARCH; left > 0; left--) {
+    uint32_t slot = t->room_slot;
+    t->room_slot = slot + 1 == t->bucket_count * WAYS ? 0 : slot + 1;
+    int32_t place = (int32_t)slot * SLOT_WORDS;
+    if ((t->words[place + META] & OCCUPIED) == 0) continue;
+    if (is_protected(t, place, age_of(t, place, now)) && !has_idled_out(t, place, now)) continue;
+    vacate(t, place, now);
+    return 1;
+  }
+  return 0;
+}
+
+static int32_t choose_slot(struct table *t, uint32_t hash, uint32_t now) {
   int full = t->size >= t->capacity;
-  int32_t primary = primary_bucket(t, hash), secondary = secondary_bucket(t, hash), oldest = -1;
+  int32_t primary = primary_bucket(t, hash), secondary = secondary_bucket(t, hash), free = -1, oldest = -1;
   int64_t oldest_age = -1;
   for (int way = 0; way < 2 * WAYS; way++) {
     int32_t place = (way < WAYS ? primary : secondary) + way % WAYS * SLOT_WORDS;
     if ((t->words[place + META] & OCCUPIED) == 0) {
-      if (full) continue;
-      return place;
+      if (!full) return place;
+      if (free < 0) free = place;
+      continue;
     }
     if (has_idled_out(t, place, now)) return place;
     uint32_t age = age_of(t, place, now);
@@ -111,6 +127,7 @@ static int32_t choose_slot(const struct table *t, uint32_t hash, uint32_t now) {
       oldest_age = age;
     }
   }
+  if (oldest < 0 && free >= 0 && make_room(t, now)) return free;
   return oldest;
 }
 

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { allocateCounters, createCounterLayout } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
 import { startMetricsServer } from '../../metrics/server.ts';
-import { freshStart } from '../metrics/fresh-start.ts';
+import { freshStart, WEB } from '../metrics/fresh-start.ts';
 import { numbered } from '../metrics/numbered.ts';
 import { hushlb } from './command.ts';
 
@@ -18,16 +18,6 @@ after(async () => {
 
 async function balancer(fingerprint: string, seedCheck = 'c4'): Promise<string> {
   const layout = createCounterLayout({ exits: [], ...numbered([{ name: 'web', backends: [] }]) });
-  const web = {
-    service: 'web',
-    vip: '198.18.10.1',
-    protocol: 'tcp',
-    port: '80',
-    scheduler: 'maglev',
-    hash: 'source-ip',
-    onMiss: 'forward',
-    onExpiry: 'silent',
-  };
   const registry = createExposition({
     version: '1',
     layout: () => layout,
@@ -36,7 +26,7 @@ async function balancer(fingerprint: string, seedCheck = 'c4'): Promise<string> 
     deviceCounters: () => [],
     workerRestarts: () => 0,
     backends: () => [],
-    configuration: () => ({ ...freshStart(), seedCheck, services: [{ ...web, backends: [] }] }),
+    configuration: () => ({ ...freshStart(), seedCheck, services: [WEB] }),
   });
   const server = await startMetricsServer(registry, { host: '127.0.0.1', port: 0 });
   closing.push(() => server.close());

@@ -77,7 +77,7 @@ test('what makes no sense: one line, exit code 2', async () => {
     ],
     ['--client 0s --server 75s', '--client: expected a time from 1ms to 30d, such as 60s, got "0s"'],
     ['--client 60s --server 31d', '--server: expected a time from 1ms to 30d, such as 60s, got "31d"'],
-    ['--client 60s', 'missing option: server'],
+    ['--client 60s', 'missing option: --server'],
     ['--client 1s --server 2s --keepalive 900ms', '--keepalive: expected a time from 1s to 30d, got "900ms"'],
     [
       '--client 1s --server 2s --keepalive-interval 75s',

@@ -50,7 +50,7 @@ test('whatever goes wrong is exit code 1, wrong arguments too, because 2 means t
     [['plan', old, bad], /bad\.yaml: services: expected/],
     [['plan', '/nowhere.yaml', old], /nowhere\.yaml: no such file/],
     [['plan'], /expected more arguments.*; see hushlb plan --help/],
-    [['plan', old, lighter, '--bogus'], /unknown command or option: bogus; see hushlb plan --help/],
+    [['plan', old, lighter, '--bogus'], /unknown option: --bogus; see hushlb plan --help/],
   ];
   for (const [args, line] of cases) {
     const { code, stdout, stderr } = await hushlb(args);

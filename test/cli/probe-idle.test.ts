@@ -120,7 +120,7 @@ test('what makes no sense: one line, exit code 2', async () => {
     [['a:80', '--connections', '17'], /^--connections: expected a whole number from 1 to 16, got 17/],
     [['a:80', '--connections', 'many'], /^--connections: expected a whole number from 1 to 16, got NaN/],
     [['http://a/', '--method', 'POST'], /^wrong value of option method: got "POST", expected one of "HEAD", "GET"/],
-    [['a:80', '--bogus'], /^unknown command or option: bogus/],
+    [['a:80', '--bogus'], /^unknown option: --bogus/],
   ];
   for (const [args, complaint] of cases) {
     const { code, stdout, stderr } = await hushlb(['probe-idle', ...args]);

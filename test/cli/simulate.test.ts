@@ -97,7 +97,7 @@ test('reports keep to the width of the terminal', async () => {
 
 test('wrong options: one line, exit code 2', async () => {
   const cases: [args: string[], line: RegExp][] = [
-    [[], /missing option: client-idle, or --matrix for all orderings/],
+    [[], /missing option: --client-idle, or --matrix for all orderings/],
     [
       ['--client-idle', '400'],
       /--client-idle: expected a time from 1ms to 30d, such as 60s: a whole number with its unit .*, got "400"/,

@@ -17,17 +17,8 @@ import { ENCAP_GRE, ENCAP_GUE, ENCAP_IPIP } from '../../dsr/tunnel.ts';
 import { SYN } from '../../wire/tcp.ts';
 import { addressBytes } from '../io/two-hosts.ts';
 import { gist } from './gist.ts';
+import { TARGET } from './target.ts';
 
-const TARGET: Target = {
-  service: 'web',
-  vip: '198.18.10.1',
-  protocol: 'tcp',
-  ports: { first: 80, last: 80 },
-  encap: 'ipip',
-  guePort: null,
-  overhead: 20,
-  outer: 4,
-};
 const UDP: Target = { ...TARGET, protocol: 'udp' };
 const accepted: Outcome = { kind: 'accepted', ms: 1 };
 const reset: Outcome = { kind: 'reset', ms: 1 };

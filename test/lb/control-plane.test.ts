@@ -138,6 +138,21 @@ describe('a change at run time', () => {
     );
   });
 
+  test('whoever asked is told what has come into force, until he leaves', async () => {
+    const told: boolean[] = [];
+    const leave = control.onInForce(({ watch }) => told.push(watch));
+    writeFileSync(file, `${TEXT}watch: true\n`);
+    await reload();
+    writeFileSync(file, TEXT.replace('eth0', 'eth1'));
+    await assert.rejects(reload());
+    await drain('b2');
+    assert.deepEqual(told, [true, true]);
+    leave();
+    writeFileSync(file, TEXT);
+    await reload();
+    assert.deepEqual(told, [true, true]);
+  });
+
   test('a reload undoes it, and says so', async () => {
     const { id } = await drain('b2');
     const report = await reload();

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import {
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -37,20 +38,42 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
+/** How many directories this process watches: the lines of inotify in proc_pid_fdinfo(5). */
+function watchedDirectories(): number {
+  const infos = readdirSync('/proc/self/fdinfo').flatMap((fd) => {
+    try {
+      return readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8').split('\n');
+    } catch {
+      // That of the directory that was read.
+      return [];
+    }
+  });
+  return infos.filter((line) => line.startsWith('inotify wd:')).length;
+}
+
 /** Takes over every text that does not begin with "bad", and counts how often somebody looked. */
-function follow(): { readonly taken: string[]; looks(): number; refusals(): number; setWatch(on: boolean): void } {
+function follow(isOn = true): {
+  readonly taken: string[];
+  looks(): number;
+  refusals(): number;
+  setWatch(on: boolean): void;
+} {
   const taken: string[] = [];
-  let [looks, refusals, isOn, text] = [0, 0, true, 'first'];
-  const config = {
-    get watch() {
-      looks++;
-      return isOn;
-    },
-  };
+  let [reads, refusals, text] = [0, 0, 'first'];
+  /** Who begins to watch asks once where the file is. */
+  let begun = isOn ? 1 : 0;
+  let inForce: (config: { watch: boolean }) => void = () => {};
   const control = {
-    file,
-    parts: { prepared: { config } },
+    get file() {
+      reads++;
+      return file;
+    },
+    parts: { prepared: { config: { watch: isOn } } },
     fileText: () => text,
+    onInForce(listener: typeof inForce) {
+      inForce = listener;
+      return () => (inForce = () => {});
+    },
     async change() {
       const next = readFileSync(file, 'utf8');
       if (next.startsWith('bad')) {
@@ -64,10 +87,11 @@ function follow(): { readonly taken: string[]; looks(): number; refusals(): numb
   watch = followFile(control, logger);
   return {
     taken,
-    looks: () => looks,
+    looks: () => reads - begun,
     refusals: () => refusals,
     setWatch(on) {
-      isOn = on;
+      if (on) begun++;
+      inForce({ watch: on });
     },
   };
 }
@@ -117,16 +141,22 @@ test('a bad text is refused once, until there was another', async () => {
   await until(() => refusals() === 2);
 });
 
-test('nothing is taken over while watch is false', async () => {
+test('while watch is false nothing is watched; what was written meanwhile is taken over once it is true', async () => {
   writeFileSync(file, 'first');
-  const { taken, looks, setWatch } = follow();
+  const { taken, looks, setWatch } = follow(false);
+  assert.equal(watchedDirectories(), 0);
+  setWatch(true);
+  assert.ok(watchedDirectories() > 0);
   await until(() => looks() === 1);
   setWatch(false);
-  await write('second', looks);
+  assert.equal(watchedDirectories(), 0);
+  writeFileSync(file, 'second');
   setWatch(true);
-  await write('third', looks);
-  await until(() => taken.length > 0);
-  assert.deepEqual(taken, ['third']);
+  await until(() => taken.length === 1);
+  assert.deepEqual(taken, ['second']);
+  watch?.close();
+  setWatch(true);
+  assert.equal(watchedDirectories(), 0);
 });
 
 test('a file that is away for a moment is waited for', async () => {

@@ -20,7 +20,7 @@ import {
 } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
 import type { BackendStatus, ConfigurationStatus, DeviceCounter, TableStatus } from '../../metrics/sources.ts';
-import { freshStart } from './fresh-start.ts';
+import { freshStart, WEB } from './fresh-start.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -212,16 +212,6 @@ test('the configuration shows as it is told', async () => {
     { backend: 'b1', draining: false },
     { backend: 'b2', draining: true },
   ];
-  const web = {
-    service: 'web',
-    vip: '198.18.10.1',
-    protocol: 'tcp',
-    port: '80',
-    scheduler: 'maglev',
-    hash: 'source-ip',
-    onMiss: 'forward',
-    onExpiry: 'silent',
-  };
   const { scrape } = setUp({
     configuration: {
       generation: 17,
@@ -233,7 +223,7 @@ test('the configuration shows as it is told', async () => {
       ],
       unsaved: 3,
       seedCheck: '0a',
-      services: [{ ...web, backends }],
+      services: [{ ...WEB, backends }],
     },
   });
   const { samples } = await scrape();

@@ -1,5 +1,5 @@
 /** What a balancer says of its configuration right after its start. Not a test. */
-import type { ConfigurationStatus } from '../../metrics/sources.ts';
+import type { ConfigurationStatus, ServiceStatus } from '../../metrics/sources.ts';
 
 export function freshStart(): ConfigurationStatus {
   return {
@@ -12,3 +12,15 @@ export function freshStart(): ConfigurationStatus {
     services: [],
   };
 }
+
+export const WEB: ServiceStatus = {
+  service: 'web',
+  vip: '198.18.10.1',
+  protocol: 'tcp',
+  port: '80',
+  scheduler: 'maglev',
+  hash: 'source-ip',
+  onMiss: 'forward',
+  onExpiry: 'silent',
+  backends: [],
+};
