@@ -35,7 +35,8 @@ function lineOf(error: Error & { code: string }, commands: readonly string[]): s
   if (error instanceof UsageError) {
     return `${error.message.replace(/\s*\n\s*/g, ' ')}; see ${helpCommand(commands)}`;
   }
-  if (error.code === 'EPERM' && !/\broot\b/.test(error.message)) return `${error.message}: run as root`;
+  if (error.code === 'EPERM' && !/\broot\b/.test(error.message))
+    return `permission is missing (${error.message}): run as root`;
   return error.message;
 }
 
