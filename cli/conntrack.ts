@@ -6,7 +6,7 @@ import { clientText } from '../lb/client-text.ts';
 import { type AdminArguments, jsonOption, withAdminOptions, withDaemon } from './admin-options.ts';
 import { briefMs, type Column, columnLines } from './columns.ts';
 import { UsageError } from './errors.ts';
-import { labelled, terminalWidth } from './terminal.ts';
+import { labelled, terminalWidth, wrap } from './terminal.ts';
 
 interface FilterArguments extends AdminArguments {
   readonly service: string | undefined;
@@ -101,7 +101,7 @@ const showCommand: CommandModule<object, ShowArguments> = {
   builder: (yargs) =>
     withAdminOptions(yargs)
       .usage(
-        '$0 conntrack show SERVICE ADDRESS[:PORT]\n\nShows what a client’s connections to a service are known by: the backend in the ' +
+        "$0 conntrack show SERVICE ADDRESS[:PORT]\n\nShows what a client's connections to a service are known by: the backend in the " +
           'table, the backend that the hash alone would choose, and when the entry expires. Looking does not count as a packet.',
       )
       .positional('service', { type: 'string', demandOption: true, describe: 'Name of the service' })
@@ -140,13 +140,20 @@ async function list(options: ListArguments): Promise<void> {
   const answer = await withDaemon(options, (daemon) => daemon.request('GET', `/v1/conntrack?${query}`));
   if (json) return write(`${JSON.stringify(answer)}\n`);
   const { entries, matched } = answer as { entries: Entry[]; matched: number };
-  const width = terminalWidth();
+  write(listText(entries, matched, terminalWidth()));
+}
+
+export function listText(entries: readonly Entry[], matched: number, width: number): string {
   const lines = entries.length === 0 ? [] : columnLines(columnsOf(entries, width), rowsOf(entries, width), width);
   const rest = matched - entries.length;
   const entriesText = matched === 1 ? 'entry' : 'entries';
   const more = rest > 0 && entries.length > 0 ? `, ${rest} not shown (--limit)` : '';
-  write([...lines, `${matched} ${entriesText}${more}`, ''].join('\n'));
+  const digests = entries.some(({ client: address }) => address === null) ? wrap(DIGESTS, width) : [];
+  return [...lines, `${matched} ${entriesText}${more}`, ...digests, ''].join('\n');
 }
+
+const DIGESTS =
+  '[IPv6]: of these clients the table keeps a digest, not the address: --client ADDRESS lists the entries of one';
 
 const WIDE_FROM = 72;
 
@@ -166,7 +173,7 @@ function columnsOf(entries: readonly Entry[], width: number): Column[] {
 function rowsOf(entries: readonly Entry[], width: number): string[][] {
   return entries.map((entry) => {
     const { service, client, port, servicePort, backend, idleMs, remainingMs, proven, closing, divergent } = entry;
-    const from = client === null ? `[IPv6]:${port}` : clientText(client, port);
+    const from = endpointText(client, port);
     const marks = `${proven ? '+' : ''}${closing ? 'x' : ''}${divergent === true ? '!' : ''}`;
     const named =
       isOfOne(entries) && width < WIDE_FROM ? [] : [servicePort === undefined ? service : `${service}:${servicePort}`];
@@ -177,6 +184,10 @@ function rowsOf(entries: readonly Entry[], width: number): string[][] {
 
 function isOfOne(entries: readonly Entry[]): boolean {
   return entries.every(({ service, servicePort }) => service === entries[0].service && servicePort === undefined);
+}
+
+function endpointText(client: string | null, port: number): string {
+  return client === null ? `[IPv6]:${port}` : clientText(client, port);
 }
 
 async function show({ service, client, json, ...options }: ShowArguments): Promise<void> {
@@ -215,7 +226,7 @@ function shownRows(entry: Shown): [string, string][] {
         ? `${byHash}, the same: the connection survives the loss of the table`
         : `${byHash}, another: the connection breaks if the table is lost`;
   return [
-    ['client', client === null ? `[IPv6]:${port}` : clientText(client, port)],
+    ['client', endpointText(client, port)],
     ['service', servicePort === undefined ? service : `${service}, port ${servicePort}`],
     ['table', backend],
     ['by hash', hash],
