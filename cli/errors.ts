@@ -39,7 +39,8 @@ function lineOf(error: ExpectedError, commands: readonly string[]): string {
   if (error instanceof UsageError) {
     return `${error.message.replace(/\s*\n\s*/g, ' ')}; see ${helpCommand(commands)}`;
   }
-  if (error.code === 'EPERM' && !/\broot\b/.test(error.message)) return `${error.message}: run as root`;
+  if (error.code === 'EPERM' && !/\broot\b/.test(error.message))
+    return `permission is missing (${error.message}): run as root`;
   return error.message;
 }
 
