@@ -2,78 +2,56 @@
 /**
  * The command line: reads the arguments, hands them to one command's file, turns what goes wrong into one line.
  *
- * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense (cli/plan.ts has its own). Each command file
- * exports a yargs CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
+ * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense (cli/plan.ts has its own), 78 the configuration is
+ * wrong (`hushlb run` alone). Each command file exports a yargs CommandModule; its handler does the work, writes results to
+ * stdout and throws what it cannot do.
  */
 import yargs, { type CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { VERSION } from '../lb/version.ts';
-import { agreeCommand } from './agree.ts';
-import { auditCommand } from './audit.ts';
-import {
-  addCommand,
-  drainCommand,
-  modeCommand,
-  reloadCommand,
-  removeCommand,
-  schedulerCommand,
-  undrainCommand,
-  weightCommand,
-} from './change.ts';
-import { checkCommand } from './check.ts';
-import { conntrackCommand } from './conntrack.ts';
-import { decapCommand } from './decap.ts';
-import { doctorCommand } from './doctor.ts';
 import { report, UsageError } from './errors.ts';
-import { eventsCommand } from './events.ts';
-import { explainCommand } from './explain.ts';
-import { labCommand } from './lab.ts';
-import { planCommand } from './plan.ts';
-import { probeIdleCommand } from './probe-idle.ts';
-import { profilesCommand } from './profiles.ts';
-import { replayCommand } from './replay.ts';
-import { runCommand } from './run.ts';
-import { saveCommand } from './save.ts';
-import { simulateCommand } from './simulate.ts';
-import { statusCommand } from './status.ts';
-import { tableCommand } from './table.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
-import { topCommand } from './top.ts';
 import { USAGE_MESSAGES, usageText } from './usage-text.ts';
 
-/** Each has arguments of a type of its own. */
-const COMMANDS = [
-  runCommand,
-  statusCommand,
-  topCommand,
-  eventsCommand,
-  conntrackCommand,
-  explainCommand,
-  planCommand,
-  doctorCommand,
-  reloadCommand,
-  drainCommand,
-  undrainCommand,
-  weightCommand,
-  addCommand,
-  removeCommand,
-  modeCommand,
-  schedulerCommand,
-  saveCommand,
-  checkCommand,
-  tableCommand,
-  profilesCommand,
-  agreeCommand,
-  decapCommand,
-  labCommand,
-  simulateCommand,
-  replayCommand,
-  probeIdleCommand,
-  auditCommand,
-] as unknown as readonly CommandModule[];
+/** In the order of `--help`. Each has arguments of a type of its own. */
+const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
+  run: async () => (await import('./run.ts')).runCommand,
+  status: async () => (await import('./status.ts')).statusCommand,
+  top: async () => (await import('./top.ts')).topCommand,
+  events: async () => (await import('./events.ts')).eventsCommand,
+  conntrack: async () => (await import('./conntrack.ts')).conntrackCommand,
+  explain: async () => (await import('./explain.ts')).explainCommand,
+  plan: async () => (await import('./plan.ts')).planCommand,
+  doctor: async () => (await import('./doctor.ts')).doctorCommand,
+  reload: async () => (await import('./change.ts')).reloadCommand,
+  drain: async () => (await import('./change.ts')).drainCommand,
+  undrain: async () => (await import('./change.ts')).undrainCommand,
+  weight: async () => (await import('./change.ts')).weightCommand,
+  add: async () => (await import('./change.ts')).addCommand,
+  remove: async () => (await import('./change.ts')).removeCommand,
+  mode: async () => (await import('./change.ts')).modeCommand,
+  scheduler: async () => (await import('./change.ts')).schedulerCommand,
+  save: async () => (await import('./save.ts')).saveCommand,
+  check: async () => (await import('./check.ts')).checkCommand,
+  table: async () => (await import('./table.ts')).tableCommand,
+  profiles: async () => (await import('./profiles.ts')).profilesCommand,
+  agree: async () => (await import('./agree.ts')).agreeCommand,
+  decap: async () => (await import('./decap.ts')).decapCommand,
+  lab: async () => (await import('./lab.ts')).labCommand,
+  simulate: async () => (await import('./simulate.ts')).simulateCommand,
+  replay: async () => (await import('./replay.ts')).replayCommand,
+  'probe-idle': async () => (await import('./probe-idle.ts')).probeIdleCommand,
+  audit: async () => (await import('./audit.ts')).auditCommand,
+};
 
-/** `command` is a name and what has to follow it. */
-const NAMES = COMMANDS.map(({ command }) => String(command).split(' ', 1)[0]);
+/** The command that is asked for, or all where it is none: to load what the others need takes longer than most commands. */
+async function commandsFor(name = ''): Promise<CommandModule[]> {
+  const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const loads = asked === undefined ? Object.values(COMMANDS) : [asked];
+  return (await Promise.all(loads.map((load) => load()))) as CommandModule[];
+}
+
+const NAMES = Object.keys(COMMANDS);
 /** Those of `conntrack` and `lab`, which have a help of their own. */
 const NESTED_NAMES = ['list', 'show', 'flush']
   .map((name) => `conntrack ${name}`)
@@ -86,7 +64,7 @@ const parser = yargs(hideBin(process.argv))
   // Its type does not know plural forms.
   .updateStrings(USAGE_MESSAGES as Record<string, string>)
   .usage('$0 COMMAND\n\nA userspace, stateless layer-4 load balancer that keeps quiet.')
-  .command([...COMMANDS])
+  .command(await commandsFor(process.argv[2]))
   .completion('completion', 'Print a completion script for bash, zsh or fish')
   .demandCommand(1, 1, 'expected a command, such as run, check or status')
   .strict()

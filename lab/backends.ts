@@ -41,7 +41,7 @@ export interface BackendOptions extends Site {
 /** dnsmasq serves names, over UDP. */
 export type WebServer = 'nginx' | 'node' | 'dnsmasq';
 
-const READY_PATIENCE_MS = 10_000;
+const READY_PATIENCE_MS = 30_000;
 const HOUR_MS = 3_600_000;
 
 /** Starts both programs and resolves when the backend serves. Rejects with a LabError or the signal's reason. */

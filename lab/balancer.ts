@@ -62,7 +62,7 @@ export interface BalancerOptions {
   readonly onUnexpectedEnd: (error: LabError) => void;
 }
 
-const READY_PATIENCE_MS = 10_000;
+const READY_PATIENCE_MS = 30_000;
 
 export function startBalancer(options: BalancerOptions): HostProcess {
   const file = balancerFile(options);

@@ -15,7 +15,7 @@ import { addressesIn, balancerSettings, PROBE_INTERVAL_MS, type Stage } from './
 
 /** A table that does not hold every connection this long after its first answer is a finding, and nothing to wait for. */
 const FILLING_PATIENCE_MS = 2000;
-const VERDICT_PATIENCE_MS = 10_000;
+const VERDICT_PATIENCE_MS = 30_000;
 
 export async function performChange(stage: Stage, change: BackendChange): Promise<Performance> {
   const { connections, directory, signal, progress } = stage;

@@ -34,7 +34,7 @@ export interface RowStage {
 
 const BACKENDS = 3;
 const BALANCER = 'lb';
-const READY_PATIENCE_MS = 10_000;
+const READY_PATIENCE_MS = 30_000;
 /** Entries of each cell's table: ample. */
 const CAPACITY = 4096;
 

@@ -19,7 +19,7 @@ import { openPacketSocket, type PacketSocket } from '../io/packet-socket.ts';
 import { ip, ipJson, macBytes, makeTwoHosts, needsRoot, type TwoHosts } from '../io/two-hosts.ts';
 import { frameOf, promised } from './flows.ts';
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 const ETH_P_ALL = 3;
 const never = new AbortController().signal;
 

@@ -16,7 +16,7 @@ import { openPacketSocket, type PacketSocket } from '../io/packet-socket.ts';
 import { ip, ipJson, macBytes, makeTwoHosts, type TwoHosts, until } from '../io/two-hosts.ts';
 import { tcpFrame } from '../packets.ts';
 
-export const PATIENCE_MS = 10_000;
+export const PATIENCE_MS = 30_000;
 export const VIP = '198.18.10.1';
 export const BACKENDS = Array.from({ length: 4 }, (_, i) => `198.18.0.${101 + i}`);
 const never = new AbortController().signal;
@@ -91,13 +91,16 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
   });
 
   let macs = new Set<string>();
+  /** The sequence number of the packets sent last: what comes late of others is told by it. */
+  let round = 0;
 
-  async function send(flows: number, patienceMs = 300): Promise<Map<string, string>> {
+  async function send(flows: number, patienceMs = 300, firstRound = round + 1): Promise<Map<string, string>> {
     macs = new Set();
     const mac = macBytes(ipJson(hosts.left, 'link', 'show', 'left')[0].address);
     capture?.read(() => {});
+    const sequence = ++round;
     for (let i = 0; i < flows; i++) {
-      const frame = tcpFrame({ source: '198.18.7.1', sourcePort: 10_000 + i, destination: VIP, flags: 'A' });
+      const frame = tcpFrame({ source: '198.18.7.1', sourcePort: 10_000 + i, destination: VIP, sequence, flags: 'A' });
       frame.set(mac);
       sender?.send(frame);
     }
@@ -105,8 +108,8 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
     const end = performance.now() + patienceMs;
     while (backends.size < flows && performance.now() < end) {
       capture?.read(({ bytes, outgoing }) => {
-        // IPIP: the outer header's destination, the inner one's source port.
-        if (outgoing || bytes[23] !== 4) return;
+        // IPIP: the outer header's destination, the inner one's source port and sequence number.
+        if (outgoing || bytes[23] !== 4 || Buffer.from(bytes).readUInt32BE(58) < firstRound) return;
         macs.add([...bytes.subarray(6, 12)].map((byte) => byte.toString(16).padStart(2, '0')).join(':'));
         backends.set([...bytes.subarray(54, 56)].join(), bytes.subarray(30, 34).join('.'));
       });
@@ -120,7 +123,7 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
     directory,
     file,
     rewire,
-    send,
+    send: (flows, patienceMs) => send(flows, patienceMs),
     configure(top = '', addresses = BACKENDS) {
       const backends = addresses.map((address) => `{ name: b${address.split('.')[3]}, address: ${address} }`);
       const service = `{ name: web, vip: ${VIP}, port: 80, backends: [${backends}] }`;
@@ -152,7 +155,8 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
     async flows(count) {
       let last = new Map<string, string>();
       const end = performance.now() + PATIENCE_MS;
-      do last = await send(count);
+      const firstRound = round + 1;
+      do last = await send(count, undefined, firstRound);
       while (last.size < count && performance.now() < end);
       assert.equal(last.size, count, 'all flows are forwarded');
       return last;

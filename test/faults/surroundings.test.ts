@@ -96,17 +96,17 @@ suite('the surroundings break', { skip: needsRoot }, () => {
     // Nobody there answers ARP for it.
     ip('-n', left, 'neigh', 'delete', away, 'dev', 'left');
     try {
-      await until('it to be missed', () => balancer.count('backend unreachable') === 1);
+      await until('it to be missed', () => balancer.count('backend unreachable') > 0);
       let seen = new Map<string, string>();
       await until('the others to be forwarded', async () => {
         seen = await pair.send(FLOWS);
-        return seen.size >= others.size;
+        return seen.size === others.size && ![...seen.values()].includes(away!);
       });
       assert.deepEqual(seen, others);
       await until('its packets to be counted', () => dropped() >= FLOWS - others.size);
 
       ip('-n', right, 'address', 'add', `${away}/32`, 'dev', 'right');
-      await until('it to be back', () => balancer.count('backend reachable') === toldAtStart + 1);
+      await until('it to be back', () => balancer.count('backend reachable') > toldAtStart);
       assert.deepEqual(await pair.flows(FLOWS), before);
       assert.equal(balancer.count('backend unreachable'), 1);
     } finally {

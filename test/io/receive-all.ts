@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import type { PacketDevice } from '../../io/device.ts';
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 const NOTHING = new Int32Array(new SharedArrayBuffer(4));
 
 /** Receives `count` frames, batch by batch, handing each batch to `work`, which must send it. */

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { inNamespace } from '../../io/namespace.ts';
 import { findRuns, removeRun, runDirectory } from '../../lab/runs.ts';
-import { lab, traces, until } from './command.ts';
+import { type Ended, lab, type StartedLab, traces, until } from './command.ts';
 import { assertWellFormed } from './well-formed.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-lab-'));
@@ -58,9 +58,16 @@ async function isIdle(namespace: string, link: string): Promise<void> {
 }
 
 /** Until a run is in the middle of it: its client runs. (The lab itself looks in only while it builds.) */
-function inTheMiddle(pid: number): Promise<void> {
-  const client = `hushlb-${pid}-client`;
-  return until('the client', () => isThere(client) && programsIn(client).some((each) => each !== pid));
+async function inTheMiddle(run: StartedLab): Promise<void> {
+  const client = `hushlb-${run.pid}-client`;
+  let ended: Ended | undefined;
+  void run.ended.then((how) => {
+    ended = how;
+  });
+  await until('the client', () => {
+    assert.equal(ended, undefined, 'the run has ended already');
+    return isThere(client) && programsIn(client).some((each) => each !== run.pid);
+  });
 }
 
 interface Results {
@@ -144,7 +151,7 @@ describe('hushlb lab run', { concurrency: 2 }, () => {
 
   it('runs beside another one, and clean leaves both alone', async () => {
     const [first, second] = [lab('run', 'stateless', '--connections', '50'), lab('run', 'syn-only', '--backends', '2')];
-    await Promise.all([inTheMiddle(first.pid), inTheMiddle(second.pid)]);
+    await Promise.all([inTheMiddle(first), inTheMiddle(second)]);
     const { stdout } = await lab('clean').ended;
     for (const { pid } of [first, second]) assert.match(stdout, new RegExp(`run ${pid}: still going on, left alone`));
     for (const run of [first, second]) {
@@ -156,7 +163,7 @@ describe('hushlb lab run', { concurrency: 2 }, () => {
 
   it('fails in one line when a part of it dies, and takes the rest down', async () => {
     const run = lab('run', 'stateless');
-    await inTheMiddle(run.pid);
+    await inTheMiddle(run);
     const [balancer] = programsIn(`hushlb-${run.pid}-lb`);
     process.kill(balancer, 'SIGKILL');
     const { code, stderr } = await run.ended;
@@ -185,7 +192,7 @@ describe('hushlb lab run', { concurrency: 2 }, () => {
   ] as const) {
     it(`takes everything down on ${signal} in the middle of ${scenarios[0]}`, async () => {
       const run = lab('run', ...scenarios);
-      await inTheMiddle(run.pid);
+      await inTheMiddle(run);
       run.kill(signal);
       const { code, stderr } = await run.ended;
       assert.equal(code, expected);
@@ -206,7 +213,7 @@ describe('hushlb lab run', { concurrency: 2 }, () => {
 describe('hushlb lab clean', () => {
   it('clears what a kill -9 left, and says so', async () => {
     const run = lab('run', 'stateless');
-    await inTheMiddle(run.pid);
+    await inTheMiddle(run);
     run.kill('SIGKILL');
     await run.ended;
     assert.ok(traces(run.pid).length > 6, 'nothing was left to clean');

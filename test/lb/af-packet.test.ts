@@ -26,7 +26,7 @@ import { bytesOfMac, tcpFrame } from '../packets.ts';
 
 const never = new AbortController().signal;
 const BACKENDS = backendNames(2);
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 const RST = 4;
 const STEERED = 'hushlb_device_events_total{queue="all",event="steered_to_socket"}';
 const FORWARDED = 'hushlb_packets_total{service="web80",verdict="forward",reason="forwarded"}';

@@ -5,22 +5,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { IPV6 } from '../../lab/addresses.ts';
-import { pause } from '../../lab/processes.ts';
 import { needsRoot } from '../io/two-hosts.ts';
 import { BACKENDS, CONNECTIONS, errorsOf, resetsIn, testResetsAtExpiry, useIdleLan } from './idle-lan.ts';
-import { never } from './lan.ts';
 
 describe('idle connections over IPv6', { skip: needsRoot }, () => {
   const lan = useIdleLan(IPV6);
-  const { startBalancer, openConnections, sendAgain, watch, established, onBackends } = lan;
+  const { startBalancer, openConnections, sendAgain, watch, forgotten, established, onBackends } = lan;
 
   testResetsAtExpiry(lan);
 
   test('onMiss: reset: the next request ends the connection of the client, the backend hears nothing', async () => {
-    await startBalancer('onMiss: reset\n    conntrack: { idleTimeout: 500ms }');
+    await startBalancer('onMiss: reset\n    conntrack: { idleTimeout: 1500ms }');
     const packetsSeen = watch('client', ...BACKENDS);
     const { client, reports } = await openConnections(5000);
-    await pause(2000, never);
+    await forgotten();
     assert.deepEqual([established('client'), onBackends()], [CONNECTIONS, CONNECTIONS]);
     const second = await sendAgain(client, reports);
     assert.deepEqual(errorsOf(second), new Set(['ECONNRESET']));

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
+import { openClient } from '../../admin/client.ts';
 import { inNamespace } from '../../io/namespace.ts';
 import type { Addresses } from '../../lab/addresses.ts';
 import { type Captures, startCaptures } from '../../lab/captures.ts';
@@ -26,6 +27,8 @@ export interface IdleLan {
   /** Sends once more on each, and says how that ended. */
   sendAgain(client: HostProcess, reports: readonly ExchangeReport[]): Promise<ExchangeReport[]>;
   watch(...hosts: string[]): () => Packet[];
+  /** Until the balancer remembers none of the connections. */
+  forgotten(): Promise<void>;
   /** Established connections to or from port 80; the kernel keeps nothing of one that was reset. */
   established(host: string): number;
   onBackends(): number;
@@ -87,14 +90,22 @@ export function useIdleLan(addresses: Addresses): IdleLan {
     return table.split('\n').filter((line) => /^ *\d+: \S+:0050 \S+ 01 | \S+:0050 01 /.test(line)).length;
   }
 
+  async function forgotten(): Promise<void> {
+    const client = openClient({ socket: lan.socket() });
+    const remembered = async (): Promise<number> =>
+      ((await client.request('GET', '/v1/conntrack')) as { matched: number }).matched;
+    await until(async () => (await remembered()) === 0, 'the balancer has forgotten them');
+    client.close();
+  }
+
   const onBackends = () => BACKENDS.reduce((sum, name) => sum + established(name), 0);
 
-  return { startBalancer, openConnections, sendAgain, watch, established, onBackends };
+  return { startBalancer, openConnections, sendAgain, watch, forgotten, established, onBackends };
 }
 
-async function until(isIt: () => boolean, what: string): Promise<void> {
+async function until(isIt: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
-  while (!isIt()) {
+  while (!(await isIt())) {
     assert.ok(performance.now() < deadline, `${what} within ${PATIENCE_MS / 1000} s`);
     await pause(20, never);
   }

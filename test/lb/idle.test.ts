@@ -5,32 +5,30 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { IPV4 } from '../../lab/addresses.ts';
-import { pause } from '../../lab/processes.ts';
 import { needsRoot } from '../io/two-hosts.ts';
 import { BACKENDS, CONNECTIONS, errorsOf, resetsIn, testResetsAtExpiry, useIdleLan } from './idle-lan.ts';
-import { never } from './lan.ts';
 
 describe('idle connections', { skip: needsRoot }, () => {
   const lan = useIdleLan(IPV4);
-  const { startBalancer, openConnections, sendAgain, watch, established, onBackends } = lan;
+  const { startBalancer, openConnections, sendAgain, watch, forgotten, established, onBackends } = lan;
 
   testResetsAtExpiry(lan);
 
   test('onExpiry: silent: the same pause leaves both sides as they are', async () => {
-    await startBalancer('conntrack: { idleTimeout: 500ms }');
+    await startBalancer('conntrack: { idleTimeout: 1500ms }');
     const packetsSeen = watch('client', ...BACKENDS);
     const { client, reports } = await openConnections(5000);
-    await pause(2000, never);
+    await forgotten();
     assert.deepEqual([established('client'), onBackends()], [CONNECTIONS, CONNECTIONS]);
     assert.deepEqual(errorsOf(await sendAgain(client, reports)), new Set([null]));
     assert.deepEqual(resetsIn(packetsSeen()), []);
   });
 
   test('onMiss: drop: the request hangs, the kernel sends it again and again, and nobody says a word', async () => {
-    await startBalancer('onMiss: drop\n    conntrack: { idleTimeout: 500ms }');
+    await startBalancer('onMiss: drop\n    conntrack: { idleTimeout: 1500ms }');
     const packetsSeen = watch('client', ...BACKENDS);
     const { client, reports } = await openConnections(3000);
-    await pause(2000, never);
+    await forgotten();
     const second = await sendAgain(client, reports);
     assert.deepEqual(errorsOf(second), new Set(['hung']));
 

@@ -16,7 +16,7 @@ import { type HostProcess, HUSHLB, logMessage, startProcess } from '../../lab/pr
 import { openRun, removeRun } from '../../lab/runs.ts';
 import { sharedLan } from '../../lab/topology.ts';
 
-export const PATIENCE_MS = 10_000;
+export const PATIENCE_MS = 30_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 export const never = new AbortController().signal;
 

@@ -19,7 +19,7 @@ import { ip, ipJson, makeTwoHosts, needsRoot, until } from '../io/two-hosts.ts';
 import { tcpFrame } from '../packets.ts';
 
 const never = new AbortController().signal;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 const FLOWS = 300;
 const ALL_CPUS = new Uint8Array(128).fill(0xff);
 const BACKENDS = Array.from({ length: 7 }, (_, i) => `198.18.0.${101 + i}`);

@@ -20,7 +20,7 @@ const BURST = 32;
 /** Connections that start with each burst, and those that may still go on. */
 const NEW_FLOWS = 4;
 const LIVE_FLOWS = 400;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 const macOf = (backend: string) => `02:00:00:00:01:0${backend.slice(1)}`;
 const addressOf = (backend: string) => `198.18.0.1${backend.slice(1)}`;

@@ -14,7 +14,7 @@ import { backendAddress, backendNames, sharedLan, VIP } from '../../lab/topology
 import { temporaryFolder } from '../cli/command.ts';
 
 const RUN = `test-${process.pid}`;
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 const IDLE_TIMEOUT_MS = 1500;
 const PORTS = { forward: 80, reset: 81, drop: 82 };
 /** How late timers may be on a busy machine before a test fails. */
