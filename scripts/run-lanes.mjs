@@ -26,16 +26,18 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
-function start(files, concurrency) {
+function start(files, concurrency, timeout) {
   if (files.length === 0) return [];
-  const events = run({ files, concurrency, timeout: Number(timeoutMs), signal: interrupted.signal });
+  const events = run({ files, concurrency, timeout, signal: interrupted.signal });
   // As much as comes: while one lane is told of, the other one goes on.
   return events.pipe(new PassThrough({ objectMode: true, highWaterMark: Number.MAX_SAFE_INTEGER }));
 }
 
 async function* lanes() {
   const totals = new Map();
-  for (const lane of [start(live, 1), start(quiet, 2)]) {
+  const timeout = Number(timeoutMs);
+  // Who gives way may need longer.
+  for (const lane of [start(live, 1, timeout), start(quiet, 2, 2 * timeout)]) {
     for await (const event of lane) {
       if (event.type === 'test:fail' && event.data.todo === undefined) process.exitCode = 1;
       const total = event.type === 'test:diagnostic' && event.data.nesting === 0 && TOTAL.exec(event.data.message);
