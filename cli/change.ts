@@ -118,7 +118,7 @@ export const undrainCommand = changeCommand<OfBackend>({
   request: (options) => ({ method: 'PATCH', path: backendPath(options), body: { state: 'active' } }),
 });
 
-const HIGHEST_WEIGHT = 256;
+export const HIGHEST_WEIGHT = 256;
 
 export const weightCommand = changeCommand<OfBackend & { readonly weight: string }>({
   command: 'weight <service> <backend> <weight>',

@@ -7,7 +7,7 @@ import type { ConntrackEntry } from '../lb/worker-requests.ts';
 import { type AdminArguments, jsonOption, withAdminOptions, withDaemon } from './admin-options.ts';
 import { briefMs, type Column, columnLines } from './columns.ts';
 import { UsageError } from './errors.ts';
-import { labelled, terminalWidth } from './terminal.ts';
+import { labelled, terminalWidth, wrap } from './terminal.ts';
 
 interface FilterArguments extends AdminArguments {
   readonly service: string | undefined;
@@ -88,7 +88,7 @@ const showCommand: CommandModule<object, ShowArguments> = {
   builder: (yargs) =>
     withAdminOptions(yargs)
       .usage(
-        '$0 conntrack show SERVICE ADDRESS[:PORT]\n\nShows what a client’s connections to a service are known by: the backend in the ' +
+        "$0 conntrack show SERVICE ADDRESS[:PORT]\n\nShows what a client's connections to a service are known by: the backend in the " +
           'table, the backend that the hash alone would choose, and when the entry expires. Looking does not count as a packet.',
       )
       .positional('service', { type: 'string', demandOption: true, describe: 'Name of the service' })
@@ -127,15 +127,22 @@ async function list(options: ListArguments): Promise<void> {
   const answer = await withDaemon(options, (daemon) => daemon.request('GET', `/v1/conntrack?${query}`));
   if (json) return write(`${JSON.stringify(answer)}\n`);
   const { entries, matched } = answer as { entries: ConntrackEntry[]; matched: number };
-  const width = terminalWidth();
+  write(listText(entries, matched, terminalWidth()));
+}
+
+export function listText(entries: readonly ConntrackEntry[], matched: number, width: number): string {
   const columns = columnsOf(entries, width);
   const rows = entries.map((entry) => columns.map(({ cell }) => cell(entry)));
   const lines = entries.length === 0 ? [] : columnLines(columns, rows, width);
   const rest = matched - entries.length;
   const entriesText = matched === 1 ? 'entry' : 'entries';
   const more = rest > 0 && entries.length > 0 ? `, ${rest} not shown (--limit)` : '';
-  write([...lines, `${matched} ${entriesText}${more}`, ''].join('\n'));
+  const digests = entries.some(({ client: address }) => address === null) ? wrap(DIGESTS, width) : [];
+  return [...lines, `${matched} ${entriesText}${more}`, ...digests, ''].join('\n');
 }
+
+const DIGESTS =
+  '[IPv6]: of these clients the table keeps a digest, not the address: --client ADDRESS lists the entries of one';
 
 const WIDE_FROM = 72;
 

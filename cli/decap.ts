@@ -86,8 +86,11 @@ async function decap({ interface: interfaceName, encap, port, ...log }: DecapArg
   const { attachSynAckClamp } = await import('../dsr/syn-ack-clamp.ts');
   const signal = stopSignal();
   const { readAddresses, readLinks } = await import('../io/links.ts');
+  const { missingLink } = await import('../lb/usable-link.ts');
+  const links = readLinks();
+  if (!links.some(({ name }) => name === interfaceName)) throw missingLink(interfaceName);
   // Tunnels to other hosts, which pass through here, keep their headers.
-  const addresses = readLinks().flatMap(({ index }) => readAddresses(index));
+  const addresses = links.flatMap(({ index }) => readAddresses(index));
   if (addresses.length === 0) {
     const advice = `ip address add ADDRESS/LENGTH dev ${interfaceName}`;
     throw new HushlbError('NO_ADDRESS', `this host has no address that a tunnel could end at: ${advice}`);

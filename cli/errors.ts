@@ -11,7 +11,10 @@ export class UsageError extends Error {
   readonly code = 'USAGE';
 }
 
-/** Prints the error to stderr and returns the exit code; `commands` are the names of all, of nested ones in two words. HUSHLB_DEBUG=1 adds the stack. */
+/**
+ * Prints the error to stderr and returns the exit code (main.ts has them); `commands` are the names of all, of nested ones in two
+ * words. HUSHLB_DEBUG=1 adds the stack.
+ */
 export function report(error: unknown, commands: readonly string[] = []): number {
   if (!isExpected(error)) {
     const detail = error instanceof Error ? error.stack : String(error);
@@ -20,8 +23,13 @@ export function report(error: unknown, commands: readonly string[] = []): number
   }
   process.stderr.write(`hushlb: ${lineOf(error, commands)}\n`);
   if (process.env.HUSHLB_DEBUG === '1') process.stderr.write(`${error.stack}\n`);
-  return error instanceof UsageError && !MEANS_BY_2.has(process.argv[2]) ? 2 : 1;
+  const [, , command] = process.argv;
+  if (command === 'run' && error.code === 'CONFIG_INVALID') return CONFIGURATION_IS_WRONG;
+  return error instanceof UsageError && !MEANS_BY_2.has(command) ? 2 : 1;
 }
+
+/** EX_CONFIG of sysexits.h: who starts services knows that another try does not help. */
+const CONFIGURATION_IS_WRONG = 78;
 
 /** Commands whose exit code 2 is an answer: nothing that went wrong may look like it. */
 const MEANS_BY_2 = new Set(['plan']);
@@ -31,7 +39,8 @@ function lineOf(error: ExpectedError, commands: readonly string[]): string {
   if (error instanceof UsageError) {
     return `${error.message.replace(/\s*\n\s*/g, ' ')}; see ${helpCommand(commands)}`;
   }
-  if (error.code === 'EPERM' && !/\broot\b/.test(error.message)) return `${error.message}: run as root`;
+  if (error.code === 'EPERM' && !/\broot\b/.test(error.message))
+    return `permission is missing (${error.message}): run as root`;
   return error.message;
 }
 

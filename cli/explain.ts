@@ -11,6 +11,7 @@ import type { BackendEdit, WhatIf } from '../explain/what-if.ts';
 import { readConfigFile } from '../lb/config-file.ts';
 import { DEFAULT_HOPS, hopsOf } from '../replay/made-up-hops.ts';
 import { withDaemon } from './admin-options.ts';
+import { HIGHEST_WEIGHT } from './change.ts';
 import { UsageError } from './errors.ts';
 import { labelled, terminalWidth, wrap } from './terminal.ts';
 
@@ -153,8 +154,10 @@ function named(option: string, given: readonly string[]): string[] {
 
 function weightOf(text: string): BackendEdit {
   const [, backend, weight] = /^([^=]+)=(\d{1,4})$/.exec(text) ?? [];
-  if (backend === undefined)
-    throw new UsageError(`--weight: expected BACKEND=WEIGHT such as b1=3, got ${JSON.stringify(text)}`);
+  if (backend === undefined || Number(weight) < 1 || Number(weight) > HIGHEST_WEIGHT) {
+    const expected = `BACKEND=WEIGHT such as b1=3, the weight from 1 to ${HIGHEST_WEIGHT}`;
+    throw new UsageError(`--weight: expected ${expected}, got ${JSON.stringify(text)}`);
+  }
   return { kind: 'weight', backend, weight: Number(weight) };
 }
 

@@ -3,9 +3,10 @@
  */
 import type { Argv, CommandModule } from 'yargs';
 import { checkPrerequisites, findRuns, removeRun } from '../lab/runs.ts';
-import { SCENARIO_NAMES, SCENARIOS } from '../lab/scenarios.ts';
+import { SCENARIOS } from '../lab/scenarios.ts';
 import { labMatrixCommand } from './lab-matrix.ts';
 import { labRunCommand } from './lab-run.ts';
+import { labelled, terminalWidth } from './terminal.ts';
 
 export const labCommand: CommandModule = {
   command: 'lab',
@@ -29,12 +30,9 @@ const listCommand: CommandModule = {
   describe: 'Name the scenarios',
   builder: (yargs) => yargs.usage('$0 lab list\n\nNames the scenarios, and what each of their runs shows.'),
   handler: () => {
-    const width = Math.max(...SCENARIO_NAMES.map((name) => name.length));
-    for (const [i, { name, summary }] of SCENARIOS.entries()) {
-      // Further runs of a scenario stand below its name.
-      const label = name === SCENARIOS[i - 1]?.name ? '' : name;
-      process.stdout.write(`${label.padEnd(width)}  ${summary}\n`);
-    }
+    // Further runs of a scenario stand below its name.
+    const rows = SCENARIOS.map(({ name, summary }) => [name, summary] as const);
+    process.stdout.write(labelled(rows, terminalWidth()));
   },
 };
 

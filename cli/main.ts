@@ -2,8 +2,9 @@
 /**
  * The command line: reads the arguments, hands them to one command's file, turns what goes wrong into one line.
  *
- * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense (cli/plan.ts has its own). Each command file
- * exports a yargs CommandModule; its handler does the work, writes results to stdout and throws what it cannot do.
+ * Exit codes: 0 done, 1 it could not be done, 2 the arguments make no sense (cli/plan.ts has its own), 78 the configuration is
+ * wrong (`hushlb run` alone). Each command file exports a yargs CommandModule; its handler does the work, writes results to
+ * stdout and throws what it cannot do.
  */
 import yargs, { type CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';

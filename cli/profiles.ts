@@ -51,14 +51,16 @@ function showProfiles({ name: given = [], wide, json }: ProfilesArguments): void
   const names = given.length === 0 ? PROFILE_NAMES : given;
   if (json) process.stdout.write(jsonText(names));
   else if (wide || given.length > 0) process.stdout.write(wideText(names, terminalWidth()));
-  else process.stdout.write(tableText());
+  else process.stdout.write(terminalWidth() < TABLE_WIDTH ? narrowText(terminalWidth()) : tableText());
 }
 
 function jsonText(names: readonly ProfileName[]): string {
   return `${JSON.stringify({ profiles: names.map((name) => ({ name, ...profileOf(name) })) }, null, 2)}\n`;
 }
 
-/** Fits 60 columns. */
+const TABLE_WIDTH = 60;
+
+/** Fits TABLE_WIDTH columns. */
 function tableText(): string {
   const table = new Table({
     head: ['profile', 'idle', 'onExpiry', 'onMiss'],
@@ -66,10 +68,23 @@ function tableText(): string {
     style: { head: [], border: [], compact: true },
   });
   for (const name of PROFILE_NAMES) {
-    const { idleTimeoutMs, onExpiry, onMiss } = profileOf(name);
-    table.push([name, marked(timeText(idleTimeoutMs.value), idleTimeoutMs), ...[onExpiry, onMiss].map(textOf)]);
+    table.push([name, ...factTexts(profileOf(name))]);
   }
   return `${table.toString()}\n${LEGEND}\n`;
+}
+
+/** Two lines a profile, for narrow terminals. */
+function narrowText(width: number): string {
+  const [head, ...rows] = [
+    ['idle', 'onExpiry', 'onMiss'],
+    ...PROFILE_NAMES.map((name) => factTexts(profileOf(name))),
+  ].map(([idle, onExpiry, onMiss]) => `  ${idle.padStart(6)}  ${onExpiry.padEnd(8)}  ${onMiss}`);
+  const lines = PROFILE_NAMES.flatMap((name, i) => [name, rows[i]]);
+  return `${['profile', head, ...lines, ...wrap(LEGEND.replace('\n', ' '), width)].join('\n')}\n`;
+}
+
+function factTexts({ idleTimeoutMs, onExpiry, onMiss }: Profile): string[] {
+  return [marked(timeText(idleTimeoutMs.value), idleTimeoutMs), textOf(onExpiry), textOf(onMiss)];
 }
 
 const LEGEND = [

@@ -27,7 +27,7 @@ export const topCommand: CommandModule<object, TopArguments> = {
       .usage(
         '$0 top [--interval DURATION]\n\nShows services and backends with what they do in a second, busiest first, and goes on until ' +
           'q or Ctrl-C. new/s: connections opened. misses/s: packets of connections that the table had forgotten. share: of the ' +
-          'service’s packets, or of its slots while there are none. Where stdout is no terminal it prints one picture and ends.',
+          "service's packets, or of its slots while there are none. Where stdout is no terminal it prints one picture and ends.",
       )
       .option('interval', {
         type: 'string',

@@ -10,6 +10,7 @@ import {
   DESTINATION,
   type Encapsulation,
   type Family,
+  loadWord,
   outerType,
   SOURCE,
   SUM_OR_FORM,
@@ -71,9 +72,11 @@ export function openRow(hops: NextHops, row: number, counter: number): void {
 
 /** Throws RangeError where the outer addresses are not two of one family. */
 export function setNextHop(hops: NextHops, row: number, encapsulation: Encapsulation, hop: NextHop): void {
-  const macs = new DataView(Uint8Array.of(...hop.mac, ...hop.ownMac).buffer);
+  const { mac, ownMac } = hop;
   const at = row * ROW;
-  for (let i = MAC_0; i <= MAC_2; i++) hops[at + i] = macs.getInt32(4 * i, true);
+  hops[at + MAC_0] = loadWord(mac, 0);
+  hops[at + MAC_1] = mac[4] | (mac[5] << 8) | (ownMac[0] << 16) | (ownMac[1] << 24);
+  hops[at + MAC_2] = loadWord(ownMac, 2);
   hops[at + LARGEST] = hop.mtu - overhead(encapsulation, hop.destination.length === 16 ? 6 : 4);
   if (encapsulation.encap !== ENCAP_L2) setTunnel(hops, at, encapsulation, hop.source, hop.destination);
 }

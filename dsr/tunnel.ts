@@ -91,7 +91,11 @@ export function setTunnel(
     );
   }
   const outer = length === 4 ? 4 : 6;
-  hops.set([...wordsOf(source), ...wordsOf(destination)], at + (outer === 4 ? SOURCE : ADDRESSES_IPV6));
+  const to = at + (outer === 4 ? SOURCE : ADDRESSES_IPV6);
+  for (let i = 0; i < length; i += 4) {
+    hops[to + i / 4] = loadWord(source, i);
+    hops[to + (length + i) / 4] = loadWord(destination, i);
+  }
   hops[at + SUM_OR_FORM] = isCommon(tunnel, outer)
     ? ipv4.constantSum(ipv4.PROTOCOL_IPIP, hops[at + SOURCE], hops[at + DESTINATION])
     : formOf(tunnel, outer);
@@ -119,9 +123,9 @@ function kindOf(encap: number, variant: 0 | 1): number {
   return variant === 1 ? KIND_GUE_VARIANT_1 : KIND_GUE;
 }
 
-function wordsOf(address: Uint8Array): number[] {
-  const view = new DataView(address.buffer, address.byteOffset, address.length);
-  return Array.from({ length: address.length / 4 }, (_, k) => view.getInt32(4 * k, true));
+/** Four bytes as packets have them, little-endian. */
+export function loadWord(bytes: Uint8Array, at: number): number {
+  return bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
 }
 
 /** EtherType of the outer header. */

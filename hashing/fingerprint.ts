@@ -12,10 +12,15 @@
 import { endianness } from 'node:os';
 import { xxh64 } from './xxh64.ts';
 
+/** Reused: of a thousand tables these copies would be most of what is collected meanwhile. */
+let scratch = new Uint8Array(0);
+
 export function tableFingerprint(tableSize: number, backends: readonly string[], entries: Uint16Array): string {
   const names = backends.map((name) => Buffer.from(name));
   const namesLength = names.reduce((length, name) => length + 4 + name.length, 0);
-  const bytes = new Uint8Array(8 + namesLength + 2 * entries.length);
+  const length = 8 + namesLength + 2 * entries.length;
+  if (length > scratch.length) scratch = new Uint8Array(length);
+  const bytes = scratch.subarray(0, length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, tableSize, true);
   view.setUint32(4, names.length, true);
@@ -26,6 +31,6 @@ export function tableFingerprint(tableSize: number, backends: readonly string[],
     at += 4 + name.length;
   }
   bytes.set(new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength), at);
-  if (endianness() === 'BE') Buffer.from(bytes.buffer, at).swap16();
+  if (endianness() === 'BE') Buffer.from(bytes.buffer, at, entries.byteLength).swap16();
   return xxh64(bytes, 0).toString(16).padStart(16, '0');
 }

@@ -1,13 +1,14 @@
 /**
  * An http or https check: one request on a connection of its own, judged by the status and, where one is expected, by text in
- * the body's first 64 KiB. Called by lb/health.ts; health/tunnel-http.ts judges by the same rules.
+ * the body's first 64 KiB. Called by lb/health-targets.ts, and by health/tunnel.ts with a connection through the tunnel.
  *
  * Redirects are answers like any other: 301 is within 200-399. A certificate is not verified, because the question is
  * whether the backend serves and not who it is: it is asked by its address, for which no certificate is made.
  */
 import { type IncomingMessage, request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
-import { isIP } from 'node:net';
+import { connect, isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
 import type { CheckResult } from './judge.ts';
 import type { Check } from './monitor.ts';
 import type { SocketPlace } from './tcp.ts';
@@ -22,34 +23,53 @@ export interface Expectation {
   readonly body: string | null;
 }
 
-export const MOST_BODY = 64 * 1024;
+const MOST_BODY = 64 * 1024;
 
-export function httpCheck(place: SocketPlace, expectation: Expectation, tls: boolean): Check {
+/** A connection that is open, or opens; why it failed is its error. Throws where there is no way. */
+export type Dial = () => Duplex;
+
+export function httpCheck(place: SocketPlace, expectation: Expectation, tls: boolean, dial?: Dial): Check {
   const { address, port } = place;
   const { method, path, host } = expectation;
   const headers = { host: host ?? hostOf(place, tls ? 443 : 80), 'user-agent': 'hushlb-health', connection: 'close' };
   const name = host?.replace(/:\d+$/, '') ?? '';
-  const options = {
-    host: address,
-    port,
-    method,
-    path,
-    headers,
-    agent: false,
-    // An address is no name to ask for (RFC 6066, section 3).
-    ...(tls && { rejectUnauthorized: false, servername: isIP(name.replace(/[[\]]/g, '')) === 0 ? name : '' }),
-  };
+  // An address is no name to ask for (RFC 6066, section 3).
+  const servername = isIP(name.replace(/[[\]]/g, '')) === 0 ? name : '';
   return (signal) =>
     new Promise((resolve, reject) => {
-      const request = tls ? requestHttps(options) : requestHttp(options);
-      request.once('response', (response) => void judged(response, expectation).then(resolve, reject).finally(end));
-      request.on('error', reject);
-      function end(): void {
-        request.destroy();
-      }
+      const socket = dial === undefined ? connect({ host: address, port }) : dial();
+      // First, and for good: what TLS and HTTP say of its errors says less, and those after the end are nobody's.
+      socket.on('error', fail);
+      const request = requestHttp({
+        method,
+        path,
+        headers,
+        createConnection: () => (tls ? connectTls({ socket, servername, rejectUnauthorized: false }) : socket),
+      });
+      request.once('response', (response) => void judged(response, expectation).then(resolve, fail).finally(end));
+      request.on('error', fail);
       signal.addEventListener('abort', end, { once: true });
       request.end();
+
+      function end(): void {
+        signal.removeEventListener('abort', end);
+        request.destroy();
+        socket.destroy();
+      }
+      function fail(error: Error): void {
+        reject(inOurWords(error));
+        end();
+      }
     });
+}
+
+/** What Node says of errors that are no system call's, in fewer or truer words. */
+function inOurWords(error: NodeJS.ErrnoException): Error {
+  const [, tlsReason] = /:SSL routines:[^:]*:([^:\n]+)/.exec(error.message) ?? [];
+  if (tlsReason !== undefined) return new Error(`TLS: ${tlsReason}`);
+  // "socket hang up", "aborted": nobody has reset anything.
+  const isEnd = error.code === 'ECONNRESET' && error.syscall === undefined;
+  return isEnd ? new Error('connection ended before the answer did') : error;
 }
 
 async function judged(response: IncomingMessage, expectation: Expectation): Promise<CheckResult> {
@@ -69,7 +89,7 @@ async function judged(response: IncomingMessage, expectation: Expectation): Prom
   return bodyMissing(statusCode, expectation.body);
 }
 
-export function statusResult(status: number, { status: { first, last } }: Expectation): CheckResult {
+function statusResult(status: number, { status: { first, last } }: Expectation): CheckResult {
   const ok = status >= first && status <= last;
   const expected = first === last ? `${first}` : `${first}-${last}`;
   return { ok, reason: ok ? `status ${status}` : `status ${status}, expected ${expected}` };
@@ -77,13 +97,13 @@ export function statusResult(status: number, { status: { first, last } }: Expect
 
 const MOST_SHOWN = 40;
 
-export function bodyMissing(status: number, body: string): CheckResult {
+function bodyMissing(status: number, body: string): CheckResult {
   const shown = body.length > MOST_SHOWN ? `${body.slice(0, MOST_SHOWN)}…` : body;
   return { ok: false, reason: `status ${status}, but no ${JSON.stringify(shown)} in the body` };
 }
 
 /** The Host header of a server that is known by its address (RFC 9110, section 7.2). */
-export function hostOf({ address, port }: SocketPlace, usualPort: number): string {
+function hostOf({ address, port }: SocketPlace, usualPort: number): string {
   const host = address.includes(':') ? `[${address}]` : address;
   return port === usualPort ? host : `${host}:${port}`;
 }

@@ -1,6 +1,6 @@
 /**
- * One request and its answer over TCP (RFC 9293), from a client's side, without a socket: segments come in, segments to
- * send come out, time is an argument. health/tunnel-http.ts carries them through the tunnel.
+ * A connection of a check's over TCP (RFC 9293), from a client's side, without a socket: segments come in, segments to send
+ * come out, time is an argument. health/tunnel-stream.ts carries them through the tunnel and makes a stream of it.
  *
  * ```
  *   opening ── SYN-ACK ──► open ── FIN ──► ended
@@ -8,8 +8,8 @@
  * ```
  *
  * As little of TCP as a check needs: no option but the segment size, data only in order (what comes after a gap is left to be
- * sent again), everything of the request under way at once. The SYN and the request are sent again twice while nobody
- * acknowledges them. Who has seen enough ends the connection by `abort`.
+ * sent again), no congestion control, for what a check sends is a few segments. The peer's window is kept to. The SYN and
+ * what was written are sent again twice while nobody acknowledges them. Who has seen enough ends the connection by `abort`.
  */
 import { ACK, FIN, PSH, RST, SYN } from '../wire/tcp.ts';
 
@@ -23,23 +23,32 @@ export interface Segment {
   readonly mss?: number | undefined;
 }
 
+export interface PeerSegment extends Segment {
+  /** In bytes: without the option in our SYN nothing scales it (RFC 7323, 1.3). */
+  readonly window: number;
+}
+
 export type ExchangeState = 'opening' | 'open' | 'ended' | 'refused' | 'reset';
 
 export interface Exchange {
   readonly state: ExchangeState;
-  /** Of the answer, in order, what was received since the beginning. */
-  readonly received: Uint8Array;
   /** When `tick` wants to be called next; Infinity: never. */
   readonly dueMs: number;
   /** Sends what is to be sent first, or again. */
   tick(nowMs: number): readonly Segment[];
-  receive(segment: Segment, nowMs: number): readonly Segment[];
+  receive(segment: PeerSegment, nowMs: number): readonly Segment[];
+  /** At any time; goes out when the connection is open. Nothing becomes of it after the end. All of it is kept until then. */
+  write(bytes: Uint8Array, nowMs: number): readonly Segment[];
+  /** What was received, in order, since the last call. While `MOST_UNREAD` of it are not taken, no more is accepted. */
+  take(): Uint8Array;
   /** What ends the connection in any state, so that the peer keeps nothing of it; nothing where it has ended it itself. */
   abort(): readonly Segment[];
 }
 
 /** Fits into any encapsulation on a link of 1,500 bytes and most that carry less; what is announced, and sent at most. */
 export const MSS = 1200;
+/** Twice what health/tcp-packet.ts announces as the window: only who ignores that has something sent again for it. */
+export const MOST_UNREAD = 128 * 1024;
 /** Of a SYN-ACK without the option (RFC 9293, 3.7.1). */
 const MSS_UNTOLD = 536;
 /** Against a peer that wants segments of a byte each. */
@@ -50,16 +59,21 @@ const RETRIES = 2;
 
 const NOTHING = new Uint8Array();
 
-export function startExchange(firstSequence: number, request: Uint8Array): Exchange {
+export function startExchange(firstSequence: number): Exchange {
   const begin = (firstSequence + 1) >>> 0;
   let state: ExchangeState = 'opening';
-  let received: Uint8Array = NOTHING;
-  /** Bytes of the request that are acknowledged. */
+  /** All that was written; how much of it is acknowledged; how much was sent at least once. */
+  let output: Uint8Array = NOTHING;
   let acknowledged = 0;
+  let sent = 0;
+  /** What the peer takes, from what it has acknowledged on. */
+  let window = 0;
   let segmentSize = MSS_UNTOLD;
   let peerNext = 0;
+  let unread: Uint8Array[] = [];
+  let unreadLength = 0;
   let dueMs = Number.NEGATIVE_INFINITY;
-  let sent = 0;
+  let retries = -1;
 
   const after = (bytes: number): number => (begin + bytes) >>> 0;
   const syn = (): Segment => ({
@@ -75,20 +89,23 @@ export function startExchange(firstSequence: number, request: Uint8Array): Excha
     flags,
     payload: NOTHING,
   });
-  const acknowledgement = (): Segment => bare(after(request.length), ACK);
+  const acknowledgement = (): Segment => bare(after(sent), ACK);
 
-  /** The SYN, or what is not acknowledged of the request; and the clock for its repetition. */
-  function transmit(nowMs: number): Segment[] {
-    dueMs = sent < RETRIES ? nowMs + RETRANSMIT_MS * 2 ** sent : Number.POSITIVE_INFINITY;
-    sent++;
-    if (state === 'opening') return [syn()];
+  /** The output from there on, as far as the peer's window goes, and `least` bytes even where that is closed. */
+  function transmit(from: number, least: number): Segment[] {
+    const end = Math.min(acknowledged + Math.max(window, least), output.length);
     const segments: Segment[] = [];
-    for (let from = acknowledged; from < request.length; from += segmentSize) {
-      const payload = request.subarray(from, from + segmentSize);
-      const isLast = from + segmentSize >= request.length;
-      segments.push({ ...bare(after(from), isLast ? ACK | PSH : ACK), payload });
+    for (let at = from; at < end; at += segmentSize) {
+      const payload = output.subarray(at, Math.min(at + segmentSize, end));
+      segments.push({ ...bare(after(at), at + segmentSize >= end ? ACK | PSH : ACK), payload });
     }
+    sent = Math.max(sent, end);
     return segments;
+  }
+
+  function restartClock(nowMs: number): void {
+    retries = 0;
+    dueMs = acknowledged < output.length ? nowMs + RETRANSMIT_MS : Number.POSITIVE_INFINITY;
   }
 
   function finish(last: ExchangeState): readonly Segment[] {
@@ -97,7 +114,7 @@ export function startExchange(firstSequence: number, request: Uint8Array): Excha
     return [];
   }
 
-  function opening(segment: Segment, nowMs: number): readonly Segment[] {
+  function opening(segment: PeerSegment, nowMs: number): readonly Segment[] {
     const { flags, sequence, mss = MSS_UNTOLD } = segment;
     if ((flags & ACK) === 0) return [];
     if (segment.acknowledgement !== begin) {
@@ -110,57 +127,83 @@ export function startExchange(firstSequence: number, request: Uint8Array): Excha
     state = 'open';
     peerNext = (sequence + 1) >>> 0;
     segmentSize = Math.max(Math.min(mss, MSS), MSS_LEAST);
-    sent = 0;
-    // Acknowledges the SYN, too.
-    return transmit(nowMs);
+    window = segment.window;
+    restartClock(nowMs);
+    const first = transmit(0, 0);
+    return first.length > 0 ? first : [acknowledgement()];
   }
 
-  function open(segment: Segment, nowMs: number): readonly Segment[] {
-    const { flags, payload } = segment;
+  function open(segment: PeerSegment, nowMs: number): readonly Segment[] {
+    const { flags } = segment;
     if ((flags & RST) !== 0) return segment.sequence === peerNext ? finish('reset') : [];
     const told = (segment.acknowledgement - begin) >>> 0;
-    if ((flags & ACK) === 0 || told > request.length) return [];
+    if ((flags & ACK) === 0 || told > sent) return [];
+    // A segment that was overtaken says nothing of the window now.
+    if (told >= acknowledged) window = segment.window;
     if (told > acknowledged) {
       acknowledged = told;
-      sent = 0;
-      dueMs = told === request.length ? Number.POSITIVE_INFINITY : nowMs + RETRANSMIT_MS;
+      restartClock(nowMs);
     }
+    const isAnswered = accept(segment);
+    const more = transmit(sent, 0);
+    return isAnswered ? [acknowledgement(), ...more] : more;
+  }
+
+  /** Keeps what is new of it. True where the peer is to be told what is expected next: after all but a bare acknowledgement. */
+  function accept({ flags, sequence, payload }: PeerSegment): boolean {
     // Our acknowledgement of it was lost.
-    if ((flags & SYN) !== 0) return [acknowledgement()];
+    if ((flags & SYN) !== 0) return true;
     /** Bytes of it that are known already; below 0: something is missing before it. */
-    const known = (peerNext - segment.sequence) | 0;
+    const known = (peerNext - sequence) | 0;
     const hasFin = (flags & FIN) !== 0;
     const length = payload.length + (hasFin ? 1 : 0);
-    if (known >= 0 && known < length) {
-      received = Buffer.concat([received, payload.subarray(known)]);
-      peerNext = (segment.sequence + length) >>> 0;
+    if (known >= 0 && known < length && unreadLength + payload.length - known <= MOST_UNREAD) {
+      // The memory is the caller's.
+      const fresh = Uint8Array.from(payload.subarray(known));
+      unread.push(fresh);
+      unreadLength += fresh.length;
+      peerNext = (sequence + length) >>> 0;
       if (hasFin) finish('ended');
-      return [acknowledgement()];
     }
-    // Old, or too early: said again what is expected. A bare acknowledgement wants none.
-    return length > 0 ? [acknowledgement()] : [];
+    return length > 0;
   }
 
   return {
     get state() {
       return state;
     },
-    get received() {
-      return received;
-    },
     get dueMs() {
       return dueMs;
     },
-    tick: (nowMs) => (nowMs < dueMs ? [] : transmit(nowMs)),
+    tick(nowMs) {
+      if (nowMs < dueMs) return [];
+      retries++;
+      dueMs = retries < RETRIES ? nowMs + RETRANSMIT_MS * 2 ** retries : Number.POSITIVE_INFINITY;
+      // A byte into a closed window asks whether it has opened (3.8.6.1).
+      return state === 'opening' ? [syn()] : transmit(acknowledged, 1);
+    },
     receive(segment, nowMs) {
       if (state === 'opening') return opening(segment, nowMs);
       return state === 'open' ? open(segment, nowMs) : [];
     },
+    write(bytes, nowMs) {
+      const wasIdle = acknowledged === output.length;
+      output = Buffer.concat([output, bytes]);
+      if (state !== 'open') return [];
+      if (wasIdle) restartClock(nowMs);
+      return transmit(sent, 0);
+    },
+    take() {
+      const bytes = Buffer.concat(unread);
+      unread = [];
+      unreadLength = 0;
+      return bytes;
+    },
     abort() {
-      // Where the peer expects it: elsewhere an RST is only asked about (RFC 5961, 3.2).
-      return state === 'refused' || state === 'reset'
-        ? []
-        : [{ ...bare(after(acknowledged), RST), acknowledgement: 0 }];
+      if (state === 'refused' || state === 'reset') return [];
+      // Where the peer expects it: elsewhere an RST is only asked about (RFC 5961, 3.2). It may have got what it has not
+      // acknowledged yet, or not.
+      return [...new Set([sent, acknowledged])].map((at) => ({ ...bare(after(at), RST), acknowledgement: 0 }));
     },
   };
 }

@@ -1,12 +1,11 @@
 /**
- * TCP segments of health checks as IP packets, and back. Called by health/tunnel.ts and health/tunnel-http.ts, once for each
- * packet of a check.
+ * TCP segments of health checks as IP packets, and back. Called by health/tunnel.ts, once for each packet of a check.
  */
 import { sumWords } from '../wire/checksum.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
-import type { Segment } from './tcp-exchange.ts';
+import type { PeerSegment, Segment } from './tcp-exchange.ts';
 
 /** From this host to the VIP. */
 export interface Way {
@@ -54,7 +53,7 @@ export function packetOf({ source, port, vip, vipPort }: Way, segment: Segment):
 }
 
 /** A segment whose header begins at `at`; undefined where it isn't whole. Its checksum is not looked at. */
-export function segmentOf(bytes: Uint8Array, at: number): Segment | undefined {
+export function segmentOf(bytes: Uint8Array, at: number): PeerSegment | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (at + tcp.TCP_HEADER_LENGTH > bytes.length) return undefined;
   const end = at + tcp.tcpHeaderLength(view, at);
@@ -63,6 +62,7 @@ export function segmentOf(bytes: Uint8Array, at: number): Segment | undefined {
     sequence: tcp.sequence(view, at),
     acknowledgement: tcp.acknowledgement(view, at),
     flags: tcp.flags(view, at),
+    window: tcp.window(view, at),
     payload: bytes.subarray(end),
     mss: mssOf(view, at + tcp.TCP_HEADER_LENGTH, end),
   };

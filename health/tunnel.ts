@@ -2,7 +2,8 @@
  * Checks through the tunnel. By tcp: does a client's packet get to the server? A SYN with the VIP as destination goes to the
  * backend in the service's encapsulation, which lb/ puts around it; the backend takes that off, knows the VIP on its `lo`,
  * and its server's kernel answers past the balancer's forwarding, straight to the balancer's own address (DSR). An RST
- * through the tunnel ends what never became a connection. By http: health/tunnel-http.ts. Made and closed by lb/health.ts.
+ * through the tunnel ends what never became a connection. By http and https: health/http.ts over health/tunnel-stream.ts. Made and
+ * closed by lb/health.ts.
  *
  * ```
  *   balancer:61234 ── [tunnel] SYN to VIP:80 ──► backend
@@ -19,12 +20,11 @@ import { openSilentPort, type SilentPort } from '../io/silent-port.ts';
 import { formatAddress } from '../wire/address.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as tcp from '../wire/tcp.ts';
-import { type Expectation, hostOf } from './http.ts';
+import { type Expectation, httpCheck } from './http.ts';
 import type { CheckResult } from './judge.ts';
 import type { Check } from './monitor.ts';
-import type { Segment } from './tcp-exchange.ts';
 import { packetOf, segmentOf } from './tcp-packet.ts';
-import { askThroughTunnel, type Exchanges, IDS } from './tunnel-http.ts';
+import { dialThroughTunnel, type Exchanges, IDS } from './tunnel-stream.ts';
 
 export interface TunnelTarget {
   readonly vip: Uint8Array;
@@ -39,7 +39,7 @@ export interface TunnelTarget {
 
 export interface Tunnels {
   check(target: TunnelTarget): Check;
-  checkHttp(target: TunnelTarget, expectation: Expectation): Check;
+  checkHttp(target: TunnelTarget, expectation: Expectation, tls: boolean): Check;
   close(): void;
 }
 
@@ -110,16 +110,15 @@ export function createTunnels(): Tunnels {
           send(sequence, tcp.SYN);
         });
     },
-    checkHttp(target, expectation) {
+    checkHttp(target, expectation, tls) {
       const id = randomInt(IDS);
-      const host = hostOf({ address: formatAddress(target.vip), port: target.port }, 80);
-      return async (signal) => {
+      const place = { address: formatAddress(target.vip), port: target.port };
+      return httpCheck(place, expectation, tls, () => {
         const source = target.source();
         const { port, exchanges } = listenerOn(source);
         const way = { source, port, vip: target.vip, vipPort: target.port };
-        const send = (segment: Segment): void => target.send(packetOf(way, segment));
-        return askThroughTunnel({ host, expectation, exchanges, id, send }, signal);
-      };
+        return dialThroughTunnel({ exchanges, id, send: (segment) => target.send(packetOf(way, segment)) });
+      });
     },
     close() {
       for (const each of open.splice(0)) each.close();

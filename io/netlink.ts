@@ -146,13 +146,15 @@ export function openNetlink(groups = 0): number {
   return fd;
 }
 
+/** Of this thread; what was received is copied out of it, because of ten thousand answers each would keep 64 KiB. */
+const received = Buffer.allocUnsafeSlow(RECEIVE_BUFFER);
+
 /** The messages of one datagram. Throws SystemCallError; EAGAIN when `flags` has MSG_DONTWAIT and there is none. */
 export function receiveMessages(fd: number, flags = 0): NetlinkMessage[] {
-  const buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER);
-  const length = Number(recv(fd, buffer, buffer.length, flags | MSG_TRUNC));
+  const length = Number(recv(fd, received, received.length, flags | MSG_TRUNC));
   if (length < 0) throw new SystemCallError('recv', lastErrno(), 'netlink');
-  if (length > buffer.length) throw new SystemCallError('recv', errno.EMSGSIZE, `netlink, ${length} bytes`);
-  return readMessages(buffer.subarray(0, length));
+  if (length > received.length) throw new SystemCallError('recv', errno.EMSGSIZE, `netlink, ${length} bytes`);
+  return readMessages(Buffer.from(received.subarray(0, length)));
 }
 
 function send(fd: number, what: string, type: number, flags: number, sequence: number, body: Uint8Array): void {

@@ -13,7 +13,6 @@ import {
   pathText,
   printable,
   problemText,
-  stepText,
 } from './config-problems.ts';
 import { contradictions, type Warning, warningsOf } from './config-rules.ts';
 import { groupWarning, whyUntrusted } from './config-trust.ts';
@@ -92,9 +91,7 @@ export function parseConfig(text: string, source: string): CheckedConfig {
     // yaml resolves aliases here; an unknown one or a bomb ends in a ReferenceError.
     throw refuse([{ message: notYaml(error as Error), offset: 0 }]);
   }
-  const outline: Outline = { offsets: new Map(), repeated: [] };
-  outlineInto(outline, document.contents, [], '');
-  return { ...validateConfig(raw, source, { lines, outline }), text };
+  return { ...validateConfig(raw, source, { lines, contents: document.contents }), text };
 }
 
 interface Refusal {
@@ -111,7 +108,7 @@ function compose(text: string, lines: yaml.LineCounter): { document?: yaml.Docum
   const tokens: yaml.CST.Token[] = [];
   let lexemes = 0;
   for (const lexeme of new yaml.Lexer().lex(text)) {
-    tokens.push(...parser.next(lexeme));
+    for (const token of parser.next(lexeme)) tokens.push(token);
     lexemes++;
     const excess = parser.stack.length > MAX_NESTING ? TOO_DEEP : lexemes > MAX_LEXEMES ? TOO_LONG : undefined;
     if (excess !== undefined) return { refusals: [{ message: excess, offset: parser.offset }] };
@@ -137,46 +134,42 @@ function notYaml(error: Error): string {
   return `not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
 }
 
-/** Where keys and list items start in the text, and the keys that come twice. */
-interface Outline {
-  readonly offsets: Map<string, number>;
-  readonly repeated: Finding[];
-}
-
-function outlineInto(outline: Outline, node: unknown, path: Path, text: string): void {
-  const visit = (step: string | number, offset: number | undefined, child: unknown) => {
-    const stepped = text + stepText(step, text === '');
-    if (!outline.offsets.has(stepped) && offset !== undefined) outline.offsets.set(stepped, offset);
-    outlineInto(outline, child, [...path, step], stepped);
-  };
+/** Adds the keys that come twice to `found`; `path` leads to `node`, before and after. */
+function findRepeated(found: Finding[], node: unknown, path: (string | number)[]): Finding[] {
   if (yaml.isSeq(node)) {
-    for (const [i, item] of node.items.entries()) visit(i, (item as yaml.Node).range?.[0], item);
+    for (const [i, item] of node.items.entries()) {
+      path.push(i);
+      findRepeated(found, item, path);
+      path.pop();
+    }
   } else if (yaml.isMap<yaml.Scalar, unknown>(node)) {
     const seen = new Set<string>();
     for (const { key, value } of node.items) {
       const step = String(key.value);
-      const offset = key.range?.[0];
+      path.push(step);
       if (seen.has(step)) {
-        outline.repeated.push({ path: [...path, step], expected: 'each key once', got: 'it again', offset });
+        found.push({ path: [...path], expected: 'each key once', got: 'it again', offset: key.range?.[0] });
       }
       seen.add(step);
-      visit(step, offset, value);
+      findRepeated(found, value, path);
+      path.pop();
     }
   }
+  return found;
 }
 
 /** Checks parsed YAML. `place` says where its values stand in a text. Throws ConfigError. */
 export function validateConfig(
   raw: unknown,
   source: string,
-  place?: { readonly lines: yaml.LineCounter; readonly outline: Outline },
+  place?: { readonly lines: yaml.LineCounter; readonly contents: unknown },
 ): Omit<CheckedConfig, 'text'> {
   if (raw === null || raw === undefined) {
     throw new ConfigError(source, [{ path: '', message: 'expected a configuration, got an empty file' }]);
   }
   const result = configSchema.safeParse(raw);
   const findings = [
-    ...(place?.outline.repeated ?? []),
+    ...findRepeated([], place?.contents, []),
     ...findingsOf(result.error?.issues ?? [], raw),
     ...contradictions(raw),
   ];
@@ -186,7 +179,7 @@ export function validateConfig(
   const located = findings.map((finding) => ({
     path: pathText(finding.path),
     message: problemText(finding, raw),
-    offset: finding.offset ?? (place && offsetOf(finding.path, place.outline)),
+    offset: finding.offset ?? (place && offsetOf(finding.path, place.contents)),
   }));
   // A value that breaks two rules of the schema is one problem.
   const distinct = [...new Map(located.map((problem) => [`${problem.path}: ${problem.message}`, problem])).values()];
@@ -197,12 +190,22 @@ export function validateConfig(
 }
 
 /** The place of the nearest thing on the path that exists: a missing key is missed where its mapping starts. */
-function offsetOf(path: Path, outline: Outline): number {
-  for (let length = path.length; length > 0; length--) {
-    const offset = outline.offsets.get(pathText(path.slice(0, length)));
-    if (offset !== undefined) return offset;
+function offsetOf(path: Path, contents: unknown): number {
+  let nearest = 0;
+  let node = contents;
+  for (const step of path) {
+    let offset: number | undefined;
+    if (yaml.isSeq<yaml.Node>(node) && typeof step === 'number') {
+      node = node.items[step];
+      offset = (node as yaml.Node | undefined)?.range?.[0];
+    } else if (yaml.isMap<yaml.Scalar, unknown>(node)) {
+      const pair = node.items.find(({ key }) => String(key.value) === step);
+      node = pair?.value;
+      offset = pair?.key.range?.[0];
+    } else return nearest;
+    nearest = offset ?? nearest;
   }
-  return 0;
+  return nearest;
 }
 
 function positionOf(offset: number, lines: yaml.LineCounter): { line: number; column: number } {

@@ -27,13 +27,8 @@ export function* healthContradictions(service: unknown, place: Path): Generator<
     ['port', check === 'icmp' && isWritten('port'), 'not to be set, because icmp has no ports'],
     [
       'through',
-      written('through') === 'tunnel' && check === 'https',
-      'direct, because a check through the tunnel has no socket, which TLS needs: tcp and http go that way',
-    ],
-    [
-      'through',
       written('through') === 'tunnel' && (check === 'icmp' || check === 'command'),
-      'direct, because only tcp and http checks go through the tunnel',
+      'direct, because only tcp, http and https checks go through the tunnel',
     ],
   ];
   const path = (key: string): Path => [...place, 'health', key];

@@ -12,7 +12,7 @@ import * as z from 'zod';
 import { duration, mapping, oneOf, wholeNumber } from './config-values.ts';
 
 export type HealthCheck = 'tcp' | 'http' | 'https' | 'icmp' | 'command';
-/** `direct`: to the backend's own address. `tunnel`: encapsulated, with the VIP as destination, as a client's packets; tcp and http. */
+/** `direct`: to the backend's own address. `tunnel`: encapsulated, with the VIP as destination, as a client's packets; tcp, http, https. */
 export type HealthWay = 'direct' | 'tunnel';
 
 export interface HealthConfig {

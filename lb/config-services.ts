@@ -56,7 +56,8 @@ function* repeated(
 ): Generator<Finding> {
   const seen = new Set<unknown>();
   for (const [i, item] of items.entries()) {
-    const value = canonical(field(item, key));
+    const written = field(item, key);
+    const value = key === 'address' ? canonical(written) : written;
     if (typeof value !== 'string') continue;
     if (seen.has(value)) yield { path: [...place(i), key], expected };
     seen.add(value);

@@ -77,7 +77,7 @@ export function queryOf(id: number, request: WorkerRequest, { config, places }: 
   const targets = named.filter(({ backend }) => filter.backend === undefined || backend >= 0);
   if (targets.length === 0) {
     const known = [...new Set(named.flatMap(({ backends }) => backends.map(({ name }) => name)))].join(', ');
-    throw new HushlbError('UNKNOWN_BACKEND', `there is no backend ${filter.backend}: there are ${known}`);
+    throw new HushlbError('UNKNOWN_BACKEND', `no service has a backend ${filter.backend}: they have ${known}`);
   }
   return {
     id,

@@ -56,7 +56,7 @@ function checkOf(
   if (port === null) throw new TypeError(`${service.name}: no port to check`);
   if (through === 'tunnel') {
     const target = ways.targetOf(service, backend, port);
-    return http === null ? tunnels.check(target) : tunnels.checkHttp(target, http);
+    return http === null ? tunnels.check(target) : tunnels.checkHttp(target, http, check === 'https');
   }
   return http === null ? tcpCheck({ address, port }) : httpCheck({ address, port }, http, check === 'https');
 }

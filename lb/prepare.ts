@@ -3,6 +3,7 @@
  * tables, counters. The daemon prepares one at its start and one for each change, which takes over from the one before what
  * stays. What people want (the configuration) and what is observed (`down`) stay apart.
  */
+import type { LookupTable } from '../hashing/lookup-table.ts';
 import { type CounterLayout, type CounterRoom, createCounterLayout } from '../metrics/counters.ts';
 import { type Config, MAX_BACKENDS, MAX_SERVICES, type ServiceConfig } from './config.ts';
 import { EXITS } from './exits.ts';
@@ -30,9 +31,16 @@ export interface Prepared {
 /** For a process whose configuration changes: twice what a file may hold, because removed backends keep theirs a while. */
 export const ROOM_FOR_CHANGES: CounterRoom = { services: 2 * MAX_SERVICES, backends: 2 * (MAX_BACKENDS + 1) };
 
-/** A configuration that nothing ran before. `room` is for its counters; exactly enough by default. */
-export function prepare(config: Config, room: CounterRoom = exactRoom(config)): Prepared {
-  return arrange(config, NOBODY_DOWN, assignPlaces(config, NO_PLACES, room, 0), room, new Map());
+/**
+ * A configuration that nothing ran before. `room` is for its counters; exactly enough by default. `lookups` are those tables
+ * that are built already (lb/table-threads.ts).
+ */
+export function prepare(
+  config: Config,
+  room: CounterRoom = exactRoom(config),
+  lookups: ReadonlyMap<string, LookupTable> = new Map(),
+): Prepared {
+  return arrange(config, NOBODY_DOWN, assignPlaces(config, NO_PLACES, room, 0), room, new Map(), lookups);
 }
 
 /** A configuration that follows `before` at the time `nowMs`. Throws HushlbError where there is no room for it. */
@@ -46,18 +54,30 @@ export function prepareNext(config: Config, before: Prepared, nowMs: number, dow
 /** Whether connections leave the backend because it is down. Where `allDown: keep` lets it serve, they stay. */
 export function isForsaken({ config, tables, down }: Prepared, service: number, backend: string): boolean {
   const { name, onDown } = config.services[service];
-  return onDown === 'rehash' && down.has(backendKey(name, backend)) && !tables[service].serving.includes(backend);
+  return (
+    onDown === 'rehash' &&
+    down.size > 0 &&
+    down.has(backendKey(name, backend)) &&
+    !tables[service].serving.includes(backend)
+  );
 }
 
 type Built = ReadonlyMap<string, { readonly service: ServiceConfig; readonly table: ServiceTable }>;
 
-function arrange(config: Config, down: Down, places: Places, room: CounterRoom, built: Built): Prepared {
+function arrange(
+  config: Config,
+  down: Down,
+  places: Places,
+  room: CounterRoom,
+  built: Built,
+  lookups: ReadonlyMap<string, LookupTable> = new Map(),
+): Prepared {
   const tables = config.services.map((service, i) => {
     const old = built.get(service.name);
     const serving = servingBackends(service, down, old?.table.serving ?? []);
     // Its backends have their indexes still, because it never lost its places.
     if (old !== undefined && servedKey(old) === tableKey(service, serving)) return old.table;
-    return buildTable(service, serving, places.services[i].backends);
+    return buildTable(service, serving, places.services[i].backends, lookups.get(service.name));
   });
   return {
     config,

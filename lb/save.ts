@@ -12,6 +12,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -47,12 +48,24 @@ export function saveFile(file: string, text: string, expected: string | null): v
       closeSync(descriptor);
     }
     chmodSync(beside, before === undefined ? 0o644 : before.mode & 0o777);
-    if (before !== undefined) chownSync(beside, before.uid, before.gid);
+    if (before !== undefined) giveAway(beside, before, file);
     renameSync(beside, target);
   } catch (error) {
-    if (error instanceof HushlbError) throw error;
     if (beside !== undefined) rmSync(beside, { force: true });
+    if (error instanceof HushlbError) throw error;
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
     throw new HushlbError('SAVE_FAILED', `${file} cannot be written (${code}): nothing was saved`);
+  }
+}
+
+/** Only root may make a file another user's. */
+function giveAway(beside: string, { uid, gid }: Stats, file: string): void {
+  try {
+    chownSync(beside, uid, gid);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+    const own = `${process.geteuid?.()}:${process.getegid?.()}`;
+    const why = `belongs to ${uid}:${gid}, and hushlb, which runs as ${own}, would take it away`;
+    throw new HushlbError('SAVE_FAILED', `${file} ${why}: chown ${own} ${file}; nothing was saved`);
   }
 }

@@ -35,18 +35,19 @@ export function lookupTableOf(service: ServiceConfig): LookupTable {
  */
 export function servingBackends(service: ServiceConfig, down: Down, before: readonly string[]): BackendConfig[] {
   const active = activeBackends(service);
-  const up = active.filter(({ name }) => !down.has(backendKey(service.name, name)));
+  const up = down.size === 0 ? active : active.filter(({ name }) => !down.has(backendKey(service.name, name)));
   if (up.length > 0 || service.allDown === 'drop') return up;
   const last = active.filter(({ name }) => before.includes(name));
   return last.length > 0 ? last : active;
 }
 
+/** `table`: of those who serve, where it is built already. */
 export function buildTable(
   service: ServiceConfig,
   serving: readonly BackendConfig[],
   places: readonly BackendPlace[],
+  table: LookupTable = buildLookupTable(serving, service.tableSize),
 ): ServiceTable {
-  const table = buildLookupTable(serving, service.tableSize);
   return { ...table, slots: slotsByIndex(table, places), serving: serving.map(({ name }) => name) };
 }
 
@@ -68,9 +69,11 @@ function activeBackends({ backends }: ServiceConfig): BackendConfig[] {
 /** The table names backends by their place in sorted order; packets need the index that connection tables know. */
 function slotsByIndex(table: LookupTable, places: readonly BackendPlace[]): Uint16Array {
   const known = new Map(places.map(({ name, index }) => [name, index]));
-  const indexes = table.backends.map((name) => known.get(name) ?? NO_BACKEND);
-  const slots = new Uint16Array(new SharedArrayBuffer(table.tableSize * 2));
-  for (let slot = 0; slot < slots.length; slot++) slots[slot] = indexes[table.entries[slot]] ?? NO_BACKEND;
+  const indexes = Uint16Array.from(table.backends, (name) => known.get(name) ?? NO_BACKEND);
+  const { entries } = table;
+  const slots = new Uint16Array(new SharedArrayBuffer(entries.byteLength));
+  if (indexes.length === 0) return slots.fill(NO_BACKEND);
+  for (let slot = 0; slot < slots.length; slot++) slots[slot] = indexes[entries[slot]];
   return slots;
 }
 

@@ -76,7 +76,7 @@ export const scapy = {
   file: '/usr/lib/python3/dist-packages/scapy/__init__.py',
 };
 
-/** Checks the systemd unit in tests. It starts nothing, where it is not what the machine was started by. */
+/** Checks the systemd unit in tests, and runs it in a container. It starts nothing, where it is not what the machine was started by. */
 export const systemd = { name: 'systemd', command: 'systemd-analyze' };
 /** Scrapes a balancer in tests, and checks rules by its promtool. */
 export const prometheus = { name: 'prometheus', command: 'prometheus', services: ['prometheus'] };

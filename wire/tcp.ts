@@ -63,6 +63,11 @@ export function flags(view: DataView, offset: number): number {
   return view.getUint8(offset + FLAGS);
 }
 
+/** As it is in the header, unscaled. */
+export function window(view: DataView, offset: number): number {
+  return view.getUint16(offset + WINDOW);
+}
+
 export function checksumField(view: DataView, offset: number): number {
   return view.getUint16(offset + CHECKSUM);
 }

@@ -7,7 +7,9 @@ import type { Answer } from '../../lab/http-connection.ts';
 import type { Actor, Stage } from './stage.ts';
 import type { Counts, Memory, Setup, SubjectKey } from './subject.ts';
 
-export type EventKey = 'nothing' | 'idle' | 'added' | 'removed' | 'restarted' | 'failed-over' | 'flood';
+export type EventKey = 'nothing' | 'idle' | 'added' | 'removed' | 'restarted' | 'failed-over' | 'flood' | 'flood-added';
+
+export const FLOODS: readonly EventKey[] = ['flood', 'flood-added'];
 
 export interface StateEvent {
   readonly key: EventKey;
@@ -89,21 +91,48 @@ export function eventsWith({ syns, seconds }: FloodPlan): readonly StateEvent[] 
       alone: true,
       happen: (actor, stage) => flood(actor, stage, { syns, seconds }),
     },
+    {
+      key: 'flood-added',
+      name: 'flood, backend added',
+      setup: BEGINNING,
+      alone: true,
+      happen: (actor, stage) =>
+        flood(actor, stage, { syns, seconds }, () => actor.subject.configure({ ...BEGINNING, backends: FOUR })),
+    },
   ];
 }
 
-async function flood(actor: Actor, stage: Stage, { syns, seconds }: FloodPlan): Promise<void> {
+/** `halfway` begins when half of the SYNs are taken in, or half of the time is over, and the flood goes on until it is done. */
+async function flood(
+  actor: Actor,
+  stage: Stage,
+  { syns, seconds }: FloodPlan,
+  halfway: () => Promise<void> = async () => {},
+): Promise<void> {
   const { subject } = actor;
   const before = (await subject.counts()).syns;
-  const deadline = performance.now() + seconds() * 1000;
+  const start = performance.now();
+  const limitMs = seconds() * 1000;
+  const elapsedMs = (): number => performance.now() - start;
+  let change: Promise<void> | undefined;
+  let isChanged = false;
   let taken = 0;
-  for (let packets = FIRST_PART; taken < syns && performance.now() < deadline; ) {
+  for (let packets = FIRST_PART; (taken < syns || !isChanged) && elapsedMs() < limitMs; ) {
     const sending = await stage.send(actor, { kind: 'spoofed', flows: SPOOFED_SOURCES, packets });
     const nowTaken = (await subject.counts()).syns - before;
-    const wanted = (syns - nowTaken) / Math.max((nowTaken - taken) / packets, LEAST_SHARE);
+    if (change === undefined && (nowTaken >= syns / 2 || elapsedMs() >= limitMs / 2)) {
+      change = halfway().then(() => {
+        isChanged = true;
+      });
+      // Whoever awaits it below is told.
+      change.catch(() => {});
+    }
+    const goal = change === undefined ? syns / 2 : syns;
+    const wanted = (goal - nowTaken) / Math.max((nowTaken - taken) / packets, LEAST_SHARE);
     packets = Math.ceil(Math.max(FIRST_PART, Math.min(wanted, (packets / sending) * PART_S)));
     taken = nowTaken;
   }
+  await (change ?? halfway());
 }
 
 export interface Outcome {
@@ -135,6 +164,8 @@ export async function measureEvent(event: StateEvent, stage: Stage, connections:
 async function measureOne(event: StateEvent, actor: Actor, stage: Stage, connections: number): Promise<Outcome> {
   const { subject, client, seat } = actor;
   await subject.configure(event.setup);
+  // nf_conntrack that is full of the flood before takes nobody in.
+  if (FLOODS.includes(event.key) && subject.key === 'nat') await subject.restart();
   const first = JSON.parse(await client.ask(`open ${seat.vip} ${connections}`)) as Answer[];
   const before = await subject.counts();
   const start = performance.now();

@@ -4,13 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import type { CaseContext } from '../case.ts';
-import { BEGINNING, eventsWith, measureEvent, type Outcome, type StateEvent } from './events.ts';
+import { BEGINNING, eventsWith, FLOODS, measureEvent, type Outcome, type StateEvent } from './events.ts';
 import { openStage, type Stage } from './stage.ts';
 import type { SubjectKey } from './subject.ts';
 import { measureThroughput } from './throughput.ts';
 
 export interface StatePlan {
-  /** Of each subject, for each event but the flood. */
+  /** Of each subject, for each event but the floods. */
   readonly connections: number;
   readonly flood: { readonly connections: number; readonly syns: number; readonly seconds: number };
   /** Connections that hushlb's tables have room for: a quarter of the flood. */
@@ -65,14 +65,14 @@ async function measureOn(
   const events: StateEvent[] = [];
   const leftOut: StateEvent[] = [];
   const outcomes: Outcome[] = [];
-  const floodsSeconds = keys.length * (plan.flood.seconds + AROUND_A_FLOOD_S);
-  let floodsLeft = keys.length;
+  let floodsLeft = FLOODS.length * keys.length;
+  const floodsSeconds = floodsLeft * (plan.flood.seconds + AROUND_A_FLOOD_S);
   const seconds = (): number => {
     const share = secondsLeft() / floodsLeft-- - AROUND_A_FLOOD_S;
     return Math.max(SHORTEST_FLOOD_S, Math.min(plan.flood.seconds, share));
   };
   for (const event of eventsWith({ syns: plan.flood.syns, seconds })) {
-    // The flood comes last, and is worth more than the others.
+    // The floods come last, and are worth more than the others.
     if (event.alone !== true && secondsLeft() < floodsSeconds) {
       leftOut.push(event);
       continue;

@@ -30,6 +30,12 @@ export async function startNat({ network, seat }: Place, setup: Setup): Promise<
     load(on);
   };
   prepare(host);
+  const countedNow = (): number => {
+    const list = ['netns', 'exec', network.namespace(host), 'nft', 'list', 'counter', 'ip', 'bench', 'syns'];
+    return Number(/packets (\d+)/.exec(run('ip', list, ''))?.[1] ?? 0);
+  };
+  // By rules that are gone.
+  let counted = 0;
   return {
     key: 'nat',
     get host() {
@@ -37,6 +43,7 @@ export async function startNat({ network, seat }: Place, setup: Setup): Promise<
     },
     async configure(next) {
       current = next;
+      counted += countedNow();
       load(host);
     },
     async restart() {
@@ -44,15 +51,14 @@ export async function startNat({ network, seat }: Place, setup: Setup): Promise<
     },
     async failOver() {
       [, host] = seat.balancers;
+      counted = 0;
       prepare(host);
       replaceRoute(network, 'router', { to: `${seat.vip}/32`, via: balancerAddress(host) });
     },
     async counts() {
-      const list = ['netns', 'exec', network.namespace(host), 'nft', 'list', 'counter', 'ip', 'bench', 'syns'];
-      const syns = Number(/packets (\d+)/.exec(run('ip', list, ''))?.[1] ?? 0);
       return {
         entries: conntrackNumber(network.namespace(host), 'count'),
-        syns,
+        syns: counted + countedNow(),
         evicted: 0,
         refused: 0,
         resets: undefined,

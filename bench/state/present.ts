@@ -1,7 +1,7 @@
 /** Tables, chart and targets of case `stateful-stateless`, from what it measured. */
 import type { CaseResult, Cell, Target } from '../case.ts';
 import { figure } from '../rounds.ts';
-import type { EventKey, Outcome, StateEvent } from './events.ts';
+import { type EventKey, FLOODS, type Outcome, type StateEvent } from './events.ts';
 import type { StateResult } from './measure.ts';
 import type { SubjectKey } from './subject.ts';
 
@@ -29,10 +29,11 @@ export function presentState(result: StateResult): CaseResult {
     outcomes.find((each) => each.event === event && each.subject === subject);
   const perSubject = (cell: (key: SubjectKey) => Cell): Cell[] =>
     ALL.map((key) => (keys.includes(key) ? cell(key) : null));
-  const flooded = (key: SubjectKey, number: (outcome: Outcome) => Cell): Cell => {
-    const outcome = of('flood', key);
+  const flooded = (key: SubjectKey, number: (outcome: Outcome) => Cell, event: EventKey = 'flood'): Cell => {
+    const outcome = of(event, key);
     return outcome === undefined ? null : number(outcome);
   };
+  const survived = ({ connections, lost }: Outcome): Cell => connections - lost;
   return {
     tables: [
       {
@@ -51,10 +52,8 @@ export function presentState(result: StateResult): CaseResult {
         title: `Under the flood, ${plan.flood.connections.toLocaleString('en')} connections open`,
         head: ['', ...ALL.map((key) => NAMES[key])],
         rows: [
-          [
-            'connections that survived',
-            ...perSubject((key) => flooded(key, ({ connections, lost }) => connections - lost)),
-          ],
+          ['connections that survived', ...perSubject((key) => flooded(key, survived))],
+          ['  a backend added meanwhile', ...perSubject((key) => flooded(key, survived, 'flood-added'))],
           ['spoofed SYNs taken in', ...perSubject((key) => flooded(key, ({ counts }) => counts.syns))],
           ['connections in its table afterwards', ...perSubject((key) => flooded(key, ({ counts }) => counts.entries))],
           [
@@ -141,31 +140,35 @@ function targetsOf(
       measured: outcome?.connections === 0 ? undefined : outcome?.lost,
     };
   };
-  const survivors = of('flood', 'stateless');
-  const whole = plan.flood.connections === SURVIVORS && (survivors?.counts.syns ?? 0) >= FLOOD_OF_TARGET;
-  return [
-    ...[...events, ...leftOut].filter(({ key }) => key !== 'flood').map(lost),
-    {
-      what: 'stateless, flood of 1M SYNs, 1,000 open',
+  const kept = (event: EventKey, what: string): Target => {
+    const survivors = of(event, 'stateless');
+    const whole = plan.flood.connections === SURVIVORS && (survivors?.counts.syns ?? 0) >= FLOOD_OF_TARGET;
+    return {
+      what,
       bound: 'at least',
       limit: SURVIVORS,
       unit: 'kept',
       digits: 0,
       measured: whole && survivors !== undefined ? survivors.connections - survivors.lost : undefined,
       ...(whole ? {} : { why: 'the flood was shorter, see its table' }),
-    },
+    };
+  };
+  return [
+    ...[...events, ...leftOut].filter(({ key }) => !FLOODS.includes(key)).map(lost),
+    kept('flood', 'stateless, flood of 1M SYNs, 1,000 open'),
+    kept('flood-added', 'stateless, the same and a backend added'),
   ];
 }
 
 function notesOf({ keys, leftOut, plan, natCapacity, mpps, outcomes }: StateResult): string[] {
-  const short = outcomes.filter(({ event, counts }) => event === 'flood' && counts.syns < plan.flood.syns);
+  const short = outcomes.filter(({ event, counts }) => FLOODS.includes(event) && counts.syns < plan.flood.syns);
   return [
     ...(keys.includes('nat') ? [] : ['nftables NAT was left out: no nft (Debian: `apt-get install nftables`).']),
     ...(leftOut.length > 0 ? [`Time was short; left out: ${leftOut.map(({ name }) => name).join(', ')}.`] : []),
     ...(mpps === undefined ? ['Time was short; throughput was left out.'] : []),
     ...short.map(
-      ({ subject, counts, seconds }) =>
-        `${NAMES[subject]} took in ${counts.syns.toLocaleString('en')} SYNs in ${seconds.toFixed(1)} s; there the flood was ended.`,
+      ({ event, subject, counts, seconds }) =>
+        `${NAMES[subject]} took in ${counts.syns.toLocaleString('en')} SYNs in ${seconds.toFixed(1)} s; there ${event === 'flood' ? 'the flood' : 'the one with a backend added'} was ended.`,
     ),
     'Stateful is `mode: stateful`: only a SYN opens an entry, any other packet of an unknown connection is answered with RST. ' +
       'Failed over: the balancer is killed, and the route to the VIP leads to a second one, which has seen none of the ' +
@@ -173,7 +176,9 @@ function notesOf({ keys, leftOut, plan, natCapacity, mpps, outcomes }: StateResu
     'Where a backend is removed, connections of those that stay are counted; its own are in the row below. nf_conntrack goes on ' +
       'sending to a backend that is in no rule any more.',
     'Under the flood hushlb’s stateful table keeps its connections too: an entry that a second packet has proven is not pushed ' +
-      'out by SYNs until it was silent for half of its idle timeout, here 30 s.',
+      'out by SYNs until it was silent for half of its idle timeout, here 30 s. The second flood finds hushlb’s tables full of the first; ' +
+      'nf_conntrack, which takes nobody in while it is full, is emptied before each. The backend comes when half of the SYNs have ' +
+      'arrived: SIGHUP with another configuration, `nft -f` with other rules.',
     `hushlb’s tables have room for ${plan.capacity.toLocaleString('en')} connections; nf_conntrack_max, which only the whole machine ` +
       `has, is ${natCapacity?.toLocaleString('en') ?? 'unknown'}. nf_conntrack is loose (tcp_loose = 1, the default), picks the ` +
       'backend by a hash with a fixed seed and masquerades: after a failover the backends see another address.',

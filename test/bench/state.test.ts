@@ -47,9 +47,9 @@ describe('stateful-stateless on the wire', { skip: needsRoot }, () => {
   const lost = (event: EventKey, subject: SubjectKey): number => of(event, subject).lost;
 
   test('every event happened to every balancer, with all of its connections', () => {
-    assert.equal(result.events.length, 7);
+    assert.equal(result.events.length, 8);
     assert.deepEqual(result.leftOut, []);
-    assert.equal(result.outcomes.length, 7 * keys.length);
+    assert.equal(result.outcomes.length, 8 * keys.length);
     for (const { event, subject, connections, removed } of result.outcomes) {
       assert.equal(connections + removed.connections, CONNECTIONS, `${event}, ${subject}`);
     }
@@ -73,6 +73,7 @@ describe('stateful-stateless on the wire', { skip: needsRoot }, () => {
   test('without a table an added backend takes connections over that it never saw', () => {
     // A quarter of 40: none at all happens once in 100,000 runs.
     assert.ok(lost('added', 'no-table') > 0);
+    assert.ok(lost('flood-added', 'no-table') > 0);
     for (const key of ['nothing', 'idle', 'failed-over', 'restarted', 'flood'] as const) {
       assert.equal(lost(key, 'no-table'), 0, key);
     }
@@ -84,12 +85,13 @@ describe('stateful-stateless on the wire', { skip: needsRoot }, () => {
       assert.deepEqual(errors, { ECONNRESET: CONNECTIONS }, key);
       assert.equal(counts.resets, CONNECTIONS, key);
     }
-    for (const key of ['nothing', 'added', 'removed', 'flood'] as const) assert.equal(lost(key, 'stateful'), 0, key);
+    for (const key of ['nothing', 'added', 'removed', 'flood', 'flood-added'] as const)
+      assert.equal(lost(key, 'stateful'), 0, key);
   });
 
   test('the kernel’s NAT loses what meets it with another address', { skip: !keys.includes('nat') }, () => {
     assert.equal(lost('failed-over', 'nat'), CONNECTIONS);
-    for (const key of ['nothing', 'idle', 'added', 'removed', 'restarted', 'flood'] as const) {
+    for (const key of ['nothing', 'idle', 'added', 'removed', 'restarted', 'flood', 'flood-added'] as const) {
       assert.equal(lost(key, 'nat'), 0, key);
     }
     assert.equal(of('flood', 'nat').counts.entries >= SYNS, true);
@@ -123,13 +125,13 @@ describe('stateful-stateless on the wire', { skip: needsRoot }, () => {
     assert.deepEqual(lostTable!.rows[0]?.slice(0, 2), ['nothing happens', `0 of ${CONNECTIONS}`]);
     for (const { head, rows } of tables) for (const row of rows) assert.equal(row.length, head.length);
     const [chart] = charts;
-    assert.equal(chart!.categories.length, 7);
+    assert.equal(chart!.categories.length, 8);
     for (const { values } of chart!.series) for (const value of values) assert.ok(value! >= 0 && value! <= 100);
     assert.deepEqual(chart!.series[2]?.values[1], 100);
     // The flood was too short for the target of a million.
     assert.deepEqual(
       targets.map(({ measured }) => measured),
-      [0, 0, 0, 0, 0, 0, undefined],
+      [0, 0, 0, 0, 0, 0, undefined, undefined],
     );
   });
 });
@@ -146,7 +148,7 @@ test('without time all but the flood is left out, and said to be', { skip: needs
   assert.match(notes.join('\n'), /left out: nothing happens, .*, balancer restarted\.\n.*throughput was left out/);
   assert.deepEqual(
     tables[0]!.rows.map(([name]) => name),
-    ['flood of 4,000 SYNs', 'RSTs that it sent, in all'],
+    ['flood of 4,000 SYNs', 'flood, backend added', 'RSTs that it sent, in all'],
   );
   assert.deepEqual(tables[0]!.rows[0]!.slice(2), [null, null, null]);
   assert.equal(targets.filter(({ measured }) => measured === undefined).length, targets.length);

@@ -81,7 +81,12 @@ test('what it refuses: one line, exit code 2 for arguments, 1 for the rest', asy
     [['explain', ...FLOW, '--weight', 'b1'], 2, /--weight: expected BACKEND=WEIGHT such as b1=3/],
     [['explain', ...FLOW, '--without', 'b1,'], 2, /--without: expected the name of a backend/],
     [['explain', ...FLOW, '--without', 'b7'], 1, /service web has no backend b7: it has b2, b1, b0/],
-    [['explain', ...FLOW, '--weight', 'b1=0'], 1, /weight: expected/],
+    [
+      ['explain', ...FLOW, '--weight', 'b1=0'],
+      2,
+      /--weight: expected .* from 1 to 256, got "b1=0"; see hushlb explain --help/,
+    ],
+    [['explain', ...FLOW, '--weight', 'b1=257'], 2, /from 1 to 256, got "b1=257"/],
     [['explain', ...FLOW, '--config', '/nowhere.yaml'], 1, /no such file/],
   ];
   for (const [args, expected, line] of cases) {

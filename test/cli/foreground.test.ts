@@ -256,7 +256,7 @@ test('a missing interface and missing privileges are one line that says what to 
 test('run refuses a bad configuration like check does, before it touches anything', options, async () => {
   const bad = folder.write('bad.yaml', CONFIGURATION.replace('port: 80', 'port: 0'));
   const { code, lines } = await follow(hushlb('run', '-c', bad)).end;
-  assert.equal(code, 1);
+  assert.equal(code, 78, 'EX_CONFIG of sysexits.h');
   assert.deepEqual(lines, [
     `hushlb: ${bad}: services[0].port: expected a port from 1 to 65535, a range such as 8000-8999, or all, got 0 (line 6, column 5)`,
   ]);

@@ -143,6 +143,16 @@ test('help keeps to the width of the terminal', async () => {
   }
 });
 
+test('lists keep to the width of the terminal', async () => {
+  for (const columns of [40, 80]) {
+    for (const command of [['profiles'], ['lab', 'list']]) {
+      const { code, stdout } = await hushlb(command, { COLUMNS: String(columns) });
+      assert.equal(code, 0);
+      for (const line of stdout.split('\n')) assert.ok([...line].length <= columns, `${columns}: ${line}`);
+    }
+  }
+});
+
 test('a width that is none does no harm', async () => {
   for (const columns of ['', '0', '-5', 'wide', '1e9']) {
     const { code, stdout } = await hushlb(['check', '--help'], { COLUMNS: columns });
@@ -214,6 +224,8 @@ test('an option given twice takes the last value', async () => {
 test('an expected failure is one line and exit code 1; HUSHLB_DEBUG=1 adds the stack', async () => {
   const line = 'hushlb: /missing: no such file\n';
   assert.deepEqual(await hushlb(['check', '-c', '/missing']), { code: 1, stdout: '', stderr: line });
+  const { stderr: noLink } = await hushlb(['decap', '-i', 'nowhere0']);
+  assert.match(noLink, /^hushlb: interface nowhere0 does not exist; this host has .*\blo\b.*\n$/);
   const { code, stderr } = await hushlb(['check', '-c', '/missing'], { HUSHLB_DEBUG: '1' });
   assert.equal(code, 1);
   assert.ok(stderr.startsWith(line));
@@ -237,7 +249,7 @@ test('a bug keeps its stack, a failed system call without advice gets some', asy
   assert.match(await report(wrongCall), /^hushlb: this is a bug .*\nTypeError.*\n {4}at /);
   assert.equal(await report(`'thrown'`), 'hushlb: this is a bug in hushlb, please report it\nthrown\n');
   const denied = (message: string) => `Object.assign(new Error('${message}'), { code: 'EPERM' })`;
-  assert.equal(await report(denied('socket: EPERM')), 'hushlb: socket: EPERM: run as root\n');
+  assert.equal(await report(denied('socket: EPERM')), 'hushlb: permission is missing (socket: EPERM): run as root\n');
   assert.equal(await report(denied('bpf: EPERM (run as root)')), 'hushlb: bpf: EPERM (run as root)\n');
 });
 

@@ -1,19 +1,19 @@
 /** The checks by sockets and programs, against servers of Node's and programs of the system on the loopback address. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { commandCheck } from '../../health/command.ts';
 import { type Expectation, httpCheck } from '../../health/http.ts';
 import type { CheckResult } from '../../health/judge.ts';
 import { type Check, createMonitor } from '../../health/monitor.ts';
 import { tcpCheck } from '../../health/tcp.ts';
+import { selfSigned } from '../self-signed.ts';
 
 const GET: Expectation = { method: 'GET', path: '/', host: null, status: { first: 200, last: 399 }, body: null };
 const never = new AbortController().signal;
@@ -164,25 +164,28 @@ describe('http', () => {
     );
     assert.match(await verdictOf(httpCheck(place, GET, false), 10_000), /Parse Error/);
   });
+
+  for (const [name, tls] of [
+    ['http', false],
+    ['https', true],
+  ] as const) {
+    test(`${name}: the connection ends, or is reset, and there was no answer`, async (t) => {
+      for (const [end, reason] of [
+        [(socket: Socket) => socket.end(), 'connection ended before the answer did'],
+        [(socket: Socket) => socket.resetAndDestroy(), 'connection reset'],
+      ] as const) {
+        const server = createTcpServer((socket) => socket.on('error', () => {}).once('data', () => end(socket)));
+        const place = await listening(t, server);
+        assert.equal(await verdictOf(httpCheck(place, GET, tls), 10_000), reason);
+      }
+    });
+  }
 });
 
 describe('https', () => {
-  let directory: string;
-  before(() => {
-    directory = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
-  });
-  after(() => rmSync(directory, { recursive: true, force: true }));
-
   test('a certificate that nobody signed, for another name and out of date, is none of our business', async (t) => {
-    const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
-    const words = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    execFileSync('openssl', [...words, '-keyout', key, '-out', cert, '-subj', '/CN=other.example', '-days', '1'], {
-      stdio: 'ignore',
-    });
     const names: unknown[] = [];
-    const server = createHttpsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_, response) =>
-      response.end(),
-    );
+    const server = createHttpsServer(selfSigned(), (_, response) => response.end());
     server.on('secureConnection', ({ servername }) => names.push(servername));
     const place = await listening(t, server);
     for (const host of [null, 'www.example.com:8443']) {
@@ -190,6 +193,11 @@ describe('https', () => {
       assert.deepEqual(result, { ok: true, reason: 'status 200' });
     }
     assert.deepEqual(names, [false, 'www.example.com']);
+  });
+
+  test('no TLS there: in one line', async (t) => {
+    const place = await listening(t, createServer());
+    assert.equal(await verdictOf(httpCheck(place, GET, true), 10_000), 'TLS: wrong version number');
   });
 });
 

@@ -1,11 +1,12 @@
 /**
- * The tcp and http checks through a tunnel between two hosts, one of which has the VIP on lo. What lb/ puts around a packet is an
+ * The tcp, http and https checks through a tunnel between two hosts, one of which has the VIP on lo. What lb/ puts around a packet is an
  * Ethernet header here; test/lb/health.test.ts has the real tunnels.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import type { Expectation } from '../../health/http.ts';
@@ -16,20 +17,26 @@ import { type FrameSender, openFrameSender } from '../../io/frame-sender.ts';
 import { readLink } from '../../io/links.ts';
 import { inNamespace } from '../../io/namespace.ts';
 import { addressBytes, ip, ipJson, macBytes, makeTwoHosts, needsRoot, type TwoHosts, until } from '../io/two-hosts.ts';
+import { selfSigned } from '../self-signed.ts';
 
 /** More than the window that is announced, so that the kernel there has to be told again and again what came. */
 const LONG = 100_000;
+const PATIENCE_MS = 10_000;
+const LONG_PATH = `/${'p'.repeat(3000)}`;
 const ASK: Expectation = { method: 'GET', path: '/', host: null, status: { first: 200, last: 399 }, body: null };
 
-describe('tcp and http through a tunnel', { skip: needsRoot }, () => {
+describe('tcp, http and https through a tunnel', { skip: needsRoot }, () => {
   let hosts: TwoHosts;
   let tunnels: Tunnels;
   let sender: FrameSender;
   let server: Server;
   let httpServer: Server;
+  let httpsServer: Server;
   let port: number;
   let httpPort: number;
+  let httpsPort: number;
   const hostHeaders: string[] = [];
+  const serverNames: unknown[] = [];
   // Raw sockets keep no process alive; in the balancer timers do.
   let alive: NodeJS.Timeout;
   before(async () => {
@@ -44,14 +51,21 @@ describe('tcp and http through a tunnel', { skip: needsRoot }, () => {
     inNamespace(hosts.right, () => void server.listen(0));
     await once(server, 'listening');
     port = (server.address() as { port: number }).port;
-    httpServer = createHttpServer(({ url = '', headers }, response) => {
+    const answer: RequestListener = ({ url = '', headers }, response) => {
       hostHeaders.push(headers.host ?? '');
       const status = Number(url.slice(1)) || 200;
       response.writeHead(status).end(status === 206 ? `${'x'.repeat(60_000)}last words${'x'.repeat(LONG)}` : 'fine');
+    };
+    httpServer = createHttpServer(answer);
+    httpsServer = createHttpsServer(selfSigned(), answer);
+    httpsServer.on('secureConnection', ({ servername }) => serverNames.push(servername));
+    inNamespace(hosts.right, () => {
+      httpServer.listen(0);
+      httpsServer.listen(0);
     });
-    inNamespace(hosts.right, () => void httpServer.listen(0));
-    await once(httpServer, 'listening');
+    await Promise.all([once(httpServer, 'listening'), once(httpsServer, 'listening')]);
     httpPort = (httpServer.address() as { port: number }).port;
+    httpsPort = (httpsServer.address() as { port: number }).port;
   });
   after(() => {
     clearInterval(alive);
@@ -59,6 +73,7 @@ describe('tcp and http through a tunnel', { skip: needsRoot }, () => {
     sender.close();
     server.close();
     httpServer.close();
+    httpsServer.close();
     hosts.remove();
   });
 
@@ -79,15 +94,26 @@ describe('tcp and http through a tunnel', { skip: needsRoot }, () => {
   }
 
   const losesNothing = (): boolean => false;
+  const told = ({ ok, reason }: CheckResult): string => `${ok ? 'up' : 'down'}: ${reason}`;
 
   /** Its sockets are opened there with the first check. */
   function there(check: Check): () => Promise<CheckResult> {
-    return () => {
+    return async () => {
+      const over = new AbortController();
       let result: Promise<CheckResult> | undefined;
       inNamespace(hosts.left, () => {
-        result = check(new AbortController().signal);
+        result = check(over.signal).catch(({ message }) => ({ ok: false, reason: message }));
       });
-      return result!;
+      let patience: NodeJS.Timeout | undefined;
+      const late = new Promise<CheckResult>((resolve) => {
+        patience = setTimeout(() => resolve({ ok: false, reason: 'no answer' }), PATIENCE_MS);
+      });
+      try {
+        return await Promise.race([result!, late]);
+      } finally {
+        clearTimeout(patience);
+        over.abort();
+      }
     };
   }
 
@@ -124,43 +150,75 @@ describe('tcp and http through a tunnel', { skip: needsRoot }, () => {
         expectation: Partial<Expectation>,
         loses: (packet: number) => boolean = losesNothing,
       ): Promise<CheckResult> =>
-        there(tunnels.checkHttp(targetOf(vip, own, httpPort, loses), { ...ASK, ...expectation }))();
+        there(tunnels.checkHttp(targetOf(vip, own, httpPort, loses), { ...ASK, ...expectation }, false))();
       assert.deepEqual(await ask({}), { ok: true, reason: 'status 200' });
       assert.equal(hostHeaders.at(-1), `${vip.includes(':') ? `[${vip}]` : vip}:${httpPort}`);
-      const longPath = `/${'p'.repeat(3000)}`;
-      const all = await Promise.all([
-        ask({ path: '/503' }),
-        ask({ body: 'fine' }),
-        ask({ body: 'well', path: longPath }),
-        ask({ path: '/206', body: 'last words' }),
-        ask({ path: '/206', body: 'first words' }),
+      // One after the other: a backend is asked one thing at a time, for all of it comes from one port.
+      for (const [expected, expectation, loses] of [
+        ['down: status 503, expected 200-399', { path: '/503' }],
+        ['up: status 200', { body: 'fine' }],
+        ['down: status 200, but no "well" in the body', { body: 'well', path: LONG_PATH }],
+        ['up: status 206', { path: '/206', body: 'last words' }],
+        ['down: status 206, but no "first words" in the body', { path: '/206', body: 'first words' }],
         // The SYN, then the request, never arrives at first.
-        ask({}, (packet) => packet === 0),
-        ask({ path: longPath }, (packet) => packet === 1),
-      ]);
-      assert.deepEqual(all, [
-        { ok: false, reason: 'status 503, expected 200-399' },
-        { ok: true, reason: 'status 200' },
-        { ok: false, reason: 'status 200, but no "well" in the body' },
-        { ok: true, reason: 'status 206' },
-        { ok: false, reason: 'status 206, but no "first words" in the body' },
-        { ok: true, reason: 'status 200' },
-        { ok: true, reason: 'status 200' },
-      ]);
-      assert.deepEqual(await there(tunnels.checkHttp(targetOf(vip, own, 9, losesNothing), ASK))(), {
+        ['up: status 200', {}, (packet: number) => packet === 0],
+        ['up: status 200', { path: LONG_PATH }, (packet: number) => packet === 1],
+      ] as const) {
+        assert.equal(told(await ask(expectation, loses)), expected);
+      }
+      assert.deepEqual(await there(tunnels.checkHttp(targetOf(vip, own, 9, losesNothing), ASK, false))(), {
         ok: false,
         reason: 'connection to the VIP refused',
       });
       assert.equal(resetsSent(hosts.left), 0);
     });
 
+    test(`${vip}: https: as a direct check, whoever signed the certificate`, async () => {
+      const ask = (
+        expectation: Partial<Expectation>,
+        toPort = httpsPort,
+        loses: (packet: number) => boolean = losesNothing,
+      ): Promise<CheckResult> =>
+        there(tunnels.checkHttp(targetOf(vip, own, toPort, loses), { ...ASK, ...expectation }, true))();
+      assert.deepEqual(await ask({}), { ok: true, reason: 'status 200' });
+      assert.equal(hostHeaders.at(-1), `${vip.includes(':') ? `[${vip}]` : vip}:${httpsPort}`);
+      assert.equal(serverNames.at(-1), false);
+      assert.deepEqual(await ask({ host: 'www.example.com' }), { ok: true, reason: 'status 200' });
+      assert.equal(hostHeaders.at(-1), 'www.example.com');
+      assert.equal(serverNames.at(-1), 'www.example.com');
+      for (const [expected, expectation, toPort, loses] of [
+        ['down: status 503, expected 200-399', { path: '/503' }],
+        ['down: status 200, but no "well" in the body', { body: 'well', path: LONG_PATH }],
+        ['up: status 206', { path: '/206', body: 'last words' }],
+        ['down: connection to the VIP refused', {}, 9],
+        ['down: TLS: wrong version number', {}, httpPort],
+        ['down: more to send than a check through the tunnel can, 49151 bytes', { path: `/${'p'.repeat(60_000)}` }],
+        // The client's hello, then what follows it, never arrives at first.
+        ['up: status 200', {}, httpsPort, (packet: number) => packet === 1],
+        ['up: status 200', {}, httpsPort, (packet: number) => packet === 3],
+      ] as const) {
+        assert.equal(told(await ask(expectation, toPort, loses)), expected);
+      }
+      assert.equal(resetsSent(hosts.left), 0);
+    });
+
+    test(`${vip}: http and https: the connection ends, or is reset, and there was no answer`, async () => {
+      for (const tls of [false, true]) {
+        const check = there(tunnels.checkHttp(targetOf(vip, own, port, losesNothing), ASK, tls));
+        server.once('connection', (socket) => socket.once('data', () => socket.end()));
+        assert.deepEqual(await check(), { ok: false, reason: 'connection ended before the answer did' });
+        server.once('connection', (socket) => socket.once('data', () => socket.resetAndDestroy()));
+        assert.deepEqual(await check(), { ok: false, reason: 'connection to the VIP reset' });
+      }
+    });
+
     test(`${vip}: http: a connection that was left open there is ended by the next check`, async () => {
       // SYN and request arrive, the RST that ends it doesn't: to a server that waits for more, the connection lives.
       const target = targetOf(vip, own, port, (packet) => packet === 2);
-      const check = tunnels.checkHttp(target, ASK);
+      const check = tunnels.checkHttp(target, ASK, false);
       const abort = new AbortController();
       const connected = once(server, 'connection');
-      inNamespace(hosts.left, () => void check(abort.signal));
+      inNamespace(hosts.left, () => void check(abort.signal).catch(() => {}));
       const [first] = await connected;
       const ended = once(first, 'error');
       abort.abort();

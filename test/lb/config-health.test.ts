@@ -49,10 +49,11 @@ const rows: readonly (readonly [health: Settings, service: Settings, problem: st
   [{ timeout: '5s', interval: '1s' }, {}, null],
   [{ through: 'tunnel' }, { encap: 'l2' }, null],
   [{ check: 'http', through: 'tunnel', body: 'ok' }, { encap: 'gue' }, null],
+  [{ check: 'https', through: 'tunnel', host: 'www.example.com' }, { encap: 'ipip' }, null],
   [
     { check: 'command', command: ['/bin/true'], through: 'tunnel' },
     {},
-    'through: expected direct, because only tcp and http checks go through the tunnel, got "tunnel"',
+    'through: expected direct, because only tcp, http and https checks go through the tunnel, got "tunnel"',
   ],
   [{ check: 'command' }, {}, 'command: expected the program that checks, because check is command, got nothing'],
   [{ command: ['/bin/true'] }, {}, 'command: expected not to be set, because check is tcp, got a list'],
@@ -78,12 +79,7 @@ const rows: readonly (readonly [health: Settings, service: Settings, problem: st
   [
     { check: 'icmp', through: 'tunnel' },
     {},
-    'through: expected direct, because only tcp and http checks go through the tunnel, got "tunnel"',
-  ],
-  [
-    { check: 'https', through: 'tunnel' },
-    {},
-    'through: expected direct, because a check through the tunnel has no socket, which TLS needs: tcp and http go that way, got "tunnel"',
+    'through: expected direct, because only tcp, http and https checks go through the tunnel, got "tunnel"',
   ],
 ];
 for (const [health, service, problem] of rows) {

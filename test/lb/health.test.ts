@@ -9,6 +9,7 @@ import { waitForListener } from '../../lab/backends.ts';
 import { type HostProcess, labProgram } from '../../lab/processes.ts';
 import { backendNames, VIP } from '../../lab/topology.ts';
 import { needsRoot, until } from '../io/two-hosts.ts';
+import { selfSigned } from '../self-signed.ts';
 import { backendYaml, configuration, never, PATIENCE_MS, ready, useLan } from './lan.ts';
 
 const BACKENDS = backendNames(2);
@@ -62,7 +63,7 @@ describe('health checks', { skip: needsRoot }, () => {
   };
 
   // First: the last words of other tests' connections would be counted here.
-  test('through the tunnel: a VIP missing on lo, a missing decapsulation and, by http, a sick server are found', async () => {
+  test('through the tunnel: a VIP missing on lo, a missing decapsulation and, by http and https, a sick server are found', async () => {
     const rest = `backends: [${BACKENDS_YAML.join(', ')}]`;
     const through =
       'health: { check: tcp, port: 80, through: tunnel, interval: 50ms, timeout: 500ms, grace: 1ms, fall: 4 }';
@@ -74,18 +75,27 @@ describe('health checks', { skip: needsRoot }, () => {
     const asks = through.replace('tcp', 'http');
     const spoken = `  - { name: spoken, vip: "${VIP}", port: 84, ${asks}, ${rest} }\n`;
     const greSpoken = `  - { name: gre-spoken, vip: "${VIP}", port: 85, encap: gre, ${inVain.replace('tcp', 'http')}, ${rest} }\n`;
-    const sick = ['tcp', 'http'].map((check, i) => {
-      const sickCheck = through.replace('tcp, port: 80', `${check}, port: ${HEALTH_PORT}`);
+    // What is told of them is what an answer said, never that it was late.
+    const patient = through.replace('interval: 50ms, timeout: 500ms', 'interval: 200ms, timeout: 5s');
+    const sick = ['tcp', 'http', 'https'].map((check, i) => {
+      const sickCheck = patient.replace('tcp, port: 80', `${check}, port: ${HEALTH_PORT}`);
       return `  - { name: sick-${check}, vip: "${VIP}", port: ${86 + i}, ${sickCheck}, backends: [${BACKENDS_YAML[0]}] }\n`;
     });
     const sickServer = `require('http').createServer((_, answer) => answer.writeHead(503).end()).listen(${HEALTH_PORT})`;
     lan.start('b1', [process.execPath, '-e', sickServer]);
     await waitForListener(lan.namespace('b1'), HEALTH_PORT, 'b1', never);
-    const { next, lines } = await start(through, [direct, gre, spoken, greSpoken, ...sick].join(''));
+    // By https: one server, whose certificate nobody signed, and none.
+    const tlsServer = `require('https').createServer(${JSON.stringify(selfSigned())}, (_, answer) => answer.end()).listen(443)`;
+    const safeServer = lan.start('b1', [process.execPath, '-e', tlsServer]);
+    await waitForListener(lan.namespace('b1'), 443, 'b1', never);
+    const safe = `  - { name: safe, vip: "${VIP}", port: 89, ${patient.replace('tcp, port: 80', 'https, port: 443')}, ${rest} }\n`;
+    const { next, lines } = await start(through, [direct, gre, spoken, greSpoken, ...sick, safe].join(''));
     const has = (what: RegExp) => until(`a line ${what}`, () => lines.some((line) => what.test(line)));
     await has(/all backends of gre are down/);
     await has(/all backends of gre-spoken are down/);
     await has(/"service":"sick-http".*"reason":"status 503, expected 200-399"/);
+    await has(/"service":"sick-https".*"reason":"TLS: wrong version number"/);
+    await has(/"service":"safe","backend":"b2".*"reason":"connection to the VIP refused"/);
     const [checks, ...others] = await metrics(
       'hushlb_backend_health_checks_total{service="web",backend="b1"}',
       'hushlb_backend_up{service="web",backend="b1"}',
@@ -94,11 +104,16 @@ describe('health checks', { skip: needsRoot }, () => {
       'hushlb_backend_up{service="spoken",backend="b2"}',
       'hushlb_backend_up{service="sick-tcp",backend="b1"}',
       'hushlb_backend_up{service="sick-http",backend="b1"}',
+      'hushlb_backend_up{service="sick-https",backend="b1"}',
+      'hushlb_backend_up{service="safe",backend="b1"}',
+      'hushlb_backend_up{service="safe",backend="b2"}',
       // The kernel here stayed quiet: none of its RSTs came back as a packet of the service.
       'hushlb_conntrack_misses_total{service="web",kind="non_syn"}',
     );
     assert.ok(checks! > 2);
-    assert.deepEqual(others, [1, 1, 1, 1, 1, 0, 0]);
+    assert.deepEqual(others, [1, 1, 1, 1, 1, 0, 0, 1, 0, 0]);
+    await safeServer.stop();
+    await has(/"service":"safe","backend":"b1".*"reason":"connection to the VIP refused"/);
 
     lan.inHost('b1', 'ip', 'address', 'del', `${VIP}/32`, 'dev', 'lo');
     try {

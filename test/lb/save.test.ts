@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -19,6 +21,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { saveFile } from '../../lb/save.ts';
+import { needsRoot } from '../io/two-hosts.ts';
+
+const NOBODY = 65_534;
 
 const directory = mkdtempSync(join(tmpdir(), 'hushlb-test-save-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -50,6 +55,26 @@ test('what is no file is left alone', () => {
     readdirSync(directory).filter((name) => name.endsWith('.new')),
     [],
   );
+});
+
+test("another user's file stays one: who cannot give it back does not replace it", { skip: needsRoot }, () => {
+  const folder = join(directory, 'shared');
+  mkdirSync(folder);
+  chmodSync(directory, 0o755);
+  chownSync(folder, NOBODY, 0);
+  const file = join(folder, 'hushlb.yaml');
+  writeFileSync(file, 'old', { mode: 0o644 });
+  process.seteuid?.(NOBODY);
+  try {
+    const what = `${file} belongs to 0:0, and hushlb, which runs as ${NOBODY}:0, would take it away`;
+    assert.throws(() => saveFile(file, 'new', 'old'), {
+      code: 'SAVE_FAILED',
+      message: `${what}: chown ${NOBODY}:0 ${file}; nothing was saved`,
+    });
+  } finally {
+    process.seteuid?.(0);
+  }
+  assert.deepEqual([readdirSync(folder), readFileSync(file, 'utf8')], [['hushlb.yaml'], 'old']);
 });
 
 /** Saves one text after the other, each many times longer than a pipe or a page, until it is killed. */
