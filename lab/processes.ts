@@ -42,7 +42,7 @@ export interface HostProcess {
   stop(): Promise<void>;
 }
 
-const STOP_PATIENCE_MS = 2000;
+const STOP_PATIENCE_MS = 5000;
 const LINES_KEPT = 200;
 
 export function startProcess(description: ProcessDescription): HostProcess {

@@ -234,7 +234,7 @@ describe('health checks', { skip: needsRoot }, () => {
     await until('a check is under way', () => existsSync(pidFile));
     const pid = Number(readFileSync(pidFile, 'utf8'));
     await balancer.stop();
-    // SIGKILL would have come after two seconds.
+    // SIGKILL would have come after a while.
     assert.equal(await balancer.ended, 0);
     await until('its program is gone', () => !existsSync(`/proc/${pid}`));
   });
