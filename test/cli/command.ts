@@ -86,3 +86,35 @@ services:
     tableSize: 251
     backends: [{ name: only, address: 198.18.2.1 }]
 `;
+
+/** The names of all. */
+export const COMMANDS = [
+  'run',
+  'status',
+  'reload',
+  'drain',
+  'undrain',
+  'weight',
+  'add',
+  'remove',
+  'mode',
+  'scheduler',
+  'save',
+  'check',
+  'conntrack',
+  'events',
+  'top',
+  'table',
+  'profiles',
+  'decap',
+  'doctor',
+  'agree',
+  'lab',
+  'simulate',
+  'replay',
+  'explain',
+  'plan',
+  'probe-idle',
+  'audit',
+  'completion',
+];

@@ -1,47 +1,17 @@
 /**
- * What all commands share: help, usage errors, exit codes, completion, closed pipes.
+ * What all commands share: help, usage errors, exit codes, closed pipes.
  */
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
-import { CONFIGURATION, hushlb, MAIN, start, temporaryFolder } from './command.ts';
+import { COMMANDS, CONFIGURATION, hushlb, MAIN, start, temporaryFolder } from './command.ts';
 
 const folder = temporaryFolder();
 after(() => folder.remove());
 
-const COMMANDS = [
-  'run',
-  'status',
-  'reload',
-  'drain',
-  'undrain',
-  'weight',
-  'add',
-  'remove',
-  'mode',
-  'scheduler',
-  'save',
-  'check',
-  'conntrack',
-  'events',
-  'top',
-  'table',
-  'profiles',
-  'decap',
-  'doctor',
-  'agree',
-  'lab',
-  'simulate',
-  'replay',
-  'explain',
-  'plan',
-  'probe-idle',
-  'audit',
-  'completion',
-];
 const WITH_HELP = [
   ['run'],
   ['status'],
@@ -251,36 +221,6 @@ test('a bug keeps its stack, a failed system call without advice gets some', asy
   const denied = (message: string) => `Object.assign(new Error('${message}'), { code: 'EPERM' })`;
   assert.equal(await report(denied('socket: EPERM')), 'hushlb: permission is missing (socket: EPERM): run as root\n');
   assert.equal(await report(denied('bpf: EPERM (run as root)')), 'hushlb: bpf: EPERM (run as root)\n');
-});
-
-test('completion: the script is for the shell at hand and completes commands and options', async () => {
-  const { code, stdout: script } = await hushlb(['completion'], { SHELL: '/bin/bash' });
-  assert.equal(code, 0);
-  assert.match((await hushlb(['completion'], { SHELL: '/bin/zsh' })).stdout, /^#compdef hushlb/);
-  assert.match((await hushlb(['completion'], { SHELL: '/usr/bin/fish' })).stdout, /complete .*-c hushlb/);
-
-  const complete = (...words: string[]): string[] => {
-    const { stdout, stderr } = spawnSync(
-      'bash',
-      [
-        '-c',
-        `hushlb() { "$NODE" "$MAIN" "$@"; }
-         eval "$SCRIPT"
-         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-         _hushlb_yargs_completions
-         printf '%s\\n' "\${COMPREPLY[@]}"`,
-        'bash',
-        ...words,
-      ],
-      { env: { ...process.env, NODE: process.execPath, MAIN, SCRIPT: script, SHELL: '/bin/bash' }, encoding: 'utf8' },
-    );
-    assert.equal(stderr, '');
-    return stdout.split('\n').filter((word) => word !== '');
-  };
-  assert.deepEqual(complete('hushlb', '').sort(), [...COMMANDS].sort());
-  assert.deepEqual(complete('hushlb', 'dec'), ['decap']);
-  assert.deepEqual(complete('hushlb', 'table', '--s'), ['--service', '--s']);
-  assert.deepEqual(complete('hushlb', 'run', '--log-format', '').sort(), ['auto', 'json', 'pretty']);
 });
 
 test('a reader that hangs up is no error', async () => {
