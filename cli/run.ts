@@ -3,8 +3,10 @@
  * the log and turns signals into a stop or a reload.
  */
 import type { CommandModule } from 'yargs';
+import { socketState } from '../admin/socket.ts';
 import { readConfigFile } from '../lb/config-file.ts';
 import { seedWarnings } from '../lb/config-rules.ts';
+import { HushlbError } from '../lb/errors.ts';
 import { followFile } from '../lb/watch-file.ts';
 import { createLogger } from './logging.ts';
 import { configOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
@@ -47,6 +49,9 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
   const warnings = [...checked.warnings, ...seedWarnings(checked.config)];
   for (const { path, message } of warnings) logger.warn({ path }, message);
 
+  const { admin } = checked.config;
+  if (admin !== null) await refuseSecond(admin.socket);
+
   // Loaded here: the other commands work on machines where the native parts below the daemon do not load.
   const [{ runDaemon }, { openAdmin }, { openServiceManager }] = await Promise.all([
     import('../lb/daemon.ts'),
@@ -64,7 +69,6 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
     return name;
   });
 
-  const { admin } = checked.config;
   const daemon = await Promise.race([
     runDaemon(checked, {
       logger,
@@ -95,6 +99,16 @@ async function run({ config: file, ...log }: RunArguments): Promise<void> {
   await daemon.stop();
   logger.info('stopped');
   if (name === 'SIGHUP') dieOf(name);
+}
+
+/** First of all: what else two of them would fight for says less. */
+async function refuseSecond(socket: string): Promise<void> {
+  if ((await socketState(socket)) !== 'living') return;
+  throw new HushlbError(
+    'ALREADY_RUNS',
+    `a hushlb runs already and answers at ${socket}: hushlb reload has it read its file again; else stop it first, or give ` +
+      'this one an admin.socket of its own',
+  );
 }
 
 function end(signal: NodeJS.Signals, code: number): void {

@@ -66,13 +66,13 @@ async function measureOn(
   const leftOut: StateEvent[] = [];
   const outcomes: Outcome[] = [];
   let floodsLeft = FLOODS.length * keys.length;
-  const floodsSeconds = floodsLeft * (plan.flood.seconds + AROUND_A_FLOOD_S);
+  const floodsSeconds = floodsLeft * (plan.flood.seconds / 2 + AROUND_A_FLOOD_S);
   const seconds = (): number => {
-    const share = secondsLeft() / floodsLeft-- - AROUND_A_FLOOD_S;
+    const share = (secondsLeft() - plan.throughput.seconds) / floodsLeft-- - AROUND_A_FLOOD_S;
     return Math.max(SHORTEST_FLOOD_S, Math.min(plan.flood.seconds, share));
   };
   for (const event of eventsWith({ syns: plan.flood.syns, seconds })) {
-    // The floods come last, and are worth more than the others.
+    // The floods come last, and are worth more than the others: half of the time that they may take is kept for them.
     if (event.alone !== true && secondsLeft() < floodsSeconds) {
       leftOut.push(event);
       continue;

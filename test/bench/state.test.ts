@@ -138,7 +138,7 @@ describe('stateful-stateless on the wire', { skip: needsRoot }, () => {
 
 test('a stage that cannot be opened leaves nothing behind', { skip: needsRoot }, async () => {
   // hushlb refuses a table without room.
-  await assert.rejects(openStage(['stateless'], BEGINNING, 0), /^Error: hushlb on lb1: ended \(1\) before it answered/);
+  await assert.rejects(openStage(['stateless'], BEGINNING, 0), /^Error: hushlb on lb1: ended \(78\) before it answered/);
   nothingLeft();
 });
 
