@@ -133,7 +133,7 @@ describe('hushlb run', { skip: needsRoot }, () => {
 
   test('a second balancer on the same interface is refused in one line', async () => {
     await ready(start({ top: 'metrics: false' }));
-    const second = start({ top: 'metrics: false' });
+    const second = start({ top: 'metrics: false\nadmin: false' });
     const line = await second.waitForLine((text) => text.startsWith('hushlb: '), PATIENCE_MS, never);
     assert.equal(await second.ended, 1);
     assert.match(line, /eth0.*(XDP|AF_XDP|in use|busy)/i);

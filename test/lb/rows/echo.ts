@@ -56,6 +56,8 @@ const rows: PacketRow[] = [
   answered('answered'),
   answered('without data', { body: [] }),
   answered('1472 bytes of data', { body: Array.from({ length: 1472 }, (_, i) => i & 255) }),
+  // Found by fuzzing: what is too long for the link came in all the same, and what becomes of the answer is the device's.
+  answered('1473 bytes of data', { body: Array.from({ length: 1473 }, (_, i) => i & 255) }),
   answered('TTL 1, TOS, no DF and an identification', {}, { ttl: 1, tos: 0x28, fragment: 0, id: 0xbeef }),
   answered('a checksum near the end of the ring', { rest: [0xff, 0xff, 0xff, 0xff], body: [0xf8, 0] }),
   {
