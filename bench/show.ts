@@ -41,7 +41,7 @@ const LEAST_HEADING = 8;
  * not enough, the columns follow in groups below one another, each with the names.
  */
 export function terminalTable({ title, says, head, rows }: ResultTable, width: number): string {
-  const above = `${lines(title, width)}\n${says === undefined ? '' : `${lines(says, width)}\n`}`;
+  const above = `${lines(title, width)}\n${lines(says, width)}\n`;
   const whole = [head, ...rows.map((row) => row.map(cellText))];
   if (widthOf(columnWidths(whole)) <= width) return `${above}${drawTable(whole)}`;
   const [names, ...others] = transposed(whole).map((column, at) => (at === 0 ? column : narrowed(column)));
@@ -104,13 +104,13 @@ export function markdownTable({ title, says, head, rows }: ResultTable): string 
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   const rule = `|${head.map((_, column) => (column === 0 ? '---' : '---:')).join('|')}|`;
-  const about = says === undefined ? [] : [says, ''];
-  return [`**${title}**`, '', ...about, line(head), rule, ...rows.map((row) => line(row.map(cellText)))].join('\n');
+  return [`**${title}**`, '', says, '', line(head), rule, ...rows.map((row) => line(row.map(cellText)))].join('\n');
 }
 
 export function targetTable(targets: readonly Target[]): ResultTable {
   return {
     title: 'Targets',
+    says: 'What hushlb set out to reach, as ratios within this run where it can be; by how much of the goal it was reached or missed.',
     head: ['target', 'goal', 'measured', 'reached'],
     rows: targets.map((target) => [
       target.what,

@@ -174,6 +174,7 @@ function present({ without, changing, change }: ChangeMeasured): CaseResult {
     tables: [
       {
         title: 'Packets, unchanged and while the state changes',
+        says: 'Whether changes cost packets or move connections: the columns differ only in what the changes are meant to do.',
         head: ['packets', 'unchanged', 'changing'],
         rows: [
           row('sent', ({ sent }) => sent),
@@ -188,6 +189,7 @@ function present({ without, changing, change }: ChangeMeasured): CaseResult {
       },
       {
         title: `${change.reloadMs.length.toLocaleString('en')} changes, ${(change.reloadMs.length / change.seconds).toFixed(0)} a second`,
+        says: 'How long a change takes until it is in force, while packets flow.',
         head: ['milliseconds', 'median', '99 %', 'longest'],
         rows: [
           times('a change as a whole', ascending(change.reloadMs)),

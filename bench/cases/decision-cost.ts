@@ -97,7 +97,8 @@ async function measureAgainst(
     rows.push([flows.toLocaleString('en'), figure(before, 0), figure(now, 0), figure(ratios(now, before), 2)]);
   }
   const head = ['flows', against, 'now', 'ratio'];
-  return { title: `Mode ${name}, ns a packet, beside ${against}`, head, rows };
+  const says = 'Whether a decision costs more now than then: a ratio above 1 that its range does not touch.';
+  return { title: `Mode ${name}, ns a packet, beside ${against}`, says, head, rows };
 }
 
 /** IPv6 over IPv4, in mode `stateless`, by turns. */
@@ -216,15 +217,22 @@ function present(
     tables: [
       {
         title: 'Mode stateless, ns a packet',
+        says: 'What the language costs, as the ratio; and that more flows cost more because their entries have to come from memory.',
         head: ['flows', 'hushlb (TypeScript)', 'the same in C', 'ratio'],
         rows: first.map(({ flows, ours, inC, ratio }) => [flows.toLocaleString('en'), ours, inC, ratio]),
       },
-      { title: 'Every mode, ns a packet, by flows', head: ['mode', ...labels], rows: matrix(({ ours }) => ours) },
+      {
+        title: 'Every mode, ns a packet, by flows',
+        says: 'What each mode adds to a decision. Less is better.',
+        head: ['mode', ...labels],
+        rows: matrix(({ ours }) => ours),
+      },
       ...(yardstick.path === undefined
         ? []
         : [
             {
               title: 'Every mode, ratio to C, by flows',
+              says: 'Whether any mode is slower for another reason than the language: times the cost in C, less is better.',
               head: ['mode', ...labels],
               rows: matrix(({ ratio }) => ratio),
             },
@@ -233,7 +241,7 @@ function present(
     charts: [
       {
         name: 'decision-cost',
-        title: 'Decision cost: ns a packet, one core, no device',
+        title: 'Decision cost: one core, no device; less is better',
         kind: 'lines',
         unit: 'ns a packet',
         categoryName: 'flows',
