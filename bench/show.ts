@@ -32,7 +32,8 @@ export function lines(text: string, width: number): string {
 
 /** Of the first column, which names the row, and of a text in any other, where a table has to be made narrower. */
 const LEAST_NAME = 20;
-const MOST_TEXT = 24;
+const MOST_NAME = 24;
+const MOST_TEXT = 16;
 /** Of a heading that is broken to the width of its column. */
 const LEAST_HEADING = 8;
 
@@ -46,8 +47,8 @@ export function terminalTable({ title, says, head, rows }: ResultTable, width: n
   if (widthOf(columnWidths(whole)) <= width) return `${above}${drawTable(whole)}`;
   const [names, ...others] = transposed(whole).map((column, at) => (at === 0 ? column : narrowed(column)));
   const room = width - widthOf(others.map(widest)) - widthOf([0]) + 1;
-  const nameWidth = room >= LEAST_NAME ? room : Math.min(MOST_TEXT, width - widthOf([0, widest(others.flat())]));
-  const wrapped = names.map((name) => lines(name, nameWidth));
+  const nameWidth = room >= LEAST_NAME ? room : Math.min(MOST_NAME, width - widthOf([0, widest(others.flat())]));
+  const wrapped = names.map((name) => (name.length <= nameWidth ? name : lines(name, nameWidth)));
   return `${above}${grouped(wrapped, others, width).map(drawTable).join('\n')}`;
 }
 
