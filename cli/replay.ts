@@ -154,7 +154,7 @@ async function runReplay(given: ReplayArguments): Promise<void> {
       hops,
       outbound: given.outbound,
       onPacket(packet) {
-        if (packet.isSent) expectation?.compare(packet.bytes);
+        if (packet.isSent) expectation?.compare(packet.bytes, packet.comment);
         if (packet.isSent || all) about(output, () => written?.write(packet));
       },
     });
@@ -168,7 +168,9 @@ async function runReplay(given: ReplayArguments): Promise<void> {
     told.write(json ? jsonText(facts, expected) : fitted(summaryText(facts, config)));
     if (expected === undefined) return;
     if (expected.difference !== undefined) {
-      throw new HushlbError('REPLAY_DIFFERS', `${expect}: not what is sent: ${expected.difference.text}`);
+      const { text, decision } = expected.difference;
+      const why = decision === null ? '' : `; it is ${decision}`;
+      throw new HushlbError('REPLAY_DIFFERS', `${expect}: not what is sent: ${text}${why}`);
     }
     if (!json) told.write(`as expected: ${expected.packets} packets, byte by byte\n`);
   } finally {
