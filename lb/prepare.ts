@@ -74,6 +74,20 @@ export function prepareNext(
   return arrange(choices(config, down, before), config, down, assignPlaces(config, places, room, nowMs), room, lookups);
 }
 
+/** The same with some of its services alone, by their indexes: they keep tables, places and counters. */
+export function withServices(prepared: Prepared, indexes: readonly number[]): Prepared {
+  const { config, places, tables, room } = prepared;
+  const those = <T>(all: readonly T[]): T[] => indexes.map((i) => all[i]);
+  const services = those(places.services);
+  return {
+    ...prepared,
+    config: { ...config, services: those(config.services) },
+    places: { ...places, services },
+    tables: those(tables),
+    layout: createCounterLayout({ exits: EXITS, room, services }),
+  };
+}
+
 /** Whether connections leave the backend because it is down. Where `allDown: keep` lets it serve, they stay. */
 export function isForsaken({ config, tables, down }: Prepared, service: number, backend: string): boolean {
   const { name, onDown } = config.services[service];
