@@ -39,6 +39,8 @@ export interface ControlPlane {
   readonly file: string;
   /** What runs, as a file would say it. */
   text(): string;
+  /** What the text says, as YAML's values. */
+  data(): unknown;
   /** The file, as it was when it was last read or written. */
   fileText(): string;
   /** The last that was carried out, of configuration; null before the first. */
@@ -88,14 +90,17 @@ export interface ControlPlaneInput {
   readonly onReload?: ((isUnderWay: boolean) => void) | undefined;
 }
 
+/** A text and what it means. */
+type Written = Pick<CheckedConfig, 'text' | 'data' | 'config'>;
+
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
   const { running, device, events, health, file, unsaved } = input;
   const queue = createChangeQueue();
   const keeper = createTally();
   const listeners = new Set<(config: Config) => void>();
-  let { text } = input.checked;
-  /** The file as it was when it was last read or written: its text, and what that means. */
-  let inFile = { text, config: input.checked.config };
+  let inForce: Written = input.checked;
+  /** The file as it was when it was last read or written. */
+  let inFile: Written = input.checked;
   let lastChange: LastChange | null = null;
 
   function begin(change: Change, by: string): { id: string; what: string; logger: Logger } {
@@ -111,7 +116,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       const { prepared } = running;
       const checked = isReload
         ? input.readConfig()
-        : parseConfig(editText(text, prepared.config, change), 'the configuration that runs');
+        : parseConfig(editText(inForce.text, prepared.config, change), 'the configuration that runs');
       const report = await reload(running, checked.config, { logger, signal });
       const lost = isReload ? unsaved.list() : [];
       for (const listener of listeners) listener(checked.config);
@@ -120,7 +125,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       const isSaved = isDeepStrictEqual(checked.config, inFile.config);
       if (isSaved) unsaved.set([]);
       else if (!isDeepStrictEqual(checked.config, prepared.config)) unsaved.set([...unsaved.list(), what]);
-      text = isSaved ? inFile.text : checked.text;
+      inForce = isSaved ? inFile : checked;
       lastChange = { id, change: what, at: new Date().toISOString() };
       keeper.applied(isReload ? 'reload' : 'runtime');
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);
@@ -150,7 +155,8 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
     health,
     tally: keeper.tally,
     file,
-    text: () => text,
+    text: () => inForce.text,
+    data: () => inForce.data,
     fileText: () => inFile.text,
     lastChange: () => lastChange,
     unsaved: () => unsaved.list(),
@@ -164,9 +170,9 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       }),
     save: (by) =>
       queue.run(async () => {
-        saveFile(file, text, inFile.text);
+        saveFile(file, inForce.text, inFile.text);
         const changes = unsaved.list();
-        inFile = { text, config: running.prepared.config };
+        inFile = inForce;
         unsaved.set([]);
         input.logger.info({ by, file, changes }, 'saved');
         return { file, changes };

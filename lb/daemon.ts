@@ -28,10 +28,10 @@ import { followNextHops } from './next-hops.ts';
 import { tellObservations } from './observations.ts';
 import { openObservationPost } from './observe.ts';
 import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
-import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
+import { prepare, ROOM_FOR_CHANGES, tablesWanted } from './prepare.ts';
 import { backendAddresses, logWay, logWays, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { type DeviceFacts, publishNext, type Running } from './running.ts';
-import { lookupTablesOf } from './table-threads.ts';
+import { buildTables } from './table-threads.ts';
 import { takeUnsaved } from './unsaved.ts';
 import { findLink } from './usable-link.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
@@ -94,7 +94,7 @@ async function putUp(
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
   const plan = planFor(queueCount, config);
-  const prepared = prepare(config, ROOM_FOR_CHANGES, await lookupTablesOf(config));
+  const prepared = prepare(config, ROOM_FOR_CHANGES, await buildTables(tablesWanted(config)));
 
   const events = createEventLog();
   let running: Running | undefined;
