@@ -118,7 +118,7 @@ suite('the interface fails', { skip: needsRoot }, () => {
       // The kernel forgets all neighbours with it, those of an administrator too.
       neighbours();
       const changed = performance.now();
-      await until('the frames to come from there', async () => (await pair.sources(FLOWS)).has(mac));
+      await until('the frames to come from there', async () => (await pair.macs(FLOWS)).from.has(mac));
       assert.deepEqual(await pair.flows(FLOWS), before);
       sayBack(t, 'another MAC', changed);
       await sameResources(balancer.pid, resources);

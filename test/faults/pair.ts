@@ -58,8 +58,8 @@ export interface Pair {
   ): Promise<Map<string, string>>;
   /** All flows are forwarded; sends them again and again until they are. */
   flows(flows: number): Promise<Map<string, string>>;
-  /** From which MACs the frames of so many flows came. */
-  sources(flows: number): Promise<Set<string>>;
+  /** From which MACs the frames of so many flows came, and to which they went. */
+  macs(flows: number): Promise<{ readonly from: Set<string>; readonly to: Set<string> }>;
   metric(name: string): number;
   /** Opens the right side's eyes anew: its interface was made anew. */
   rewire(): void;
@@ -100,7 +100,7 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  let macs = new Set<string>();
+  let macs = { from: new Set<string>(), to: new Set<string>() };
   /** The sequence number of the packets sent last: what comes late of others is told by it. */
   let round = 0;
 
@@ -110,7 +110,7 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
     enough = (seen: Map<string, string>): boolean => seen.size === flows,
     firstRound = round + 1,
   ): Promise<Map<string, string>> {
-    macs = new Set();
+    macs = { from: new Set(), to: new Set() };
     const mac = macBytes(ipJson(hosts.left, 'link', 'show', 'left')[0].address);
     capture?.read(() => {});
     const sequence = ++round;
@@ -125,7 +125,8 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
       capture?.read(({ bytes, outgoing }) => {
         // IPIP: the outer header's destination, the inner one's source port and sequence number.
         if (outgoing || bytes[23] !== 4 || Buffer.from(bytes).readUInt32BE(58) < firstRound) return;
-        macs.add([...bytes.subarray(6, 12)].map((byte) => byte.toString(16).padStart(2, '0')).join(':'));
+        macs.from.add(macText(bytes.subarray(6, 12)));
+        macs.to.add(macText(bytes.subarray(0, 6)));
         backends.set([...bytes.subarray(54, 56)].join(), bytes.subarray(30, 34).join('.'));
       });
       await new Promise((resolve) => setTimeout(resolve, 2));
@@ -179,7 +180,7 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
       assert.equal(last.size, count, 'all flows are forwarded');
       return last;
     },
-    async sources(count) {
+    async macs(count) {
       await send(count);
       return macs;
     },
@@ -191,6 +192,10 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
       return Number(line.split(' ').at(-1));
     },
   };
+}
+
+function macText(mac: Uint8Array): string {
+  return [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 /** Descriptors and threads of a process, to see leaks. */
