@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { CATALOGUE } from '../../metrics/catalogue.ts';
-import { anchorsOf } from './page-file.ts';
+import { anchorsOf } from '../docs/pages.ts';
 
 interface Rule {
   readonly alert: string;
