@@ -1,5 +1,5 @@
 /**
- * What the daemon shows of itself: where the metrics server's numbers come from. Between lb/daemon.ts, which owns the
+ * The metrics of a running balancer: where the numbers come from that the server shows. Between lb/daemon.ts, which owns the
  * parts, and metrics/, which knows none of them.
  */
 import type { SteeringCounters } from '../io/service-map.ts';
@@ -17,7 +17,7 @@ import { slotCounts } from './service-table.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';
 
-export interface Observed {
+export interface ExporterSources {
   /** The configuration in force, asked at every scrape. */
   prepared(): Prepared;
   /** One row of counter slots a worker, and one of `DEVICE_COUNTERS`. */
@@ -32,14 +32,14 @@ export interface Observed {
   restarts(): number;
 }
 
-export interface ObservationPost {
+export interface Exporter {
   readonly url: string;
   close(): Promise<void>;
 }
 
 /** Throws MetricsListenError. */
-export async function openObservationPost(observed: Observed, listen: ListenAddress): Promise<ObservationPost> {
-  const { prepared, counters } = observed;
+export async function openExporter(sources: ExporterSources, listen: ListenAddress): Promise<Exporter> {
+  const { prepared, counters } = sources;
   const { tally } = createTally();
   const registry = createExposition({
     version: VERSION,
@@ -54,17 +54,17 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
         slots: Array.from(slotCounts(table), ([backend, count]) => ({ backend, count })),
       }));
     },
-    deviceCounters: () => deviceCounters(observed),
-    configuration: () => configuration(observed, tally),
-    workerRestarts: () => observed.restarts(),
-    backends: () => backendStatuses(observed),
+    deviceCounters: () => deviceCounters(sources),
+    configuration: () => configuration(sources, tally),
+    workerRestarts: () => sources.restarts(),
+    backends: () => backendStatuses(sources),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
   return { url: `http://${host}:${server.port}/metrics`, close: () => server.close() };
 }
 
-function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCounter[] {
+function deviceCounters({ deviceCounters: rows, steering }: ExporterSources): DeviceCounter[] {
   const ofQueues = rows.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] })));
   const { toSocket = 0, otherPort = 0, noSocket = 0 } = steering() ?? {};
   const ofSteering: DeviceCounter[] = [
@@ -75,7 +75,7 @@ function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCou
   return [...ofQueues, ...ofSteering];
 }
 
-function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
+function backendStatuses({ prepared, health }: ExporterSources): BackendStatus[] {
   return prepared().config.services.flatMap(({ name: service, backends }) =>
     backends.map(({ name: backend }) => {
       const { state, checks, failures, lastMs } = health.of(service, backend);
@@ -86,7 +86,7 @@ function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
 }
 
 /** `atStart` is told while nothing can be changed yet. */
-function configuration({ prepared, control }: Observed, atStart: ChangeTally): ConfigurationStatus {
+function configuration({ prepared, control }: ExporterSources, atStart: ChangeTally): ConfigurationStatus {
   const { hashSeed, services } = prepared().config;
   const { parts, tally = atStart, unsaved } = control() ?? {};
   return {
