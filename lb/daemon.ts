@@ -22,12 +22,12 @@ import { type ControlPlane, createControlPlane } from './control-plane.ts';
 import { watchDrains } from './drains.ts';
 import { HushlbError } from './errors.ts';
 import { createEventLog } from './events.ts';
+import { openExporter } from './exporter.ts';
 import { buildForwardingState } from './forwarding-state.ts';
 import { keepHealth } from './health.ts';
 import { watchForHints } from './hints.ts';
 import { followNextHops } from './next-hops.ts';
 import { tellObservations } from './observations.ts';
-import { openObservationPost } from './observe.ts';
 import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
 import { prepare, ROOM_FOR_CHANGES, tablesWanted } from './prepare.ts';
 import { backendAddresses, logWay, logWays, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
@@ -126,7 +126,7 @@ async function putUp(
   const door = { interface: link.name, hopOf: hops.hopOf };
   const health = keepHealth({ events, logger, door, setDown: async (down) => control?.setDown(down) });
   const tallies = createTally();
-  const observed = {
+  const sources = {
     prepared: preparedNow,
     counters,
     deviceCounters,
@@ -136,7 +136,7 @@ async function putUp(
     tally: tallies.tally,
     control: () => control,
   };
-  const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
+  const metrics = config.metrics && (await openExporter(sources, config.metrics.listen));
   undo.push(() => metrics?.close());
 
   const state = buildForwardingState({ prepared, ownMac: link.mac, hopOf: hops.hopOf, generation: 1 });

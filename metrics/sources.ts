@@ -1,6 +1,6 @@
 /**
  * What the metrics are read from, asked anew at every scrape: whoever is in it has its series, and whoever is not has none.
- * lb/observe.ts fills it in; metrics/ knows none of the parts behind it.
+ * lb/exporter.ts fills it in; metrics/ knows none of the parts behind it.
  */
 import type { CounterLayout } from './counters.ts';
 

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import { anchorsOf } from './page-file.ts';
+import { anchorsOf } from '../docs/pages.ts';
 import { LABELS, nameOf, selectorsOf, strangeLabels } from './promql.ts';
 
 interface Rule {

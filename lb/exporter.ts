@@ -1,5 +1,5 @@
 /**
- * What the daemon shows of itself: where the metrics server's numbers come from. Between lb/daemon.ts, which owns the
+ * The metrics of a running balancer: where the numbers come from that the server shows. Between lb/daemon.ts, which owns the
  * parts, and metrics/, which knows none of them.
  */
 import type { SteeringCounters } from '../io/service-map.ts';
@@ -17,7 +17,7 @@ import { slotCounts } from './service-table.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';
 
-export interface Observed {
+export interface ExporterSources {
   /** The configuration in force, asked at every scrape. */
   prepared(): Prepared;
   /** One row of counter slots a worker, and one of `DEVICE_COUNTERS`. */
@@ -33,7 +33,7 @@ export interface Observed {
   restarts(): number;
 }
 
-export interface ObservationPost {
+export interface Exporter {
   readonly url: string;
   close(): Promise<void>;
 }
@@ -41,8 +41,8 @@ export interface ObservationPost {
 const NOT_STEERED_YET: SteeringCounters = { toSocket: 0, otherPort: 0, noSocket: 0 };
 
 /** Throws MetricsListenError. */
-export async function openObservationPost(observed: Observed, listen: ListenAddress): Promise<ObservationPost> {
-  const { prepared, counters, deviceCounters } = observed;
+export async function openExporter(sources: ExporterSources, listen: ListenAddress): Promise<Exporter> {
+  const { prepared, counters, deviceCounters } = sources;
   const registry = createExposition({
     version: VERSION,
     layout: () => prepared().layout,
@@ -58,17 +58,17 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
     },
     deviceCounters: () =>
       deviceCounters.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] }))),
-    steering: () => observed.steering() ?? NOT_STEERED_YET,
-    configuration: () => configuration(observed),
-    workerRestarts: () => observed.restarts(),
-    backends: () => backendStatuses(observed),
+    steering: () => sources.steering() ?? NOT_STEERED_YET,
+    configuration: () => configuration(sources),
+    workerRestarts: () => sources.restarts(),
+    backends: () => backendStatuses(sources),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
   return { url: `http://${host}:${server.port}/metrics`, close: () => server.close() };
 }
 
-function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
+function backendStatuses({ prepared, health }: ExporterSources): BackendStatus[] {
   return prepared().config.services.flatMap(({ name: service, backends }) =>
     backends.map(({ name: backend }) => {
       const { state, checks, failures, lastMs } = health.of(service, backend);
@@ -78,7 +78,7 @@ function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
   );
 }
 
-function configuration({ prepared, control, tally }: Observed): ConfigurationStatus {
+function configuration({ prepared, control, tally }: ExporterSources): ConfigurationStatus {
   const { hashSeed, services } = prepared().config;
   const { parts, unsaved } = control() ?? {};
   return {
