@@ -1,6 +1,6 @@
 /**
  * The two npm packages of the portable device, which are optional: both are C++ that the host's compiler builds. Loaded by
- * io/portable-device.ts, on the main thread: they know one event loop only, the process's (docs/decisions/0008-portable.md).
+ * io/portable-device.ts, on the main thread: they know one event loop only, the process's (docs/decisions/0008-portable-device.md).
  */
 import { createRequire } from 'node:module';
 

@@ -9,6 +9,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 export const MAIN = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 
@@ -121,6 +122,42 @@ export const COMMANDS = [
   'audit',
   'completion',
 ];
+
+/** Those that explain themselves, as they are typed. */
+export const WITH_HELP: readonly (readonly string[])[] = [
+  ...COMMANDS.filter((command) => command !== 'completion').map((command) => [command]),
+  ['conntrack', 'list'],
+  ['conntrack', 'show'],
+  ['conntrack', 'flush'],
+  ['lab', 'list'],
+  ['lab', 'run'],
+  ['lab', 'matrix'],
+  ['lab', 'clean'],
+];
+
+/** What `--help` of each command prints, by one process: a start for each costs more than all of it. */
+export async function helpOf(commands: readonly (readonly string[])[], columns: number): Promise<string[]> {
+  const code = `
+    const [main, commands] = JSON.parse(process.argv[1]);
+    const { stdout } = process;
+    const { write } = stdout;
+    for (const stream of [stdout, process.stderr]) stream.setMaxListeners(0);
+    const helps = [];
+    for (const [i, command] of commands.entries()) {
+      process.argv = [process.execPath, main, ...command, '--help'];
+      let text = '';
+      stdout.write = (more) => ((text += more), true);
+      await import(main + '?' + i);
+      helps.push(text);
+    }
+    stdout.write = write;
+    stdout.write(JSON.stringify(helps));`;
+  const words = ['--input-type=module', '-e', code, JSON.stringify([MAIN, commands])];
+  const env = { ...process.env, COLUMNS: String(columns) };
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, words, { env, maxBuffer: 2 ** 26 });
+  if (stderr !== '') throw new Error(stderr);
+  return JSON.parse(stdout);
+}
 
 interface End {
   readonly code: number | null;
