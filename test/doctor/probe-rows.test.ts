@@ -3,15 +3,10 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  type BackendProbe,
-  judgeBackendProbe,
-  judgeWholeProbe,
-  type Outcome,
-  type Tunnels,
-} from '../../doctor/probe.ts';
-import { readAnswer } from '../../doctor/probe-answer.ts';
-import { echoRequest, frameOf, MARK_SEQUENCE, packetOf } from '../../doctor/sample.ts';
+import { type BackendPings, type BackendProbe, judgeBackendProbe, type Outcome } from '../../doctor/probe.ts';
+import { type Answer, readAnswer } from '../../doctor/probe-answer.ts';
+import { judgeWholeProbe, type Tunnels } from '../../doctor/probe-whole.ts';
+import { echoRequest, frameOf, MARK_SEQUENCE, packetOf, TTL_OF_LAST_HOP } from '../../doctor/sample.ts';
 import type { Target } from '../../doctor/target.ts';
 import { ENCAP_GRE, ENCAP_GUE, ENCAP_IPIP } from '../../dsr/tunnel.ts';
 import { SYN } from '../../wire/tcp.ts';
@@ -19,6 +14,7 @@ import { addressBytes } from '../io/two-hosts.ts';
 import { gist } from './gist.ts';
 import { TARGET } from './target.ts';
 
+const L2: Target = { ...TARGET, encap: 'l2', overhead: 0 };
 const UDP: Target = { ...TARGET, protocol: 'udp' };
 const accepted: Outcome = { kind: 'accepted', ms: 1 };
 const reset: Outcome = { kind: 'reset', ms: 1 };
@@ -32,9 +28,21 @@ const refused = (refusal: Refusal, mtu: number | null = null, towards = '198.18.
   towards,
 });
 
+/** Of a backend that answers all of them, but for `other`. */
+const pings = (other: Partial<BackendPings> = {}): BackendPings => ({
+  vip: 'answered',
+  host: 'answered',
+  tunnel: 'answered',
+  ...other,
+});
+
 describe('through the tunnel', () => {
   const decap = 'hushlb decap --interface eth0 --encap ipip --mss-clamp auto';
   const backend = '[b1] hushlb doctor --backend -c f.yaml';
+  const addVip = '[b1] ip address add 198.18.10.1/32 dev lo';
+  const noVip = pings({ vip: 'silence' });
+  const noTunnel = pings({ vip: 'silence', tunnel: 'silence' });
+  const dead = pings({ vip: 'silence', tunnel: 'silence', host: 'silence' });
   const rows: [name: string, probe: Partial<BackendProbe>, expected: string][] = [
     ['answered', {}, 'ok probe'],
     ['answered, also of full size', { full: accepted }, 'ok probe'],
@@ -58,8 +66,49 @@ describe('through the tunnel', () => {
     ['RST', { small: reset }, `error probe-listener | ${backend}`],
     ['host unreachable', { small: refused('host') }, 'error probe-way | [198.18.2.1] ip route get 198.18.2.1'],
     ['prohibited', { small: refused('prohibited') }, 'error probe-way | [198.18.2.1] ip route get 198.18.2.1'],
-    ['silence', { small: silence }, `error probe-silence | ${backend}`],
+    [
+      'port unreachable, of a device that is down',
+      { small: refused('port') },
+      `error probe-decapsulation | [b1] ${decap}`,
+    ],
+    ['TTL exceeded by the tunnel', { small: refused('ttl') }, 'error probe-way | [198.18.2.1] ip route get 198.18.2.1'],
+    [
+      'TTL exceeded behind it',
+      { small: refused('ttl', null, '198.18.10.1') },
+      `error probe-vip | ${addVip} | ${backend}`,
+    ],
+    ['answered from elsewhere', { pings: pings({ vip: 'ttl' }) }, `warning probe-routed-on | ${addVip}`],
+    ['silence of the port alone', { small: silence }, `error probe-port | ${backend}`],
+    ['silence of the VIP', { small: silence, pings: noVip }, `error probe-vip | ${addVip} | ${backend}`],
+    [
+      'silence, and the VIP is routed on',
+      { small: silence, pings: pings({ vip: 'ttl' }) },
+      `error probe-vip | ${addVip} | ${backend}`,
+    ],
+    ['silence of the tunnel', { small: silence, pings: noTunnel }, `error probe-decapsulation | ${backend}`],
+    ['silence of all', { small: silence, pings: dead }, `error probe-silence | ${backend}`],
+    [
+      'silence, and no ping to tell',
+      { small: silence, pings: { ...noTunnel, tunnel: null } },
+      `error probe-silence | ${backend}`,
+    ],
+    [
+      'silence of the VIP on a link',
+      { small: silence, target: L2, pings: { ...noTunnel, tunnel: null } },
+      `error probe-vip | ${addVip} | ${backend}`,
+    ],
     ['silence of UDP says nothing', { small: silence, target: UDP }, 'note probe-datagram'],
+    ['silence of UDP, and of all', { small: silence, target: UDP, pings: dead }, 'note probe-datagram'],
+    [
+      'silence of UDP, and of the VIP',
+      { small: silence, target: UDP, pings: noVip },
+      `error probe-vip | ${addVip} | ${backend}`,
+    ],
+    [
+      'silence of UDP, and of the tunnel',
+      { small: silence, target: UDP, pings: noTunnel },
+      `error probe-decapsulation | ${backend}`,
+    ],
     [
       'too big',
       { full: refused('too-big', 1480) },
@@ -75,7 +124,7 @@ describe('through the tunnel', () => {
         address: '198.18.2.1',
         small: accepted,
         full: null,
-        echoes: true,
+        pings: pings(),
         ...probe,
       };
       assert.deepEqual(gist([judgeBackendProbe(all, 'f.yaml')]), [expected]);
@@ -86,8 +135,31 @@ describe('through the tunnel', () => {
 describe('the whole way', () => {
   const router = 'error probe-router | [the router] ip route replace 198.18.10.1/32 via 198.18.2.10';
   const onBalancer = '[the balancer] hushlb doctor -c hushlb.yaml';
-  const rows: [name: string, outcome: Outcome, target: Target, tunnel: Tunnels | undefined, expected: string][] = [
+  const rows: [
+    name: string,
+    outcome: Outcome | Outcome[],
+    target: Target,
+    tunnel: Tunnels | undefined,
+    expected: string,
+  ][] = [
     ['answered', accepted, TARGET, 'all', 'ok probe-whole'],
+    ['some are lost', [accepted, silence], TARGET, undefined, `error probe-whole-some | ${onBalancer} --probe`],
+    [
+      'some are lost, and so are tunnels',
+      [silence, accepted],
+      TARGET,
+      'some',
+      `error probe-whole-some | ${onBalancer}`,
+    ],
+    ['some are reset', [reset, accepted], TARGET, 'all', `error probe-whole-some | ${onBalancer}`],
+    ['some datagrams have no answer', [{ kind: 'datagram', ms: 1 }, silence], UDP, 'all', 'ok probe-whole'],
+    [
+      'one is reset and others are lost',
+      [silence, reset],
+      TARGET,
+      undefined,
+      `error probe-whole-reset | ${onBalancer}`,
+    ],
     ['silence, and the tunnel works', silence, TARGET, 'all', router],
     ['silence, and so is the tunnel', silence, TARGET, 'none', `error probe-whole-silence | ${onBalancer} --probe`],
     [
@@ -123,9 +195,10 @@ describe('the whole way', () => {
     ],
   ];
   for (const [name, outcome, target, tunnel, expected] of rows) {
-    test(name, () =>
-      assert.deepEqual(gist([judgeWholeProbe({ target, own: '198.18.2.10', outcome }, tunnel)]), [expected]),
-    );
+    test(name, () => {
+      const outcomes = Array.isArray(outcome) ? outcome : [outcome, outcome];
+      assert.deepEqual(gist([judgeWholeProbe({ target, own: '198.18.2.10', outcomes }, tunnel)]), [expected]);
+    });
   }
 });
 
@@ -167,8 +240,8 @@ describe('packets', () => {
   });
 
   test('echo requests of both families have right checksums', () => {
-    assert.equal(sum(echoRequest(client, vip).subarray(20)), 0);
-    assert.equal(sum(echoRequest(client6, vip6).subarray(40), pseudo(client6, vip6, 58, 21)), 0);
+    assert.equal(sum(echoRequest(client, vip, 7).subarray(20)), 0);
+    assert.equal(sum(echoRequest(client6, vip6, 7).subarray(40), pseudo(client6, vip6, 58, 21)), 0);
   });
 
   const outer = {
@@ -197,7 +270,7 @@ describe('packets', () => {
       const encapsulation = { encap, family: 4 as const, ttl: 64, varySource: false, gue: { port: 6080, variant } };
       const quote = frameOf(inside, encapsulation, outer).subarray(14);
       const error = { kind: 'error', from: '198.18.2.1', refusal: 'protocol', mtu: null, towards: '198.18.2.1' };
-      assert.deepEqual(readAnswer(icmpAbout(3, 2, quote)), { ...error, port: 61_001 });
+      assert.deepEqual(readAnswer(icmpAbout(3, 2, quote)), { ...error, port: 61_001, identifier: null });
       const short = readAnswer(icmpAbout(3, 4, quote.subarray(0, 28), 1480));
       assert.deepEqual(
         [short?.kind === 'error' && short.refusal, short?.kind === 'error' && short.mtu],
@@ -225,6 +298,26 @@ describe('packets', () => {
     assert.equal(answer(0x10), undefined);
     assert.deepEqual(readAnswer(icmpAbout(0, 0, Buffer.alloc(0))), { kind: 'echo', from: '198.18.2.1', identifier: 0 });
   });
+
+  for (const [name, encap, variant] of tunnels) {
+    test(`an ICMP error finds the identifier of a ping inside ${name}, and says that it went no further`, () => {
+      const ping = echoRequest(client, vip, 0x1234, TTL_OF_LAST_HOP);
+      assert.equal(ping[8], 1);
+      const encapsulation = { encap, family: 4 as const, ttl: 64, varySource: false, gue: { port: 6080, variant } };
+      const quote = frameOf(ping, encapsulation, outer).subarray(14);
+      const { identifier, port } = readAnswer(icmpAbout(3, 2, quote)) as Answer & { kind: 'error' };
+      assert.deepEqual([identifier, port], [0x1234, null]);
+      assert.deepEqual(readAnswer(icmpAbout(11, 0, ping)), {
+        kind: 'error',
+        from: '198.18.2.1',
+        refusal: 'ttl',
+        mtu: null,
+        towards: '198.18.10.1',
+        port: null,
+        identifier: 0x1234,
+      });
+    });
+  }
 
   test("garbage of any length is nobody's answer", () => {
     const whole = icmpAbout(
