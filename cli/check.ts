@@ -8,6 +8,7 @@ import { ConfigError } from '../lb/config-problems.ts';
 import { seedWarnings } from '../lb/config-rules.ts';
 import { portPhrase } from '../lb/ports.ts';
 import { configOption } from './options.ts';
+import { terminalWidth, wrap } from './terminal.ts';
 
 interface CheckArguments {
   readonly config: string;
@@ -42,7 +43,7 @@ function check({ config: file, json }: CheckArguments): void {
     if (json) writeJson({ valid: true, problems: [], warnings });
     else {
       const surprises = warnings.map(({ path, message }) => `warning: ${path}: ${message}`);
-      process.stdout.write(`${[`ok: ${file}`, ...summary(config), ...surprises].join('\n')}\n`);
+      process.stdout.write(`${[`ok: ${file}`, ...summary(config), ...surprises].flatMap(shown).join('\n')}\n`);
     }
   } catch (error) {
     if (!json || !(error instanceof ConfigError)) throw error;
@@ -50,6 +51,14 @@ function check({ config: file, json }: CheckArguments): void {
     process.exitCode = 1;
   }
 }
+
+/** For people's eyes as wide as their terminal; for other programs a line each. */
+function shown(line: string): string[] {
+  if (process.stdout.isTTY !== true) return [line];
+  return wrap(line, terminalWidth() - INDENT.length).map((part, i) => (i === 0 ? part : INDENT + part));
+}
+
+const INDENT = '  ';
 
 function writeJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);

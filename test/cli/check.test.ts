@@ -1,7 +1,8 @@
 /** `hushlb check` as a user runs it: good files, bad files, files that are none. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { after, test } from 'node:test';
-import { hushlb, temporaryFolder, CONFIGURATION as UNSEEDED } from './command.ts';
+import { hushlb, MAIN, temporaryFolder, CONFIGURATION as UNSEEDED } from './command.ts';
 
 const folder = temporaryFolder();
 after(() => folder.remove());
@@ -23,6 +24,18 @@ test('a good configuration is summed up', async () => {
     ].join('\n'),
     stderr: '',
   });
+});
+
+test('and on a narrow terminal it keeps to the width', () => {
+  const command = `stty cols 40; ${process.execPath} ${MAIN} check -c ${good}`;
+  const lines = execFileSync('script', ['-qec', command, '/dev/null'], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+    .replaceAll('\r', '')
+    .split('\n');
+  for (const line of lines.filter((text) => !text.includes(good))) assert.ok(line.length <= 40, line);
+  assert.ok(lines.includes('web: 198.18.10.1 tcp port 80, maglev'));
 });
 
 test('workers and AF_XDP are summed up where they are not as they are by themselves', async () => {
