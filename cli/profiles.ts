@@ -105,14 +105,17 @@ function profileText(name: ProfileName, { product, idleTimeoutMs, onExpiry, onMi
   const lines = facts.flatMap(([key, value, { source, note }]) => {
     const label = `  ${key.padEnd(KEY_WIDTH)}${value.padEnd(VALUE_WIDTH)}`;
     const texts = note === '' ? [source] : [source, `(${note})`];
-    const [first, ...others] = texts.flatMap((text) => wrap(text, width - label.length));
-    return [`${label}${first}`, ...others.map((line) => ' '.repeat(label.length) + line)];
+    const isNarrow = width < TABLE_WIDTH;
+    const indent = isNarrow ? NARROW_INDENT : label.length;
+    const lines = texts.flatMap((text) => wrap(text, width - indent)).map((line) => ' '.repeat(indent) + line);
+    return isNarrow ? [label.trimEnd(), ...lines] : [`${label}${lines[0].trimStart()}`, ...lines.slice(1)];
   });
   return `${[...wrap(`${name}: ${product}`, width), ...lines].join('\n')}\n`;
 }
 
 const KEY_WIDTH = 14;
 const VALUE_WIDTH = 11;
+const NARROW_INDENT = 4;
 const DAY_MS = 86_400_000;
 
 /** As the configuration takes it. */
