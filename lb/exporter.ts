@@ -5,8 +5,8 @@
 import type { SteeringCounters } from '../io/service-map.ts';
 import { createExposition } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
-import type { BackendStatus, ConfigurationStatus, DeviceCounter } from '../metrics/sources.ts';
-import { type ChangeTally, createTally } from './change-tally.ts';
+import type { BackendStatus, ConfigurationStatus } from '../metrics/sources.ts';
+import type { ChangeTally } from './change-tally.ts';
 import type { ListenAddress } from './config-values.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { HealthView } from './health-view.ts';
@@ -26,8 +26,9 @@ export interface ExporterSources {
   /** What the steering counts; undefined while there is none yet. */
   steering(): SteeringCounters | undefined;
   readonly health: HealthView;
+  readonly tally: ChangeTally;
   /** Undefined before packets flow. */
-  control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
+  control(): Pick<ControlPlane, 'parts' | 'unsaved'> | undefined;
   /** Workers that were replaced. */
   restarts(): number;
 }
@@ -37,10 +38,11 @@ export interface Exporter {
   close(): Promise<void>;
 }
 
+const NOT_STEERED_YET: SteeringCounters = { toSocket: 0, otherPort: 0, noSocket: 0 };
+
 /** Throws MetricsListenError. */
 export async function openExporter(sources: ExporterSources, listen: ListenAddress): Promise<Exporter> {
-  const { prepared, counters } = sources;
-  const { tally } = createTally();
+  const { prepared, counters, deviceCounters } = sources;
   const registry = createExposition({
     version: VERSION,
     layout: () => prepared().layout,
@@ -54,25 +56,16 @@ export async function openExporter(sources: ExporterSources, listen: ListenAddre
         slots: Array.from(slotCounts(table), ([backend, count]) => ({ backend, count })),
       }));
     },
-    deviceCounters: () => deviceCounters(sources),
-    configuration: () => configuration(sources, tally),
+    deviceCounters: () =>
+      deviceCounters.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] }))),
+    steering: () => sources.steering() ?? NOT_STEERED_YET,
+    configuration: () => configuration(sources),
     workerRestarts: () => sources.restarts(),
     backends: () => backendStatuses(sources),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
   return { url: `http://${host}:${server.port}/metrics`, close: () => server.close() };
-}
-
-function deviceCounters({ deviceCounters: rows, steering }: ExporterSources): DeviceCounter[] {
-  const ofQueues = rows.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] })));
-  const { toSocket = 0, otherPort = 0, noSocket = 0 } = steering() ?? {};
-  const ofSteering: DeviceCounter[] = [
-    { queue: 'all', event: 'steered_to_socket', value: toSocket },
-    { queue: 'all', event: 'vip_other_port_to_kernel', value: otherPort },
-    { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
-  ];
-  return [...ofQueues, ...ofSteering];
 }
 
 function backendStatuses({ prepared, health }: ExporterSources): BackendStatus[] {
@@ -85,10 +78,9 @@ function backendStatuses({ prepared, health }: ExporterSources): BackendStatus[]
   );
 }
 
-/** `atStart` is told while nothing can be changed yet. */
-function configuration({ prepared, control }: ExporterSources, atStart: ChangeTally): ConfigurationStatus {
+function configuration({ prepared, control, tally }: ExporterSources): ConfigurationStatus {
   const { hashSeed, services } = prepared().config;
-  const { parts, tally = atStart, unsaved } = control() ?? {};
+  const { parts, unsaved } = control() ?? {};
   return {
     generation: parts?.state.generation ?? 1,
     lastChangeMs: tally.lastChangeMs,

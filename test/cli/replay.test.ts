@@ -135,20 +135,20 @@ describe('--expect', () => {
     const { code, stdout, stderr } = await replay(output, '--expect', before, '--source', '192.0.2.9');
     // The first bytes that differ are the outer header's checksum.
     const line =
-      /^hushlb: .*different\.pcapng: not what is sent: sent packet 1: expected 0x.. at byte 2[45] \(IPv4 header\), found 0x..\n$/;
+      /^hushlb: .*different\.pcapng: not what is sent: sent packet 1: expected 0x.. at byte 2[45] \(IPv4 header\), found 0x..; it is web: miss \(SYN\) → slot \d+ of 65537 → b2; IPIP to 198\.18\.2\.2\n$/;
     assert.equal(code, 1);
     assert.match(stderr, line);
     assert.equal(stdout, SUMMARY);
     assert.equal(readFileSync(output).length, readFileSync(before).length);
     const json = await replay('--expect', before, '--mac', '02:00:00:00:00:ff', '--json');
     assert.equal(json.code, 1);
-    assert.deepEqual(JSON.parse(json.stdout).expected, {
-      packets: 4,
-      difference: {
-        packet: 1,
-        text: 'sent packet 1: expected 0x01 at byte 11 (source MAC: --mac), found 0xff',
-      },
-    });
+    const { packets, difference } = JSON.parse(json.stdout).expected;
+    const { decision, ...where } = difference;
+    assert.deepEqual(
+      [packets, where],
+      [4, { packet: 1, text: 'sent packet 1: expected 0x01 at byte 11 (source MAC: --mac), found 0xff' }],
+    );
+    assert.ok(stderr.endsWith(`; it is ${decision}\n`));
   });
 });
 

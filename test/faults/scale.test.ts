@@ -1,13 +1,16 @@
 /**
- * 1,000 services with 10 backends each: every service forwards, a reload takes one backend away and leaves the other services
- * alone, while packets keep flowing. Says how long that took, and judges none of it: machines have other things to do.
+ * 1,000 services with 10 backends each: every service forwards; a reload takes one backend away and leaves the other services
+ * alone; another changes the weights of every service, which takes a thousand new tables. Packets keep flowing meanwhile, and the
+ * admin API answers. Says how long that took, and judges none of it: machines have other things to do.
  */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
+import { openClient } from '../../admin/client.ts';
 import { openCapture } from '../../io/capture.ts';
 import { inNamespace } from '../../io/namespace.ts';
 import { requireLink } from '../../io/xdp.ts';
+import type { ReloadReport } from '../../lb/reload.ts';
 import { openPacketSocket } from '../io/packet-socket.ts';
 import { ip, ipBatch, ipJson, macBytes, needsRoot, until } from '../io/two-hosts.ts';
 import { tcpFrame } from '../packets.ts';
@@ -21,10 +24,10 @@ const FLOWS = 64;
 const backendAddress = (n: number): string => `198.18.${64 + (n >> 8)}.${n & 255}`;
 const vipOf = (service: number): string => (service === 0 ? VIP : `198.18.${11 + (service >> 8)}.${service & 255}`);
 
-function serviceYaml(service: number, backends: number): string {
+function serviceYaml(service: number, backends: number, heaviest: number): string {
   const list = Array.from({ length: backends }, (_, i) => {
     const n = service * BACKENDS_EACH + i;
-    return `      - { name: b${n}, address: ${backendAddress(n)} }\n`;
+    return `      - { name: b${n}, address: ${backendAddress(n)}, weight: ${i === 0 ? heaviest : 1} }\n`;
   });
   return `  - name: s${service}\n    vip: ${vipOf(service)}\n    port: 80\n    backends:\n${list.join('')}`;
 }
@@ -39,11 +42,14 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
   const pair = usePair();
   const { left, right } = pair.hosts;
 
-  function configure(backendsOfFirst: number): void {
+  const socket = `${pair.directory}/hushlb.sock`;
+
+  /** `heaviest`: the weight of each service's first backend. */
+  function configure(backendsOfFirst: number, heaviest = 1): void {
     const services = Array.from({ length: SERVICES }, (_, i) =>
-      serviceYaml(i, i === 0 ? backendsOfFirst : BACKENDS_EACH),
+      serviceYaml(i, i === 0 ? backendsOfFirst : BACKENDS_EACH, heaviest),
     );
-    const top = `interface: left\nhashSeed: 7\nadmin: { socket: ${pair.directory}/hushlb.sock }\nmetrics: false\n`;
+    const top = `interface: left\nhashSeed: 7\nadmin: { socket: ${socket} }\nmetrics: false\n`;
     writeFileSync(pair.file(), `${top}services:\n${services.join('')}`);
   }
 
@@ -103,7 +109,31 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
     return last;
   }
 
-  test('start, reload, and packets meanwhile', async (t) => {
+  /** A reload with packets one after the other, and questions to the admin API likewise: how long it took, and they. */
+  async function reloadMeanwhile(pid: number) {
+    const admin = openClient({ socket });
+    const cpuBefore = cpuSeconds(pid);
+    const asked = performance.now();
+    let isOver = false;
+    const longestOf = async (step: () => Promise<boolean>): Promise<number> => {
+      let longest = 0;
+      for (let last = performance.now(); !isOver; ) {
+        assert.ok(performance.now() - asked < PATIENCE_MS, 'it is reloaded');
+        if (!(await step())) continue;
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }
+      return longest;
+    };
+    const packets = longestOf(async () => (await pair.send(1, 100)).size === 1);
+    const answers = longestOf(async () => (await admin.request('GET', '/v1/version')) !== undefined);
+    const report = (await admin.request('POST', '/v1/reload')) as ReloadReport;
+    const took = { ms: performance.now() - asked, cpu: cpuSeconds(pid) - cpuBefore };
+    isOver = true;
+    return { report, took, packets: Math.round(await packets), answers: Math.round(await answers) };
+  }
+
+  test('start, two reloads, and packets meanwhile', async (t) => {
     const mac = ipJson(right, 'link', 'show', 'right')[0].address as string;
     const all = Array.from({ length: SERVICES * BACKENDS_EACH }, (_, n) => backendAddress(n));
     ip('-n', left, 'route', 'add', '198.18.64.0/18', 'dev', 'left');
@@ -125,20 +155,8 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
     assert.equal(new Set((await allFlows()).values()).size, BACKENDS_EACH);
 
     configure(BACKENDS_EACH - 1);
-    let longestGapMs = 0;
-    const cpuBefore = cpuSeconds(balancer.pid);
-    const asked = performance.now();
-    balancer.process.hangUp();
-    for (let last = asked; balancer.count('reloaded') === 0; ) {
-      assert.ok(performance.now() - asked < PATIENCE_MS, 'it is reloaded');
-      if ((await pair.send(1, 100)).size === 0) continue;
-      longestGapMs = Math.max(longestGapMs, performance.now() - last);
-      last = performance.now();
-    }
-    const reloadMs = performance.now() - asked;
-    const reloadCpu = cpuSeconds(balancer.pid) - cpuBefore;
-    const { removed } = await balancer.said('reloaded');
-    assert.deepEqual(removed, [`s0/b${BACKENDS_EACH - 1}`]);
+    const one = await reloadMeanwhile(balancer.pid);
+    assert.deepEqual(one.report.removed, [`s0/b${BACKENDS_EACH - 1}`]);
 
     // The reload has ended, so nobody gets there any more.
     const gone = backendAddress(BACKENDS_EACH - 1);
@@ -148,8 +166,20 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
     const after = await everyService();
     for (const [vip, backend] of before) if (vip !== VIP) assert.equal(after.get(vip), backend);
 
-    const of = (wallMs: number, cpu: number) => `${(wallMs / 1000).toFixed(1)} s (${cpu.toFixed(1)} s of CPU)`;
-    t.diagnostic(`start ${of(startMs, startCpu)}, reload of one backend ${of(reloadMs, reloadCpu)}`);
-    t.diagnostic(`longest time between two packets during the reload: ${Math.round(longestGapMs)} ms`);
+    configure(BACKENDS_EACH - 1, 3);
+    const all1000 = await reloadMeanwhile(balancer.pid);
+    assert.equal(all1000.report.changed.length, SERVICES);
+    assert.equal(Object.keys(all1000.report.moved).length, SERVICES);
+    assert.equal(new Set((await allFlows()).values()).size, BACKENDS_EACH - 1);
+
+    const of = (ms: number, cpu: number) => `${(ms / 1000).toFixed(1)} s (${cpu.toFixed(1)} s of CPU)`;
+    t.diagnostic(`start ${of(startMs, startCpu)}`);
+    for (const [what, { took, packets, answers }] of [
+      ['one backend', one],
+      ['every service', all1000],
+    ] as const) {
+      const longest = `longest time between two packets ${packets} ms, between two answers of the admin API ${answers} ms`;
+      t.diagnostic(`reload of ${what} ${of(took.ms, took.cpu)}; ${longest}`);
+    }
   });
 });

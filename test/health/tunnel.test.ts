@@ -23,7 +23,14 @@ import { selfSigned } from '../self-signed.ts';
 const LONG = 100_000;
 const PATIENCE_MS = 10_000;
 const LONG_PATH = `/${'p'.repeat(3000)}`;
-const ASK: Expectation = { method: 'GET', path: '/', host: null, status: { first: 200, last: 399 }, body: null };
+const ASK: Expectation = {
+  method: 'GET',
+  path: '/',
+  host: null,
+  status: { first: 200, last: 399 },
+  body: null,
+  verify: false,
+};
 
 describe('tcp, http and https through a tunnel', { skip: needsRoot }, () => {
   let hosts: TwoHosts;

@@ -28,7 +28,7 @@ const never = new AbortController().signal;
 const BACKENDS = backendNames(2);
 const PATIENCE_MS = 30_000;
 const RST = 4;
-const STEERED = 'hushlb_device_events_total{queue="all",event="steered_to_socket"}';
+const STEERED = 'hushlb_steered_packets_total{to="socket",reason="service"}';
 const FORWARDED = 'hushlb_packets_total{service="web80",verdict="forward",reason="forwarded"}';
 
 describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
@@ -159,10 +159,10 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
 
     // What is not for a service stays with the kernel.
     assert.match(get('client', `http://${VIP}:9108/healthz`)[0]!, /^ok$/);
-    assert.ok(metric('hushlb_device_events_total{queue="all",event="vip_other_port_to_kernel"}') > 0);
+    assert.ok(metric('hushlb_steered_packets_total{to="kernel",reason="other_port"}') > 0);
     assert.match(get('client', 'http://198.18.2.10:9108/healthz')[0]!, /^ok$/);
     for (const event of ['rx_dropped', 'rx_ring_full', 'tx_dropped']) {
-      assert.equal(metric(`hushlb_device_events_total{queue="0",event="${event}"}`), 0, event);
+      assert.equal(metric(`hushlb_device_dropped_packets_total{queue="0",reason="${event}"}`), 0, event);
     }
     assert.equal(await balancer.stop().then(() => balancer.ended), 0);
     assert.deepEqual(get('client', `http://${VIP}/`), ['failed: ECONNREFUSED']);
@@ -220,7 +220,7 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
     offload(true);
     try {
       balanced();
-      assert.equal(metric('hushlb_device_events_total{queue="0",event="rx_dropped"}'), 0);
+      assert.equal(metric('hushlb_device_dropped_packets_total{queue="0",reason="rx_dropped"}'), 0);
     } finally {
       offload(false);
     }
@@ -242,7 +242,10 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
       frame.set(bytesOfMac(mac));
       sender.send(frame);
       assert.match(await said(balancer, 'packets arrive that are longer'), /gro off/);
-      await until('it is counted', () => metric('hushlb_device_events_total{queue="0",event="rx_dropped"}') === 1);
+      await until(
+        'it is counted',
+        () => metric('hushlb_device_dropped_packets_total{queue="0",reason="rx_dropped"}') === 1,
+      );
     } finally {
       sender.close();
       ipOf('router', 'link', 'set', 'lb', 'mtu', '1500');

@@ -200,6 +200,7 @@ test('every setting can be given another value', () => {
         host: 'www.example.com',
         status: { first: 204, last: 204 },
         body: null,
+        verify: false,
       },
       command: null,
     },

@@ -130,16 +130,16 @@ describe('hushlb run with the portable device', { skip: needsRoot || needsPortab
       )) as { entries: { backend: string }[] };
       assert.ok(entries.length > 0 && entries.every(({ backend }) => BACKENDS.includes(backend)));
       const forwarded = () => metric('hushlb_packets_total{service="web0",verdict="forward",reason="forwarded"}');
-      const steered = () => metric('hushlb_device_events_total{queue="all",event="steered_to_socket"}');
+      const steered = () => metric('hushlb_steered_packets_total{to="socket",reason="service"}');
       assert.ok(forwarded() >= 20 * 5, `${forwarded()} packets`);
       await until('all that came is forwarded', () => steered() === forwarded());
 
       // What is not for a service stays with the kernel.
       assert.deepEqual(get('client', `http://${VIP}:8080/`), ['failed: ECONNREFUSED']);
       // Once, or the client was impatient.
-      assert.ok(metric('hushlb_device_events_total{queue="all",event="vip_other_port_to_kernel"}') >= 1);
+      assert.ok(metric('hushlb_steered_packets_total{to="kernel",reason="other_port"}') >= 1);
       for (const event of ['rx_dropped', 'tx_dropped']) {
-        assert.equal(metric(`hushlb_device_events_total{queue="0",event="${event}"}`), 0, event);
+        assert.equal(metric(`hushlb_device_dropped_packets_total{queue="0",reason="${event}"}`), 0, event);
       }
       assert.equal(await balancer.stop().then(() => balancer.ended), 0);
       assert.deepEqual(get('client', `http://${VIP}/`), ['failed: ECONNREFUSED']);
