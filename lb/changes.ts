@@ -14,6 +14,7 @@ export interface Changes {
   readonly moved: Readonly<Record<string, number>>;
 }
 
+/** In the order of the files: what was added, changed and moved by the new one, what was removed by the old one. */
 export function changesBetween(before: Prepared, after: Prepared): Changes {
   const added: string[] = [];
   const removed: string[] = [];
