@@ -1,10 +1,13 @@
 /**
  * The compiled command line as a child process, as a user starts it.
  */
+import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -154,4 +157,32 @@ export async function helpOf(commands: readonly (readonly string[])[], columns: 
   const { stdout, stderr } = await promisify(execFile)(process.execPath, words, { env, maxBuffer: 2 ** 26 });
   if (stderr !== '') throw new Error(stderr);
   return JSON.parse(stdout);
+}
+
+interface End {
+  readonly code: number | null;
+  readonly lines: readonly string[];
+}
+
+/** Lines of stderr as they come, and the end. */
+export function follow(child: ChildProcess): { line(pattern: RegExp): Promise<string>; end: Promise<End> } {
+  assert.ok(child.stderr !== null);
+  const lines: string[] = [];
+  const waiting: (() => void)[] = [];
+  createInterface(child.stderr).on('line', (line) => {
+    lines.push(line);
+    for (const wake of waiting.splice(0)) wake();
+  });
+  const end = once(child, 'close').then(([code]) => ({ code, lines }));
+  return {
+    end,
+    async line(pattern) {
+      for (;;) {
+        const found = lines.find((line) => pattern.test(line));
+        if (found !== undefined) return found;
+        const more = new Promise<void>((resolve) => waiting.push(resolve));
+        await Promise.race([more, end.then(() => assert.fail(`ended without ${pattern}: ${lines.join('\n')}`))]);
+      }
+    },
+  };
 }
