@@ -125,7 +125,7 @@ export const COMMANDS = [
 
 /** Those that explain themselves, as they are typed. */
 export const WITH_HELP: readonly (readonly string[])[] = [
-  ...COMMANDS.filter((command) => command !== 'completion').map((command) => [command]),
+  ...COMMANDS.map((command) => [command]),
   ['conntrack', 'list'],
   ['conntrack', 'show'],
   ['conntrack', 'flush'],

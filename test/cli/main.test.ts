@@ -87,6 +87,8 @@ test('wrong arguments: one line, where to read on, exit code 2', async () => {
     [[], 'expected a command, such as run, check or status; see hushlb --help'],
     [['rnu'], 'unknown command: rnu (did you mean run?); see hushlb --help'],
     [['bananas'], 'unknown command: bananas; see hushlb --help'],
+    [['lab', 'list', 'x'], 'unknown command or option: x; see hushlb lab list --help'],
+    [['completon'], 'unknown command: completon (did you mean completion?); see hushlb --help'],
     [['check', '-c', 'x', '--no-json'], 'unknown option: --no-json; see hushlb check --help'],
     [['check', '-c', 'x', '--aa=1', 'y'], 'unknown commands or options: --aa, y; see hushlb check --help'],
     [['check', '-c', 'x', '-z'], 'unknown option: -z; see hushlb check --help'],
