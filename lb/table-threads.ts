@@ -28,12 +28,12 @@ export async function buildTables(
   const slots = orders.reduce((sum, { tableSize }) => sum + tableSize, 0);
   const threads = Math.min(cpus, MOST_THREADS, Math.floor(slots / LEAST_SLOTS_A_THREAD));
   const parts = Array.from({ length: threads }, (_, thread) => orders.filter((_order, i) => i % threads === thread));
-  const tables = await Promise.all(parts.map((part) => buildElsewhere(part, signal)));
+  const tables = await Promise.all(parts.map((part) => buildElsewhere(part, signal).catch(() => [])));
   signal?.throwIfAborted();
   return new Map(tables.flat());
 }
 
-/** Nothing from a thread that fails, for whatever reason: what is missing is no error. */
+/** Nothing from a thread that fails, for whatever reason: what is missing is no error. Rejects where there can't be one. */
 function buildElsewhere(orders: readonly TableOrder[], signal?: AbortSignal): Promise<readonly NamedTable[]> {
   return new Promise((resolve) => {
     const thread = new Worker(PROGRAM, { workerData: orders });

@@ -39,9 +39,12 @@ test('each command explains itself, its options, and gives an example', async ()
     assert.ok(options.length >= 2);
     for (const line of options) assert.match(line, /--[\w-]+ {2,}[A-Z]\w/, line);
   }
-  for (const command of ['run', 'check', 'table', 'decap']) {
-    const { stdout } = await hushlb([command, '--help'], { COLUMNS: '200' });
-    assert.match(stdout, new RegExp(`^Examples:\\n +hushlb ${command} -`, 'm'));
+  // The others are named by the help of these two.
+  const groups = ['conntrack', 'lab'];
+  for (const [i, command] of WITH_HELP.entries()) {
+    const words = command.join(' ');
+    if (!groups.includes(words))
+      assert.match(helps[i], new RegExp(`\\nExamples:\\n +hushlb ${words}( |$)`, 'm'), words);
   }
 });
 
@@ -51,6 +54,15 @@ test('help keeps to the width of the terminal', async () => {
       assert.ok([...line].length <= columns, `${columns}: ${line}`);
     }
   }
+});
+
+test('lab list --json says the same as data', async () => {
+  const { scenarios } = JSON.parse((await hushlb(['lab', 'list', '--json'])).stdout);
+  const { stdout } = await hushlb(['lab', 'list'], { COLUMNS: '160' });
+  const shown = scenarios.flatMap(({ name, runs }: { name: string; runs: string[] }) =>
+    runs.map((run, i) => `${(i === 0 ? name : '').padEnd(17)}${run}`),
+  );
+  assert.equal(shown.join('\n'), stdout.trimEnd());
 });
 
 test('lists keep to the width of the terminal', async () => {
