@@ -7,7 +7,7 @@
  * is one of the host's own. The Ethernet header moves forward over all that, with the EtherType of the inner packet, the
  * packet's start follows, and the kernel receives what the client sent. Everything else passes untouched.
  *
- * Congestion that a router on the way marked in the outer header is handed on to the inner one (RFC 6040, section 4.2).
+ * What routers on the way wrote into the outer header's ECN is handed on to the inner one (RFC 6040, section 4.2).
  */
 import { XDP_ADJUST_HEAD, XDP_DROP, XDP_MD_DATA, XDP_MD_DATA_END, XDP_PASS } from '../io/bpf.ts';
 import {
@@ -57,10 +57,13 @@ export interface DecapProgramOptions {
 
 const TOS_AT = 15;
 const IPV4_CHECKSUM_AT = 24;
-/** "Congestion experienced", both bits of ECN (RFC 3168). */
+/** Codepoints of ECN (RFC 3168): congestion experienced is both bits. */
+const NOT_ECT = 0;
+const ECT_1 = 1;
+const ECT_0 = 2;
 const CE = 3;
-/** Of IPv6, whose traffic class stands four bits to the left. */
-const CE_IPV6 = CE << 4;
+/** The traffic class of IPv6 stands four bits to the left. */
+const TRAFFIC_CLASS_SHIFT = 4;
 
 /**
  * Registers: r6 the context, r7 the frame's start, r8 its end. From `outer` on r9 the bytes to strip, which grow header by
@@ -137,7 +140,7 @@ function outerIpv6(addresses: readonly Uint8Array[] | undefined): Code {
     passUnlessOwn(addresses, IPV6_DESTINATION_AT),
     alu('r9', '=', IPV6_HEADER_LENGTH),
     load('u8', 'r4', 'r7', TOS_AT),
-    alu('r4', '>>=', 4),
+    alu('r4', '>>=', TRAFFIC_CLASS_SHIFT),
     alu('r4', '&=', CE),
     load('u8', 'r0', 'r7', IPV6_NEXT_HEADER_AT),
   ];
@@ -208,29 +211,20 @@ function innerHeader(version: 4 | 6, length: number): Code {
 }
 
 /**
- * A congestion mark goes to the inner header of a sender that understands it, and the header's checksum after it (RFC
- * 1624, equation 3); one that doesn't understand has to lose the packet, as without a tunnel.
+ * What the outer header's ECN changes in the inner one's (RFC 6040, figure 4): CE comes in, and the packet is lost where its
+ * sender doesn't understand marks, as without a tunnel; ECT(1) replaces ECT(0). The checksum follows (RFC 1624, equation 3).
  */
 function congestionOfIpv4(): Code {
   return [
-    jumpIf('r4', '!=', CE, 'unmarked IPv4'),
-    load('u8', 'r0', 'r5', TOS_AT),
-    alu('r2', '=', 'r0'),
-    alu('r2', '&=', CE),
-    jumpIf('r2', '==', 0, 'drop'),
-    jumpIf('r2', '==', CE, 'unmarked IPv4'),
-    alu('r0', '|=', CE),
-    store('u8', 'r5', TOS_AT, 'r0'),
-    // r3 = ~HC + m' - m, where m' - m is 3 less the ECN before.
+    newEcn('IPv4', 0),
+    // r3 = ~HC + ~m + m', where m' - m is the new ECN less the old one.
     load('u16', 'r1', 'r5', IPV4_CHECKSUM_AT),
     toBigEndian('r1', 16),
-    alu('r3', '=', 0xffff + CE),
+    alu('r3', '=', 2 * 0xffff),
     alu('r3', '-=', 'r1'),
+    alu('r3', '+=', 'r4'),
     alu('r3', '-=', 'r2'),
-    alu('r1', '=', 'r3'),
-    alu('r1', '>>=', 16),
-    alu('r3', '&=', 0xffff),
-    alu('r3', '+=', 'r1'),
+    [1, 2].map(() => [alu('r1', '=', 'r3'), alu('r1', '>>=', 16), alu('r3', '&=', 0xffff), alu('r3', '+=', 'r1')]),
     alu('r1', '=', 0xffff),
     alu('r1', '-=', 'r3'),
     toBigEndian('r1', 16),
@@ -239,13 +233,25 @@ function congestionOfIpv4(): Code {
 }
 
 function congestionOfIpv6(): Code {
+  return newEcn('IPv6', TRAFFIC_CLASS_SHIFT);
+}
+
+/** Writes r4 as the inner ECN, which stands `shift` bits to the left, and goes on with the old one in r2; or leaves it alone. */
+function newEcn(family: 'IPv4' | 'IPv6', shift: number): Code {
   return [
-    jumpIf('r4', '!=', CE, 'unmarked IPv6'),
     load('u8', 'r0', 'r5', TOS_AT),
     alu('r2', '=', 'r0'),
-    alu('r2', '&=', CE_IPV6),
-    jumpIf('r2', '==', 0, 'drop'),
-    alu('r0', '|=', CE_IPV6),
+    alu('r2', '>>=', shift),
+    alu('r2', '&=', CE),
+    jumpIf('r4', '==', CE, `ECN of ${family}`),
+    jumpIf('r4', '!=', ECT_1, `unmarked ${family}`),
+    jumpIf('r2', '!=', ECT_0, `unmarked ${family}`),
+    label(`ECN of ${family}`),
+    jumpIf('r2', '==', NOT_ECT, 'drop'),
+    alu('r1', '=', 'r4'),
+    alu('r1', '<<=', shift),
+    alu('r0', '&=', 0xff ^ (CE << shift)),
+    alu('r0', '|=', 'r1'),
     store('u8', 'r5', TOS_AT, 'r0'),
   ];
 }
