@@ -20,6 +20,7 @@ import { inNamespace } from '../../io/namespace.ts';
 import { createPcapWriter } from '../../io/pcap.ts';
 import { createPcapDevice } from '../../io/pcap-device.ts';
 import { createPortableDevice } from '../../io/portable-device.ts';
+import type { ServiceSteering } from '../../io/service-map.ts';
 import { createTapSteering, type TapSteering } from '../../io/tap-steering.ts';
 import { attachXdp, requireLink } from '../../io/xdp.ts';
 import { createSteering } from '../../io/xdp-steering.ts';
@@ -134,6 +135,15 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     return comeBack(count);
   }
 
+  /** Every row that has a way through the steering program. */
+  function everyRow(device: PacketDevice, steering: ServiceSteering): void {
+    for (const row of wireRows) {
+      const expected = throughSteering(row);
+      steer(steering, parsedConfig(settingsOf(row)));
+      assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
+    }
+  }
+
   function comeBack(count: number): Buffer[] {
     const frames: Buffer[] = [];
     while (frames.length < count) {
@@ -168,11 +178,7 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
         attachXdp({ programFd, interfaceIndex, mode }),
       ]);
       try {
-        for (const row of wireRows) {
-          const expected = throughSteering(row);
-          steer(steering, parsedConfig(settingsOf(row)));
-          assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
-        }
+        everyRow(device, steering);
       } finally {
         attachment.detach();
         device.close();
@@ -187,11 +193,7 @@ suite('one conformance for every device', { skip: needsRoot }, () => {
     const { filterFd } = steering;
     const device = inNamespace(hosts.left, () => createAfPacketDevice({ interfaceIndex, filterFd }));
     try {
-      for (const row of wireRows) {
-        const expected = throughSteering(row);
-        steer(steering, parsedConfig(settingsOf(row)));
-        assert.deepEqual(overTheWire(device, row, expected.length), expected, row.name);
-      }
+      everyRow(device, steering);
     } finally {
       device.close();
       unguard();
