@@ -138,7 +138,11 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
       return longest;
     };
     const packets = longestOf(async () => (await pair.send(1, 100)).size === 1);
-    const answers = longestOf(async () => (await admin.request('GET', '/v1/version')) !== undefined);
+    // On a machine that has no time for the process a question may come to an end of its own.
+    const answers = longestOf(async () => {
+      const answer = await admin.request('GET', '/v1/version').catch(() => undefined);
+      return answer !== undefined;
+    });
     const report = (await admin.request('POST', '/v1/reload')) as ReloadReport;
     const ms = performance.now() - asked;
     const { all, main } = cpuSeconds(pid);
