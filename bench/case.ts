@@ -51,6 +51,8 @@ export type Cell = string | number | Figure | null;
 
 export interface ResultTable {
   readonly title: string;
+  /** What one learns from it, in a line. */
+  readonly says?: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly Cell[])[];
 }

@@ -17,28 +17,30 @@ import {
   exit,
   jump,
   jumpIf,
-  jumpIf32,
   label,
   load,
   networkOrder16,
   store,
   toBigEndian,
 } from '../io/bpf-assembler.ts';
-import {
-  DESTINATION_AT,
-  ETHERNET_LENGTH,
-  FRAGMENT_AT,
-  IPV4_MIN_LENGTH,
-  ipv4HeaderLength,
-  PROTOCOL_AT,
-  VERSION_AT,
-} from '../io/xdp-ipv4.ts';
-import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.ts';
+import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.ts';
 import { GRE_HEADER_LENGTH, PROTOCOL_GRE } from '../wire/gre.ts';
 import { GUE_HEADER_LENGTH } from '../wire/gue.ts';
-import { PROTOCOL_IPIP } from '../wire/ipv4.ts';
+import { IPV4_HEADER_LENGTH, PROTOCOL_IPIP } from '../wire/ipv4.ts';
 import { IPV6_HEADER_LENGTH, PROTOCOL_IPV6 } from '../wire/ipv6.ts';
 import { PROTOCOL_UDP, UDP_HEADER_LENGTH } from '../wire/udp.ts';
+import {
+  DESTINATION_AT,
+  ETHERTYPE_AT,
+  IPV6_DESTINATION_AT,
+  IPV6_NEXT_HEADER_AT,
+  ipv4HeaderLength,
+  jumpIfOneOf,
+  PROTOCOL_AT,
+  passFragments,
+  passUnlessLong,
+  passUnlessVersion,
+} from './frame-instructions.ts';
 
 export type TunnelEncap = 'ipip' | 'gue' | 'gre';
 
@@ -53,13 +55,8 @@ export interface DecapProgramOptions {
   readonly countDropped: Code;
 }
 
-const ETHERTYPE_AT = 12;
 const TOS_AT = 15;
 const IPV4_CHECKSUM_AT = 24;
-const IPV6_NEXT_HEADER_AT = 20;
-const IPV6_DESTINATION_AT = 38;
-/** More fragments, or an offset: not a whole packet. */
-const FRAGMENT_BITS = 0x3fff;
 /** "Congestion experienced", both bits of ECN (RFC 3168). */
 const CE = 3;
 /** Of IPv6, whose traffic class stands four bits to the left. */
@@ -76,7 +73,7 @@ export function decapProgram(options: DecapProgramOptions): Code {
     alu('r6', '=', 'r1'),
     load('u32', 'r7', 'r6', XDP_MD_DATA),
     load('u32', 'r8', 'r6', XDP_MD_DATA_END),
-    passUnlessLong('r7', IPV4_MIN_LENGTH),
+    passUnlessLong('r7', IPV4_HEADER_LENGTH),
     load('u16', 'r1', 'r7', ETHERTYPE_AT),
     jumpIf('r1', '==', networkOrder16(ETHERTYPE_IPV6), 'outer IPv6'),
     outerIpv4(addresses?.filter(({ length }) => length === 4)),
@@ -86,7 +83,7 @@ export function decapProgram(options: DecapProgramOptions): Code {
     label('outer'),
     behindOuter(),
     label('inner IPv4'),
-    innerHeader(4, IPV4_MIN_LENGTH),
+    innerHeader(4, IPV4_HEADER_LENGTH),
     congestionOfIpv4(),
     label('unmarked IPv4'),
     alu('r3', '=', networkOrder16(ETHERTYPE_IPV4)),
@@ -119,17 +116,11 @@ export function decapProgram(options: DecapProgramOptions): Code {
   ];
 }
 
-/** Goes on where `length` bytes behind the Ethernet header at `start` may be read; changes r1. */
-function passUnlessLong(start: 'r5' | 'r7', length: number): Code {
-  return [alu('r1', '=', start), alu('r1', '+=', ETHERNET_LENGTH + length), jumpIf('r1', '>', 'r8', 'pass')];
-}
-
 function outerIpv4(addresses: readonly Uint8Array[] | undefined): Code {
   if (addresses?.length === 0) return [jump('pass')];
   return [
-    ipv4HeaderLength('pass'),
-    load('u16', 'r1', 'r7', FRAGMENT_AT),
-    jumpIf('r1', '&', networkOrder16(FRAGMENT_BITS), 'pass'),
+    ipv4HeaderLength(),
+    passFragments(),
     passUnlessOwn(addresses, DESTINATION_AT),
     load('u8', 'r4', 'r7', TOS_AT),
     alu('r4', '&=', CE),
@@ -142,9 +133,7 @@ function outerIpv6(addresses: readonly Uint8Array[] | undefined): Code {
   if (addresses?.length === 0) return [jump('pass')];
   return [
     passUnlessLong('r7', IPV6_HEADER_LENGTH),
-    load('u8', 'r1', 'r7', VERSION_AT),
-    alu('r1', '>>=', 4),
-    jumpIf('r1', '!=', 6, 'pass'),
+    passUnlessVersion('r7', 6),
     passUnlessOwn(addresses, IPV6_DESTINATION_AT),
     alu('r9', '=', IPV6_HEADER_LENGTH),
     load('u8', 'r4', 'r7', TOS_AT),
@@ -154,24 +143,10 @@ function outerIpv6(addresses: readonly Uint8Array[] | undefined): Code {
   ];
 }
 
-/** Compares the address at `at` word by word with each of one family, at least one; changes r0 to r3. */
 function passUnlessOwn(addresses: readonly Uint8Array[] | undefined, at: number): Code {
   if (addresses === undefined) return [];
-  const words = (['r0', 'r1', 'r2', 'r3'] as const).slice(0, addresses[0].length / 4);
   const own = `own ${at}`;
-  return [
-    words.map((register, k) => load('u32', register, 'r7', at + 4 * k)),
-    addresses.map((address, i) => [
-      words.map((register, k) => {
-        const word = Buffer.from(address).readInt32LE(4 * k);
-        const last = k === words.length - 1;
-        return jumpIf32(register, last ? '==' : '!=', word, last ? own : `${own} not ${i}`);
-      }),
-      label(`${own} not ${i}`),
-    ]),
-    jump('pass'),
-    label(own),
-  ];
+  return [jumpIfOneOf(addresses, at, own), jump('pass'), label(own)];
 }
 
 /** RFC 2003, RFC 2473, RFC 4213: the protocol says what is inside. */
@@ -190,9 +165,9 @@ function greHeader(): Code {
     alu('r5', '=', 'r7'),
     alu('r5', '+=', 'r9'),
     passUnlessLong('r5', GRE_HEADER_LENGTH),
-    load('u16', 'r1', 'r5', ETHERNET_LENGTH),
+    load('u16', 'r1', 'r5', ETHERNET_HEADER_LENGTH),
     jumpIf('r1', '!=', 0, 'pass'),
-    load('u16', 'r1', 'r5', ETHERNET_LENGTH + 2),
+    load('u16', 'r1', 'r5', ETHERNET_HEADER_LENGTH + 2),
     alu('r9', '+=', GRE_HEADER_LENGTH),
     jumpIf('r1', '==', networkOrder16(ETHERTYPE_IPV6), 'inner IPv6'),
     jumpIf('r1', '!=', networkOrder16(ETHERTYPE_IPV4), 'pass'),
@@ -205,13 +180,13 @@ function greHeader(): Code {
  * UDP checksum, which the balancer doesn't send, is not looked at.
  */
 function gueHeaders(port: number): Code {
-  const first = ETHERNET_LENGTH + UDP_HEADER_LENGTH;
+  const first = ETHERNET_HEADER_LENGTH + UDP_HEADER_LENGTH;
   return [
     jumpIf('r0', '!=', PROTOCOL_UDP, 'pass'),
     alu('r5', '=', 'r7'),
     alu('r5', '+=', 'r9'),
     passUnlessLong('r5', UDP_HEADER_LENGTH + GUE_HEADER_LENGTH),
-    load('u16', 'r1', 'r5', ETHERNET_LENGTH + 2),
+    load('u16', 'r1', 'r5', ETHERNET_HEADER_LENGTH + 2),
     jumpIf('r1', '!=', networkOrder16(port), 'pass'),
     alu('r9', '+=', UDP_HEADER_LENGTH),
     load('u8', 'r1', 'r5', first),
@@ -229,14 +204,7 @@ function gueHeaders(port: number): Code {
 }
 
 function innerHeader(version: 4 | 6, length: number): Code {
-  return [
-    alu('r5', '=', 'r7'),
-    alu('r5', '+=', 'r9'),
-    passUnlessLong('r5', length),
-    load('u8', 'r1', 'r5', VERSION_AT),
-    alu('r1', '>>=', 4),
-    jumpIf('r1', '!=', version, 'pass'),
-  ];
+  return [alu('r5', '=', 'r7'), alu('r5', '+=', 'r9'), passUnlessLong('r5', length), passUnlessVersion('r5', version)];
 }
 
 /**

@@ -17,7 +17,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
-import { type ChangeTally, createTally } from './change-tally.ts';
+import type { TallyKeeper } from './change-tally.ts';
 import type { Config } from './config.ts';
 import { type CheckedConfig, parseConfig } from './config-file.ts';
 import { editText } from './edit.ts';
@@ -35,7 +35,6 @@ export interface ControlPlane {
   readonly device: DeviceFacts;
   readonly events: EventLog;
   readonly health: HealthView;
-  readonly tally: ChangeTally;
   /** The configuration's file. */
   readonly file: string;
   /** What runs, as a file would say it. */
@@ -86,6 +85,8 @@ export interface ControlPlaneInput {
   readonly unsaved: UnsavedChanges;
   readonly events: EventLog;
   readonly health: HealthView;
+  /** Counts what becomes of changes. */
+  readonly tallies: Pick<TallyKeeper, 'applied' | 'refused'>;
   readonly logger: Logger;
   /** A reload begins, or has ended. */
   readonly onReload?: ((isUnderWay: boolean) => void) | undefined;
@@ -95,9 +96,8 @@ export interface ControlPlaneInput {
 type Written = Pick<CheckedConfig, 'text' | 'data' | 'config'>;
 
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
-  const { running, device, events, health, file, unsaved } = input;
+  const { running, device, events, health, tallies, file, unsaved } = input;
   const queue = createChangeQueue();
-  const keeper = createTally();
   const listeners = new Set<(config: Config) => void>();
   let inForce: Written = input.checked;
   /** The file as it was when it was last read or written. */
@@ -126,7 +126,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       unsaved.set(unsavedChanges(inFile.config, checked.config));
       inForce = isSaved ? inFile : checked;
       lastChange = { id, change: what, at: new Date().toISOString() };
-      keeper.applied(isReload ? 'reload' : 'runtime');
+      tallies.applied(isReload ? 'reload' : 'runtime');
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);
       for (const gone of lost) logger.warn({ lost: gone }, 'the file does not have this change, the reload undid it');
       if (isReload) logger.info({ ...report }, 'reloaded');
@@ -136,7 +136,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       return { id, change: what, ...report, warnings, lost, unsaved: unsaved.list() };
     } catch (error) {
       if (signal.aborted) throw error;
-      keeper.refused(isReload ? 'reload' : 'runtime');
+      tallies.refused(isReload ? 'reload' : 'runtime');
       const problems = problemsOf(error);
       const refusal = isReload ? 'reload refused, nothing changed' : 'change refused, nothing changed';
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
@@ -152,7 +152,6 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
     device,
     events,
     health,
-    tally: keeper.tally,
     file,
     text: () => inForce.text,
     data: () => inForce.data,

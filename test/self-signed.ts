@@ -1,4 +1,4 @@
-/** A certificate that nobody signed, for other.example and 127.0.0.1, made by openssl. For the tests of checks by https; not a test. */
+/** A certificate that nobody signed, for other.example and 127.0.0.1, made by openssl. Not a test. */
 import { execFileSync } from 'node:child_process';
 
 export interface SelfSigned {
