@@ -28,6 +28,7 @@ import type { DeviceFacts, Running } from './running.ts';
 import { saveFile } from './save.ts';
 import type { Down } from './service-table.ts';
 import type { UnsavedChanges } from './unsaved.ts';
+import { unsavedChanges } from './unsaved-changes.ts';
 
 export interface ControlPlane {
   readonly parts: Running;
@@ -44,7 +45,7 @@ export interface ControlPlane {
   fileText(): string;
   /** The last that was carried out, of configuration; null before the first. */
   lastChange(): LastChange | null;
-  /** Changes that run and are in no file, oldest first, as `changeText` says them. */
+  /** What runs and is in no file, as the changes that lead there (lb/unsaved-changes.ts). */
   unsaved(): readonly string[];
   /**
    * Carries a change out; `by` says who asked, for the log. Rejects with a ConfigError, ReloadRefused, HushlbError or
@@ -121,10 +122,8 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       const lost = isReload ? unsaved.list() : [];
       for (const listener of listeners) listener(checked.config);
       if (isReload) inFile = checked;
-      // What was undone, and what was so already, is nothing to save.
       const isSaved = isDeepStrictEqual(checked.config, inFile.config);
-      if (isSaved) unsaved.set([]);
-      else if (!isDeepStrictEqual(checked.config, prepared.config)) unsaved.set([...unsaved.list(), what]);
+      unsaved.set(unsavedChanges(inFile.config, checked.config));
       inForce = isSaved ? inFile : checked;
       lastChange = { id, change: what, at: new Date().toISOString() };
       tallies.applied(isReload ? 'reload' : 'runtime');

@@ -28,6 +28,8 @@ export interface Balancer {
   said(message: string): Promise<Record<string, unknown>>;
   /** How often it has said so. */
   count(message: string): number;
+  /** What it said last of that. */
+  last(message: string): Record<string, unknown>;
 }
 
 export interface RunOptions {
@@ -169,6 +171,7 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
         pid: Number(pid),
         said,
         count: (message) => lines.filter(isIt(message)).length,
+        last: (message) => JSON.parse(lines.findLast(isIt(message)) ?? '{}'),
       };
     },
     async flows(count) {

@@ -15,11 +15,11 @@ import type { ReloadReport } from '../../lb/reload.ts';
 import { openPacketSocket } from '../io/packet-socket.ts';
 import { ip, ipBatch, ipJson, macBytes, needsRoot, until } from '../io/two-hosts.ts';
 import { tcpFrame } from '../packets.ts';
-import { usePair, VIP } from './pair.ts';
+import { type Balancer, usePair, VIP } from './pair.ts';
 
 const SERVICES = 1000;
 const BACKENDS_EACH = 10;
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 180_000;
 const FLOWS = 64;
 
 const backendAddress = (n: number): string => `198.18.${64 + (n >> 8)}.${n & 255}`;
@@ -120,14 +120,15 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
   }
 
   /** A reload with packets one after the other, and questions to the admin API likewise: how long it took, and they. */
-  async function reloadMeanwhile(pid: number) {
+  async function reloadMeanwhile({ process, pid, count, last: saidLast }: Balancer) {
     const admin = openClient({ socket });
     const cpuBefore = cpuSeconds(pid);
+    const reloads = count('reloaded');
     const asked = performance.now();
-    let isOver = false;
+    process.hangUp();
     const longestOf = async (step: () => Promise<boolean>): Promise<number> => {
       let longest = 0;
-      for (let last = performance.now(); !isOver; ) {
+      for (let last = asked; count('reloaded') === reloads; ) {
         assert.ok(performance.now() - asked < PATIENCE_MS, 'it is reloaded');
         if (!(await step())) continue;
         longest = Math.max(longest, performance.now() - last);
@@ -135,16 +136,22 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
         await pause(10);
         last = performance.now();
       }
-      return longest;
+      return Math.round(longest);
     };
-    const packets = longestOf(async () => (await pair.send(1, 100)).size === 1);
-    const answers = longestOf(async () => (await admin.request('GET', '/v1/version')) !== undefined);
-    const report = (await admin.request('POST', '/v1/reload')) as ReloadReport;
+    const [packets, answers] = await Promise.all([
+      longestOf(async () => (await pair.send(1, 100)).size === 1),
+      // On a machine that has no time for the process a question may come to an end of its own.
+      longestOf(() =>
+        admin.request('GET', '/v1/version').then(
+          () => true,
+          () => false,
+        ),
+      ),
+    ]);
     const ms = performance.now() - asked;
     const { all, main } = cpuSeconds(pid);
-    const took = { ms, cpu: { all: all - cpuBefore.all, main: main - cpuBefore.main } };
-    isOver = true;
-    return { report, took, packets: Math.round(await packets), answers: Math.round(await answers) };
+    const report = saidLast('reloaded') as unknown as ReloadReport;
+    return { report, took: { ms, cpu: { all: all - cpuBefore.all, main: main - cpuBefore.main } }, packets, answers };
   }
 
   test('start, two reloads, and packets meanwhile', async (t) => {
@@ -169,7 +176,7 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
     assert.equal(new Set((await allFlows()).values()).size, BACKENDS_EACH);
 
     configure(BACKENDS_EACH - 1);
-    const one = await reloadMeanwhile(balancer.pid);
+    const one = await reloadMeanwhile(balancer);
     assert.deepEqual(one.report.removed, [`s0/b${BACKENDS_EACH - 1}`]);
 
     // The reload has ended, so nobody gets there any more.
@@ -181,7 +188,7 @@ suite('1,000 services, 10,000 backends', { skip: needsRoot }, () => {
     for (const [vip, backend] of before) if (vip !== VIP) assert.equal(after.get(vip), backend);
 
     configure(BACKENDS_EACH - 1, 3);
-    const all1000 = await reloadMeanwhile(balancer.pid);
+    const all1000 = await reloadMeanwhile(balancer);
     assert.equal(all1000.report.changed.length, SERVICES);
     assert.equal(Object.keys(all1000.report.moved).length, SERVICES);
     assert.equal(new Set((await allFlows()).values()).size, BACKENDS_EACH - 1);
