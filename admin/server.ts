@@ -132,7 +132,7 @@ const REMEDIES: Record<string, string> = {
   EADDRINUSE: 'is in use by another process: choose another',
   EACCES: 'needs more rights: run as root, or choose another',
   EADDRNOTAVAIL: 'is not an address of this host',
-  EPERM: 'cannot be given to that group: run as root',
+  EPERM: 'cannot be given to that group: run as a member of it, or as root',
   ENOTFOUND: 'has a host name that cannot be resolved: write an IP address',
   EAI_AGAIN: 'has a host name that cannot be resolved: write an IP address',
 };

@@ -34,9 +34,9 @@ export function judgeWholeProbe({ target, own, outcomes }: WholeProbe, throughTu
       const others = resets === 0 ? 'the others are lost' : `${resets} are reset`;
       return error(
         'probe-whole-some',
-        `the whole way: ${answered.length} of ${outcomes.length} SYNs to ${targetText(target)} by the router were answered, ${others}`,
+        `the whole way: an answer came for ${answered.length} of ${outcomes.length} SYNs to ${targetText(target)} by the router, ${others}`,
         whySome(throughTunnel),
-        [onBalancer(throughTunnel === undefined ? ' --probe' : '')],
+        someMend(vip, throughTunnel),
       );
     }
     return ok('probe-whole', `the whole way: ${what} was answered in ${outcome.ms.toFixed(1)} ms`);
@@ -77,6 +77,11 @@ const SILENCE: Outcome = { kind: 'silence' };
 
 function isAnswer({ kind }: Outcome): boolean {
   return kind === 'accepted' || kind === 'datagram';
+}
+
+function someMend(vip: string, throughTunnel: Tunnels | undefined): MendText[] {
+  if (throughTunnel === undefined) return [onBalancer(' --probe')];
+  return throughTunnel === 'all' ? [{ command: `ip route get ${vip}`, on: 'the router' }] : [];
 }
 
 function whySome(throughTunnel: Tunnels | undefined): string {

@@ -97,7 +97,11 @@ function configuration({ prepared, control, tally }: ExporterSources): Configura
       hash,
       onMiss,
       onExpiry,
-      backends: backends.map(({ name: backend, state }) => ({ backend, draining: state === 'draining' })),
+      backends: backends.map(({ name, address, state }) => ({
+        backend: name,
+        address,
+        draining: state === 'draining',
+      })),
     })),
   };
 }

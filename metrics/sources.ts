@@ -69,7 +69,7 @@ export interface ServiceStatus {
   readonly hash: string;
   readonly onMiss: string;
   readonly onExpiry: string;
-  readonly backends: readonly { readonly backend: string; readonly draining: boolean }[];
+  readonly backends: readonly { readonly backend: string; readonly address: string; readonly draining: boolean }[];
 }
 
 /** What health checks know of a backend. */

@@ -137,14 +137,14 @@ describe('the whole way', () => {
   ][] = [
     ['answered', accepted, TARGET, 'all', 'ok probe-whole'],
     ['some are lost', [accepted, silence], TARGET, undefined, `error probe-whole-some | ${onBalancer} --probe`],
+    ['some are lost, and so are tunnels', [silence, accepted], TARGET, 'some', 'error probe-whole-some'],
     [
-      'some are lost, and so are tunnels',
-      [silence, accepted],
+      'some are reset',
+      [reset, accepted],
       TARGET,
-      'some',
-      `error probe-whole-some | ${onBalancer}`,
+      'all',
+      'error probe-whole-some | [the router] ip route get 198.18.10.1',
     ],
-    ['some are reset', [reset, accepted], TARGET, 'all', `error probe-whole-some | ${onBalancer}`],
     ['some datagrams have no answer', [{ kind: 'datagram', ms: 1 }, silence], UDP, 'all', 'ok probe-whole'],
     [
       'one is reset and others are lost',

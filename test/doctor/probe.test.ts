@@ -61,7 +61,7 @@ describe('hushlb doctor --probe', { skip: needsRoot }, () => {
     assert.deepEqual(codes(), ['probe', 'probe', 'probe-whole']);
     const [found] = ofClient();
     assert.equal(found.code, 'probe-whole-some');
-    assert.match(found.found, /: [1-7] of 8 SYNs .* were answered, the others are lost$/);
+    assert.match(found.found, / came for [1-7] of 8 SYNs .*, the others are lost$/);
     dropNothing();
   });
 

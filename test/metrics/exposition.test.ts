@@ -211,8 +211,8 @@ test('tables show what they say at the scrape, and nothing from before', async (
 
 test('the configuration shows as it is told', async () => {
   const backends = [
-    { backend: 'b1', draining: false },
-    { backend: 'b2', draining: true },
+    { backend: 'b1', address: '198.18.2.1', draining: false },
+    { backend: 'b2', address: '198.18.2.2', draining: true },
   ];
   const { scrape } = setUp({
     configuration: {
@@ -237,6 +237,7 @@ test('the configuration shows as it is told', async () => {
     ['hushlb_config_changes_total{kind="runtime",result="applied"}', 5],
     ['hushlb_config_unsaved_changes', 3],
     ['hushlb_hash_seed_info{check="0a"}', 1],
+    ['hushlb_backend_info{address="198.18.2.2",backend="b2",service="web"}', 1],
     ['hushlb_backend_draining{backend="b1",service="web"}', 0],
     ['hushlb_backend_draining{backend="b2",service="web"}', 1],
     [
