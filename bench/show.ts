@@ -32,7 +32,8 @@ export function lines(text: string, width: number): string {
 
 /** Of the first column, which names the row, and of a text in any other, where a table has to be made narrower. */
 const LEAST_NAME = 20;
-const MOST_TEXT = 24;
+const MOST_NAME = 24;
+const MOST_TEXT = 16;
 /** Of a heading that is broken to the width of its column. */
 const LEAST_HEADING = 8;
 
@@ -41,13 +42,13 @@ const LEAST_HEADING = 8;
  * not enough, the columns follow in groups below one another, each with the names.
  */
 export function terminalTable({ title, says, head, rows }: ResultTable, width: number): string {
-  const above = `${lines(title, width)}\n${says === undefined ? '' : `${lines(says, width)}\n`}`;
+  const above = `${lines(title, width)}\n${lines(says, width)}\n`;
   const whole = [head, ...rows.map((row) => row.map(cellText))];
   if (widthOf(columnWidths(whole)) <= width) return `${above}${drawTable(whole)}`;
   const [names, ...others] = transposed(whole).map((column, at) => (at === 0 ? column : narrowed(column)));
   const room = width - widthOf(others.map(widest)) - widthOf([0]) + 1;
-  const nameWidth = room >= LEAST_NAME ? room : Math.min(MOST_TEXT, width - widthOf([0, widest(others.flat())]));
-  const wrapped = names.map((name) => lines(name, nameWidth));
+  const nameWidth = room >= LEAST_NAME ? room : Math.min(MOST_NAME, width - widthOf([0, widest(others.flat())]));
+  const wrapped = names.map((name) => (name.length <= nameWidth ? name : lines(name, nameWidth)));
   return `${above}${grouped(wrapped, others, width).map(drawTable).join('\n')}`;
 }
 
@@ -104,13 +105,13 @@ export function markdownTable({ title, says, head, rows }: ResultTable): string 
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   const rule = `|${head.map((_, column) => (column === 0 ? '---' : '---:')).join('|')}|`;
-  const about = says === undefined ? [] : [says, ''];
-  return [`**${title}**`, '', ...about, line(head), rule, ...rows.map((row) => line(row.map(cellText)))].join('\n');
+  return [`**${title}**`, '', says, '', line(head), rule, ...rows.map((row) => line(row.map(cellText)))].join('\n');
 }
 
 export function targetTable(targets: readonly Target[]): ResultTable {
   return {
     title: 'Targets',
+    says: 'What hushlb set out to reach, as ratios within this run where it can be; by how much of the goal it was reached or missed.',
     head: ['target', 'goal', 'measured', 'reached'],
     rows: targets.map((target) => [
       target.what,
