@@ -13,6 +13,8 @@ for (const folder of ['lb', 'io']) {
     const cells = [...table.matchAll(/^\|[^|]*\| (.*) \|$/gm)].map(([, cell]) => cell);
     const listed = cells.flatMap((cell) => [...cell.matchAll(/`([\w-]+)`/g)].map(([, name]) => name));
     const there = [...FILES].flatMap((path) => new RegExp(`^${folder}/([\\w-]+)\\.ts$`).exec(path)?.[1] ?? []);
+    const missing = there.filter((name) => !listed.includes(name));
+    assert.deepEqual(missing, [], 'the map has every file');
     assert.deepEqual(listed.toSorted(), there.toSorted());
   });
 }
