@@ -33,7 +33,8 @@ export const decapCommand: CommandModule<object, DecapArguments> = {
       .usage(
         '$0 decap --interface eth0 --encap ipip\n\nRuns on a backend: strips the headers that the balancer put around ' +
           'packets, IPv4 and IPv6, so that the kernel sees them as the client sent them. Stays in the foreground until ' +
-          'SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. Needs root.',
+          'SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. Needs root, or CAP_NET_ADMIN, CAP_BPF and ' +
+          'CAP_PERFMON; contrib/systemd has a unit.',
       )
       .option('interface', interfaceOption)
       .option('encap', {
