@@ -51,6 +51,8 @@ export type Cell = string | number | Figure | null;
 
 export interface ResultTable {
   readonly title: string;
+  /** What one learns from it, in a line: stands above it. */
+  readonly says: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly Cell[])[];
 }
@@ -64,6 +66,10 @@ export interface Chart {
   readonly unit: string;
   readonly categoryName: string;
   readonly categories: readonly string[];
+  /** Of bars of one series: the categories that are hushlb's, set apart from what they are compared with. */
+  readonly own?: readonly string[];
+  /** Of the numbers beside bars; as many as they have where it is left out. */
+  readonly digits?: number;
   readonly series: readonly { readonly name: string; readonly values: readonly (number | null)[] }[];
   /** A horizontal line to compare with. */
   readonly mark?: { readonly name: string; readonly value: number };

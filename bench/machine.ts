@@ -1,6 +1,10 @@
 /** What the figures come from: a figure without its machine is none. Read by bench/main.ts once a run. */
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+/** From dist/bench/. */
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface Machine {
   readonly processor: string;
@@ -26,7 +30,8 @@ export function describeMachine(now: Date): Machine {
 
 function commit(): string {
   try {
-    const git = (...args: string[]): string => execFileSync('git', args, { stdio: 'pipe', encoding: 'utf8' }).trim();
+    const git = (...args: string[]): string =>
+      execFileSync('git', args, { cwd: ROOT, stdio: 'pipe', encoding: 'utf8' }).trim();
     const name = git('rev-parse', '--short', 'HEAD');
     return git('status', '--porcelain', '--untracked-files=no') === '' ? name : `${name}+`;
   } catch {

@@ -4,19 +4,24 @@
  */
 import { init } from 'echarts';
 import type { Chart } from './case.ts';
+import { numberText } from './show.ts';
 
 const WIDTH = 760;
 const LEAST_HEIGHT = 420;
 /** Of a bar with its number, and of all that stands around the bars. */
 const BAR_HEIGHT = 16;
 const AROUND_BARS = 130;
+/** Of the names beside bars: a letter of the widest fonts that readers have, and what stands left and right of a name. */
+const LETTER_WIDTH = 7;
+const BESIDE_NAMES = 16;
 
 const INK = '#1f2328';
 const GRID = '#d1d9e0';
 /** What the ink becomes on a dark page. */
 const DARK = { [INK]: '#e6edf3', [GRID]: '#3d444d' };
 /** Of enough contrast on white and on black. */
-const SERIES = ['#3b82d6', '#d9730d', '#1a9e6b', '#a855c7', '#d1495b', '#7d8590', '#b08d00'];
+const OTHERS = '#7d8590';
+const SERIES = ['#3b82d6', '#d9730d', '#1a9e6b', '#a855c7', '#d1495b', OTHERS, '#b08d00'];
 
 export function chartSvg(chart: Chart): string {
   const plot = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: heightOf(chart) });
@@ -51,9 +56,10 @@ function optionOf(chart: Chart): Option {
 }
 
 /** Lying bars, the first on top: their names may be long. */
-function bars({ unit, categories, series, logarithmic = false }: Chart): Option {
+function bars({ unit, categories, own, digits, series, logarithmic = false }: Chart): Option {
+  const longest = Math.max(...categories.map(({ length }) => length));
   return {
-    grid: { left: 210, right: 70, top: series.length > 1 ? 70 : 45, bottom: 50 },
+    grid: { left: BESIDE_NAMES + longest * LETTER_WIDTH, right: 70, top: series.length > 1 ? 70 : 45, bottom: 50 },
     xAxis: {
       type: logarithmic ? 'log' : 'value',
       name: unit,
@@ -67,10 +73,23 @@ function bars({ unit, categories, series, logarithmic = false }: Chart): Option 
     series: series.map(({ name, values }) => ({
       name,
       type: 'bar',
-      data: [...values],
-      label: { show: true, position: 'right', ...TEXT, textBorderWidth: 0 },
+      data: values.map((value, i) => {
+        const isOther = own !== undefined && !own.includes(categories[i]);
+        return isOther ? { value, itemStyle: { color: OTHERS } } : value;
+      }),
+      label: {
+        show: true,
+        position: 'right',
+        ...TEXT,
+        textBorderWidth: 0,
+        formatter: ({ value }: { value: unknown }) => (typeof value === 'number' ? valueText(value, digits) : ''),
+      },
     })),
   };
+}
+
+function valueText(value: number, digits: number | undefined): string {
+  return digits === undefined ? value.toLocaleString('en') : numberText(value, digits);
 }
 
 function lines({ unit, categoryName, categories, series, mark, logarithmic = false }: Chart): Option {
@@ -99,6 +118,7 @@ function lines({ unit, categoryName, categories, series, mark, logarithmic = fal
       name,
       type: 'line',
       data: [...values],
+      symbol: 'circle',
       symbolSize: 7,
       lineStyle: { width: 2 },
       ...(mark !== undefined && i === 0 ? { markLine: markLine(mark) } : {}),

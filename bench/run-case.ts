@@ -1,6 +1,6 @@
 /**
- * One case, in this process: started by bench/main.ts with NAME, `quick` or `full`, and a revision if there is one, to which it sends its progress and, at
- * the end, its result. Whatever the case has started ends with it, however it ends.
+ * One case, in this process: started by bench/main.ts with NAME, `quick` or `full`, and a revision if there is one. Sends its
+ * progress and, at the end, its result. Whatever the case has started ends with it, however it ends.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,8 +22,9 @@ if (found === undefined) throw new RangeError(`no case ${name}`);
 const folder = mkdtempSync(join(tmpdir(), 'hushlb-bench-'));
 // Cases clean up on `exit` too: signals lead there.
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-process.once('SIGINT', () => process.exit(130));
-process.once('SIGTERM', () => process.exit(143));
+// `on`, not `once`: what is being taken away is not to be cut short by a second one.
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
 const orphaned = (): never => process.exit(1);
 process.once('disconnect', orphaned);
 

@@ -146,11 +146,13 @@ function present(costs: readonly Row[], filled: readonly Filled[], resident: Res
   const tables: ResultTable[] = [
     {
       title: 'Cost of an operation',
+      says: 'What remembering a connection costs by itself, from the caches (10,000) and from memory (1,000,000). Less is better.',
       head: ['operation', 'flows', 'ns'],
       rows: costs,
     },
     {
       title: `New connections into a table for ${(filled[0].connections / filled[0].load).toLocaleString('en')}`,
+      says: 'What becomes of connections where there are more than the table has room for.',
       head: ['connections', 'kept', 'evicted', 'refused'],
       rows: filled.map(({ load, connections, kept, evicted, refused }) => [
         `${(load * 100).toFixed(0)} % of the capacity`,
@@ -161,6 +163,7 @@ function present(costs: readonly Row[], filled: readonly Filled[], resident: Res
     },
     {
       title: 'Memory, IPv4',
+      says: 'What a flow costs in memory, calculated and as the kernel counts it.',
       head: ['of a table', ''],
       rows: [
         ['bytes a flow of the capacity', bytesEach.toFixed(1)],

@@ -3,7 +3,7 @@
  * time, beside the same algorithm in C. The C program's work is the same to the byte (test/bench/decision-yardstick.test.ts).
  */
 import { join } from 'node:path';
-import type { BenchCase, CaseContext, CaseResult, Cell, Figure, ResultTable, Target } from '../case.ts';
+import type { BenchCase, CaseContext, Cell, Figure, ResultTable } from '../case.ts';
 import { decisionState } from '../decision/balancer.ts';
 import {
   BATCH,
@@ -15,40 +15,24 @@ import {
   rewritesFrames,
   SMALLEST_CAPACITY,
 } from '../decision/modes.ts';
+import { type Decision, FAMILY_FLOWS, present, STARTS_SIDE_BY_SIDE } from '../decision/results.ts';
 import { buildRevision } from '../decision/revision.ts';
 import { writeStateFile } from '../decision/state-file.ts';
 import { type LineProcess, startLineProcess } from '../line-process.ts';
 import { figure, interleave, ratios } from '../rounds.ts';
-import { figureText } from '../show.ts';
 import { compileYardstick, type Yardstick } from '../yardstick/compile.ts';
 
 const ALL_FLOWS = [1_000, 10_000, 100_000, 1_000_000, 4_000_000];
 /** Of a quick run: three sizes for `stateless`, one for the other modes. */
 const QUICK_FLOWS = [1_000, 10_000, 1_000_000];
 const QUICK_OTHERS = 10_000;
-const TARGET_FLOWS = [10_000, 1_000_000];
-const TARGET_RATIO = 1.5;
-const FAMILY_RATIO = 1.3;
-/** Maglev's packet processing on one core, small packets (Eisenbud et al., NSDI 2016, section 5.2.1). */
-const MAGLEV_NS = 350;
 /** Enough for V8 to compile everything in its last tier. */
 const WARM_UP_PACKETS = 1_500_000;
 
 /** At its capacity a table lets 0.4 % of its flows go; a round may meet most of those. */
 const LEAST_HITS = 0.97;
 
-/** A process has luck in how V8 compiles it. */
-const STARTS_SIDE_BY_SIDE = 3;
-
 const SUBJECT = new URL('../decision/subject.js', import.meta.url).pathname;
-
-export interface Decision {
-  readonly mode: string;
-  readonly flows: number;
-  readonly ours: Figure;
-  readonly inC: Figure | null;
-  readonly ratio: Figure | null;
-}
 
 interface Rounds {
   readonly packets: number;
@@ -97,14 +81,15 @@ async function measureAgainst(
     rows.push([flows.toLocaleString('en'), figure(before, 0), figure(now, 0), figure(ratios(now, before), 2)]);
   }
   const head = ['flows', against, 'now', 'ratio'];
-  return { title: `Mode ${name}, ns a packet, beside ${against}`, head, rows };
+  const says = 'Whether a decision costs more now than then: a ratio above 1 that its range does not touch.';
+  return { title: `Mode ${name}, ns a packet, beside ${against}`, says, head, rows };
 }
 
 /** IPv6 over IPv4, in mode `stateless`, by turns. */
 async function measureFamilies(rounds: Rounds, { progress }: CaseContext): Promise<Figure> {
-  progress(`IPv4 and IPv6, ${QUICK_OTHERS.toLocaleString('en')} flows`);
-  const commands = [MODES[0].name, IPV6].map((name) => subjectCommand(name, QUICK_OTHERS));
-  const [ipv4, ipv6] = await sideBySide(commands, QUICK_OTHERS, rounds);
+  progress(`IPv4 and IPv6, ${FAMILY_FLOWS.toLocaleString('en')} flows`);
+  const commands = [MODES[0].name, IPV6].map((name) => subjectCommand(name, FAMILY_FLOWS));
+  const [ipv4, ipv6] = await sideBySide(commands, FAMILY_FLOWS, rounds);
   return figure(ratios(ipv6, ipv4), 2);
 }
 
@@ -192,107 +177,4 @@ async function packetsThrough(
   const packets = Math.ceil(wanted / BATCH) * BATCH;
   const [ns, hits, connections] = (await subject.ask(`${command} ${packets}`)).split(' ').map(Number);
   return { ns, packets, hits, connections };
-}
-
-function present(
-  decisions: readonly Decision[],
-  families: Figure,
-  yardstick: Yardstick,
-  { quick }: CaseContext,
-): CaseResult {
-  const first = decisions.filter(({ mode }) => mode === MODES[0].name);
-  const flowCounts = [...new Set(decisions.map(({ flows }) => flows))].sort((a, b) => a - b);
-  const labels = flowCounts.map((flows) => flows.toLocaleString('en'));
-  const matrix = (cell: (decision: Decision) => Cell): Cell[][] =>
-    MODES.map(({ name }) => [
-      name,
-      ...flowCounts.map((flows) => {
-        const found = decisions.find((decision) => decision.mode === name && decision.flows === flows);
-        return found === undefined ? null : cell(found);
-      }),
-    ]);
-  const median = (wanted: Figure | null): number | null => (wanted === null ? null : wanted.median);
-  return {
-    tables: [
-      {
-        title: 'Mode stateless, ns a packet',
-        head: ['flows', 'hushlb (TypeScript)', 'the same in C', 'ratio'],
-        rows: first.map(({ flows, ours, inC, ratio }) => [flows.toLocaleString('en'), ours, inC, ratio]),
-      },
-      { title: 'Every mode, ns a packet, by flows', head: ['mode', ...labels], rows: matrix(({ ours }) => ours) },
-      ...(yardstick.path === undefined
-        ? []
-        : [
-            {
-              title: 'Every mode, ratio to C, by flows',
-              head: ['mode', ...labels],
-              rows: matrix(({ ratio }) => ratio),
-            },
-          ]),
-    ],
-    charts: [
-      {
-        name: 'decision-cost',
-        title: 'Decision cost: ns a packet, one core, no device',
-        kind: 'lines',
-        unit: 'ns a packet',
-        categoryName: 'flows',
-        categories: first.map(({ flows }) => flows.toLocaleString('en')),
-        series: [
-          { name: 'hushlb, stateless', values: first.map(({ ours }) => ours.median) },
-          { name: 'the same in C', values: first.map(({ inC }) => median(inC)) },
-        ],
-        mark: { name: 'Maglev, as published', value: MAGLEV_NS },
-      },
-    ],
-    targets: [
-      ...TARGET_FLOWS.map((flows) => ratioTarget(first, flows, yardstick)),
-      ceilingTarget(decisions),
-      familyTarget(families),
-    ],
-    notes: [
-      yardstick.path === undefined
-        ? `The C yardstick was left out: ${yardstick.missing}.`
-        : `C: ${yardstick.compiler}.`,
-      `Maglev's ${MAGLEV_NS} ns a packet are the paper's figure (NSDI 2016), on other hardware and with I/O.`,
-      `IPv6 over IPv4, by turns in ${STARTS_SIDE_BY_SIDE} starts: ${figureText(families)}; the rows above were not by turns. The C program does IPv4 alone.`,
-      'In mode stateful the C program does not write the RST of the few flows that find no place in the table.',
-      ...(quick ? ['A quick run measures the other modes at one number of flows.'] : []),
-    ],
-  };
-}
-
-function ratioTarget(first: readonly Decision[], flows: number, yardstick: Yardstick): Target {
-  const found = first.find((decision) => decision.flows === flows)?.ratio;
-  return {
-    what: `decision cost over C, ${flows.toLocaleString('en')} flows`,
-    bound: 'at most',
-    limit: TARGET_RATIO,
-    unit: 'times',
-    digits: 2,
-    measured: found?.median,
-    ...(yardstick.path === undefined ? { why: 'no C compiler' } : {}),
-  };
-}
-
-function familyTarget({ median }: Figure): Target {
-  return {
-    what: `decision cost of IPv6 over IPv4, ${QUICK_OTHERS.toLocaleString('en')} flows`,
-    bound: 'at most',
-    limit: FAMILY_RATIO,
-    unit: 'times',
-    digits: 2,
-    measured: median,
-  };
-}
-
-function ceilingTarget(decisions: readonly Decision[]): Target {
-  return {
-    what: 'decision cost, slowest mode and number of flows',
-    bound: 'at most',
-    limit: MAGLEV_NS,
-    unit: 'ns',
-    digits: 0,
-    measured: Math.max(...decisions.map(({ ours }) => ours.median)),
-  };
 }

@@ -5,37 +5,20 @@
  */
 import { setTimeout } from 'node:timers/promises';
 import { inNamespace } from '../../io/namespace.ts';
-import type { BenchCase, CaseContext, CaseResult, Cell, ResultTable, Target } from '../case.ts';
+import type { BenchCase, CaseContext } from '../case.ts';
 import { machineBusySeconds, processSeconds } from '../forwarding/cpu-time.ts';
 import type { LoadResult } from '../forwarding/load.ts';
 import { type BenchNetwork, buildBenchNetwork } from '../forwarding/network.ts';
 import { FCS, FULL_POINTS, MAIN_POINT, type Point } from '../forwarding/points.ts';
-import {
-  findSubjects,
-  pinned,
-  RATIOS,
-  type RunningSubject,
-  type Subject,
-  type SubjectKey,
-} from '../forwarding/subjects.ts';
+import { type Measured, OWN, present } from '../forwarding/results.ts';
+import { findSubjects, pinned, type RunningSubject, type Subject } from '../forwarding/subjects.ts';
 import { type LineProcess, startLineProcess } from '../line-process.ts';
-import { figure, interleave, ratios } from '../rounds.ts';
+import { interleave } from '../rounds.ts';
 
-/** Run by V8, which compiles them on the core that they run on: for a second they are not yet what they will be. */
-const COMPILED: readonly SubjectKey[] = ['reflect', 'hushlb', 'hushlb-packet', 'reflect-packet'];
+/** For V8 to compile hushlb and its devices on the core that they run on: at first they are not yet what they will be. */
 const COMPILE_MS = 1500;
 
 const LOAD = new URL('../forwarding/load.js', import.meta.url).pathname;
-
-/** One subject at one point: what each round gave. */
-export interface Measured {
-  readonly point: Point;
-  readonly key: SubjectKey;
-  readonly mpps: readonly number[];
-  /** CPU seconds a million packets. */
-  readonly processCpu: readonly number[];
-  readonly machineCpu: readonly number[];
-}
 
 export interface ForwardingPlan {
   readonly points: readonly Point[];
@@ -111,8 +94,7 @@ async function measureStart(
     load = startLoad(network);
     await load.next();
     const bench = { subjects, running, network, load };
-    for (const i of subjects.keys())
-      if (COMPILED.includes(subjects[i].key)) await flood(bench, i, MAIN_POINT, COMPILE_MS);
+    for (const i of subjects.keys()) if (OWN.includes(subjects[i].key)) await flood(bench, i, MAIN_POINT, COMPILE_MS);
     const measured: Measured[] = [];
     for (const [done, point] of points.entries()) {
       progress(`${point.frameBytes} bytes, ${point.flows.toLocaleString('en')} flows`);
@@ -187,106 +169,4 @@ async function measurePoint(
     processCpu: processCpu[place],
     machineCpu: machineCpu[place],
   }));
-}
-
-function present(
-  measured: readonly Measured[],
-  subjects: readonly Subject[],
-  missing: readonly string[],
-  quick: boolean,
-): CaseResult {
-  const points = [...new Set(measured.map(({ point }) => point))];
-  const at = (point: Point, key: SubjectKey): Measured | undefined =>
-    measured.find((each) => each.point === point && each.key === key);
-  const pointName = ({ frameBytes, flows }: Point): string => `${frameBytes} bytes, ${flows.toLocaleString('en')}`;
-  const ratio = (point: Point, over: SubjectKey, under: SubjectKey): number[] | undefined => {
-    const [a, b] = [at(point, over), at(point, under)];
-    return a === undefined || b === undefined ? undefined : ratios(a.mpps, b.mpps);
-  };
-  const ratioCell = (point: Point, [, over, under]: (typeof RATIOS)[number]): Cell => {
-    const values = ratio(point, over, under);
-    return values === undefined ? null : figure(values, 2);
-  };
-  const mppsTable = (title: string, columns: readonly Point[], name: (point: Point) => string): ResultTable => ({
-    title,
-    head: ['subject', ...columns.map(name)],
-    rows: subjects.map((subject) => [subject.name, ...columns.map((point) => mppsCell(at(point, subject.key)))]),
-  });
-  const target = (what: string, limit: number, over: SubjectKey, under: SubjectKey): Target => {
-    const values = ratio(MAIN_POINT, over, under);
-    return {
-      what,
-      bound: 'at least',
-      limit,
-      unit: 'times',
-      digits: 2,
-      measured: values === undefined ? undefined : figure(values, 2).median,
-      ...(values === undefined ? { why: 'a subject was left out' } : {}),
-    };
-  };
-  return {
-    tables: [
-      mppsTable(
-        `Millions of packets a second, ${MAIN_POINT.frameBytes}-byte frames, by flows`,
-        points.filter(({ frameBytes }) => frameBytes === MAIN_POINT.frameBytes),
-        ({ flows }) => flows.toLocaleString('en'),
-      ),
-      ...(quick
-        ? []
-        : [
-            mppsTable(
-              `Millions of packets a second, ${MAIN_POINT.flows.toLocaleString('en')} flows, by frame size`,
-              points.filter(({ flows }) => flows === MAIN_POINT.flows),
-              ({ frameBytes }) => `${frameBytes} bytes`,
-            ),
-          ]),
-      {
-        title: 'Ratios, round by round',
-        head: ['frames, flows', ...RATIOS.map(([name]) => name)],
-        rows: points.map((point) => [pointName(point), ...RATIOS.map((pair) => ratioCell(point, pair))]),
-      },
-      {
-        title: `CPU seconds a million packets, ${pointName(MAIN_POINT)} flows`,
-        head: ['subject', 'its process', 'the machine'],
-        rows: subjects.map(({ key, name }) => {
-          const found = at(MAIN_POINT, key);
-          if (found === undefined) return [name, null, null];
-          const own = found.processCpu.length > 0 && key !== 'xdp-tx' ? figure(found.processCpu, 2) : 'in the kernel';
-          return [name, own, figure(found.machineCpu, 2)];
-        }),
-      },
-    ],
-    charts: [
-      {
-        name: 'forwarding',
-        title: `Forwarding on a veth pair, ${MAIN_POINT.frameBytes}-byte frames, ${MAIN_POINT.flows.toLocaleString('en')} flows`,
-        kind: 'bars',
-        unit: 'Mpps',
-        categoryName: '',
-        categories: subjects.map(({ name }) => name),
-        series: [{ name: 'Mpps', values: subjects.map(({ key }) => at(MAIN_POINT, key)).map(medianOf) }],
-      },
-    ],
-    targets: [
-      target('hushlb over its device reflecting, 64 B', 0.97, 'hushlb', 'reflect'),
-      target('its device reflecting over C, 64 B', 0.95, 'reflect', 'c'),
-      target('its af-packet device reflecting over C of the same kind, 64 B', 0.8, 'reflect-packet', 'c-packet'),
-    ],
-    notes: [
-      ...missing,
-      '“Its process” is user and system time of all its threads; the soft interrupts that receive the frames run on core 0, those that ' +
-        'hand on what was sent on core 1. “The machine” is everything on all cores: generator, sink and soft interrupts too.',
-      'nftables DNAT gets no more flows than nf_conntrack_max of the machine allows.',
-      'Reflectors only swap MAC addresses; hushlb run and the balancer in C decide, remember and encapsulate. What the balancer in C ' +
-        'keeps of its reflector is what any decision could. The portable device is not measured.',
-    ],
-  };
-}
-
-function mppsCell(measured: Measured | undefined): Cell {
-  return measured === undefined ? null : figure(measured.mpps, 3);
-}
-
-function medianOf(measured: Measured | undefined): number | null {
-  return measured === undefined ? null : Number(figure(measured.mpps, 3).median.toFixed(3));
 }

@@ -81,8 +81,8 @@ function present({ worker, seconds, yardstick, yardstickSeconds, ...rest }: Meas
   const { collections, collectionsWarmingUp } = rest;
   const c = typeof yardstick === 'string' ? undefined : yardstick;
   const name = (row: number): string => {
-    const from = row === 0 ? 0 : BOUNDS_US[row - 1];
-    return row < BOUNDS_US.length ? `${from} to ${BOUNDS_US[row]} µs` : `${from} µs and more`;
+    const from = (row === 0 ? 0 : BOUNDS_US[row - 1]).toLocaleString('en');
+    return row < BOUNDS_US.length ? `${from} to ${BOUNDS_US[row].toLocaleString('en')} µs` : `${from} µs and more`;
   };
   const both = (what: string, of: (gaps: Gaps) => string | number): (string | number | null)[] => [
     what,
@@ -93,11 +93,13 @@ function present({ worker, seconds, yardstick, yardstickSeconds, ...rest }: Meas
     tables: [
       {
         title: `Gaps between batches: ${seconds} s of a worker, ${yardstickSeconds} s of the C loop`,
+        says: 'How often packets waited for how long; of those, how often because the thread had no core. Rows are numbers of gaps.',
         head: ['gap', 'worker', 'without a core', 'C', 'without a core'],
         rows: gaps.map((count, row) => [name(row), count, waiting[row], c?.gaps[row] ?? null, c?.waiting[row] ?? null]),
       },
       {
         title: 'At worst',
+        says: 'Whether a pause is hushlb’s own: what the C loop shows too is the kernel’s or the machine’s.',
         head: ['', 'worker', 'C'],
         rows: [
           both('batches', ({ batches }) => batches),
@@ -116,12 +118,15 @@ function present({ worker, seconds, yardstick, yardstickSeconds, ...rest }: Meas
     charts: [
       {
         name: 'pause',
-        title: `Gaps between batches in ${seconds} s under load, less those without a core`,
+        title: 'Gaps between batches, a minute under load, less those without a core',
         kind: 'bars',
-        unit: 'gaps',
+        unit: 'gaps a minute',
         categoryName: '',
         categories: gaps.map((_, row) => name(row)),
-        series: [{ name: 'gaps', values: gaps.map((count, row) => count - waiting[row] || null) }],
+        series: [
+          { name: 'hushlb’s worker', values: aMinute(worker, seconds) },
+          ...(c === undefined ? [] : [{ name: 'the loop in C', values: aMinute(c, yardstickSeconds) }]),
+        ],
         logarithmic: true,
       },
     ],
@@ -150,6 +155,11 @@ function present({ worker, seconds, yardstick, yardstickSeconds, ...rest }: Meas
       ...(typeof yardstick === 'string' ? [`The C loop was left out: ${yardstick}.`] : []),
     ],
   };
+}
+
+/** With a core, by row; null for none, which a logarithmic axis has no place for. */
+function aMinute({ gaps, waiting }: Gaps, seconds: number): (number | null)[] {
+  return gaps.map((count, row) => Math.round(((count - waiting[row]) * 60) / seconds) || null);
 }
 
 /** With a core, above what is asked. */

@@ -5,7 +5,7 @@
  */
 import type { BenchCase } from '../case.ts';
 import { measureState, type StatePlan } from '../state/measure.ts';
-import { presentState } from '../state/present.ts';
+import { presentState } from '../state/results.ts';
 import { findKeys } from '../state/stage.ts';
 
 const FULL: StatePlan = {

@@ -92,6 +92,7 @@ function present(
     tables: [
       {
         title: 'Millions of decisions a second',
+        says: 'Whether a second worker costs the first one anything: they share nothing but the machine, so 2 would be ideal.',
         head: ['flows of each', 'one worker', 'two workers', 'ratio'],
         rows: scalings.map(({ flows, one, two }) => [
           flows.toLocaleString('en'),
@@ -130,6 +131,7 @@ function queuesTable(measured: readonly QueuesMeasured[]): ResultTable {
   const one = mppsOf(measured, ONE_WORKER);
   return {
     title: 'Millions of packets a second out of full rings, veth, 64-byte frames',
+    says: 'What a second worker on a second queue brings, device included; two queues for one worker bring nothing.',
     head: ['hushlb run', 'Mpps', 'over the first'],
     rows: measured.map(({ subject, mpps }) => [subject.name, figure(mpps, 3), figure(ratios(mpps, one), 2)]),
   };

@@ -6,8 +6,14 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { HushlbError } from '../../lb/errors.ts';
 
 const ROOT = new URL('../../..', import.meta.url).pathname;
+
+/** Throws one line where git here does not know `revision`. */
+export function checkRevision(revision: string): void {
+  run('git', ['rev-parse', '--verify', '--end-of-options', `${revision}^{commit}`], { cwd: ROOT }, revision);
+}
 
 /** Builds `revision` below `folder` and returns the path of its dist, for decision/subject.ts. Throws one line where it can't. */
 export function buildRevision(revision: string, folder: string): string {
@@ -31,6 +37,5 @@ function run(
   const { status, stdout, stderr, error } = spawnSync(program, args, { ...options, maxBuffer: 1 << 28 });
   if (error === undefined && status === 0) return stdout;
   const why = error?.message ?? stderr.toString().trim().split('\n')[0];
-  const failure = new Error(`--against ${revision}: ${program} ${args[0]}: ${why}`);
-  throw Object.assign(failure, { code: 'REVISION_NOT_BUILT' });
+  throw new HushlbError('REVISION_NOT_BUILT', `--against ${revision}: ${program} ${args[0]}: ${why}`);
 }

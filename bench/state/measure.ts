@@ -1,6 +1,6 @@
 /**
  * Case `stateful-stateless` from beginning to end, by a plan: events, then throughput, as far as there is time. What it returns
- * is told by state/present.ts.
+ * is told by state/results.ts.
  */
 import { readFileSync } from 'node:fs';
 import type { CaseContext } from '../case.ts';

@@ -39,6 +39,8 @@ const PERCENTILE_NAMES: Readonly<Record<(typeof PERCENTILES)[number], string>> =
   p99: 'p99',
   p999: 'p99.9',
 };
+/** hushlb's. */
+const OWN: readonly SubjectKey[] = ['hushlb', 'ipip'];
 const US_A_MS = 1000;
 
 const LARGE_KIB = LARGE_BYTES / 1024;
@@ -54,10 +56,11 @@ export function present(
     const [a, b] = [valuesOf(over, load, value), valuesOf(under, load, value)];
     return a === undefined || b === undefined ? undefined : ratios(a, b);
   };
-  const others = subjects.filter(({ key }) => key !== 'hushlb' && key !== 'ipip');
+  const others = subjects.filter(({ key }) => !OWN.includes(key));
 
   const rates: ResultTable = {
     title: 'A second: requests on kept connections, connections of one request each, megabytes',
+    says: 'What a client gets through each balancer; straight, without one, is what none can exceed. More is better.',
     head: ['subject', '1,000 requests', '1,000 connections', `MB, answers of ${LARGE_KIB} KiB`],
     rows: subjects.map(({ key, name }) => [
       name,
@@ -68,6 +71,7 @@ export function present(
   };
   const latencies: ResultTable = {
     title: 'Latency of requests on kept connections, ms',
+    says: 'How long a client waits for an answer at full load: half of the answers, 99 % and 99.9 % are there by then. Less is better.',
     head: ['subject', ...PERCENTILES.map((each) => PERCENTILE_NAMES[each])],
     rows: subjects.map(({ key, name }) => [
       name,
@@ -75,7 +79,8 @@ export function present(
     ]),
   };
   const compared: ResultTable = {
-    title: 'hushlb run, L2, over the others, round by round: below 1 the other one is ahead',
+    title: 'hushlb run, L2, over the others, round by round',
+    says: 'By how much hushlb is ahead; below 1 the other one is.',
     head: ['over', 'requests', 'connections', 'megabytes'],
     rows: others.map(({ key, name }) => [
       name,
@@ -162,9 +167,11 @@ function charts(subjects: readonly Subject[], valuesOf: ValuesOf): CaseResult['c
       name: 'real-tcp',
       title: 'HTTP requests a second on 64 kept connections',
       kind: 'bars',
-      unit: '1,000 requests a second',
+      unit: '1,000 requests a second: more is better (blue: hushlb)',
       categoryName: '',
       categories,
+      own: subjects.filter(({ key }) => OWN.includes(key)).map(({ name }) => name),
+      digits: 1,
       series: [{ name: 'requests', values: subjects.map(({ key }) => median(key, 1, 'requests')) }],
     },
     {
@@ -172,7 +179,7 @@ function charts(subjects: readonly Subject[], valuesOf: ValuesOf): CaseResult['c
       title: 'Latency of HTTP requests on 64 kept connections, all cores busy',
       kind: 'bars',
       // Bars of a logarithmic axis begin at 1, and all values have to lie on the same side of it.
-      unit: 'µs',
+      unit: 'µs: less is better',
       categoryName: '',
       categories,
       series: PERCENTILES.map((each) => ({

@@ -100,6 +100,7 @@ static void serve(struct walker *w, uint32_t flows, int restores) {
 
 static void replay(struct walker *w, FILE *in, FILE *out) {
   uint32_t head[2];
+  errno = 0;
   while (fread(head, sizeof head, 1, in) == 1) {
     if (head[1] > BATCH) die("a batch of more than 64 frames");
     w->count = head[1];
@@ -119,6 +120,12 @@ static void replay(struct walker *w, FILE *in, FILE *out) {
   }
 }
 
+static FILE *open_file(const char *path, const char *mode) {
+  FILE *file = fopen(path, mode);
+  if (file == NULL) die(path);
+  return file;
+}
+
 int main(int count, char **arguments) {
   if (count != 4 && count != 5) {
     fputs("usage: decision STATE FLOWS RESTORES | decision STATE replay IN OUT\n", stderr);
@@ -130,10 +137,13 @@ int main(int count, char **arguments) {
   struct walker *w = create_walker(arguments[1], memory);
   if (count == 4) {
     serve(w, (uint32_t)atoi(arguments[2]), atoi(arguments[3]));
+    free_walker(w);
     return 0;
   }
-  FILE *in = fopen(arguments[3], "rb"), *out = fopen(arguments[4], "wb");
-  if (in == NULL || out == NULL) die("open");
+  FILE *in = open_file(arguments[3], "rb"), *out = open_file(arguments[4], "wb");
   replay(w, in, out);
-  return fclose(out) == 0 ? 0 : 1;
+  free_walker(w);
+  fclose(in);
+  if (fclose(out) != 0) die(arguments[4]);
+  return 0;
 }

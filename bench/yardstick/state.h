@@ -28,12 +28,19 @@ struct state {
 };
 
 static void read_or_die(void *into, size_t size, size_t count, FILE *file) {
-  if (fread(into, size, count, file) != count) die("read");
+  errno = 0;
+  if (fread(into, size, count, file) != count) die("a file ends too early");
+}
+
+static void *allocate(size_t count, size_t size) {
+  void *zeroed = calloc(count > 0 ? count : 1, size);
+  if (zeroed == NULL) die("calloc");
+  return zeroed;
 }
 
 static void *read_array(size_t size, int32_t count, FILE *file) {
-  void *array = malloc(size * (count > 0 ? count : 1));
-  read_or_die(array, size, count, file);
+  void *array = allocate((size_t)count, size);
+  read_or_die(array, size, (size_t)count, file);
   return array;
 }
 
@@ -50,14 +57,21 @@ static struct state read_state(const char *path) {
   return s;
 }
 
+static inline void free_state(struct state *s) {
+  free(s->index_rows);
+  free(s->hops);
+  free(s->lookup_table);
+  free(s->rotation);
+}
+
 /* Zeroed and resident, as mapHuge of io/ffi.ts. */
 static void *map_huge(size_t length) {
   const size_t page = 2 << 20;
   const size_t whole = (length + page - 1) / page * page;
   uint8_t *start = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (start == MAP_FAILED) die("mmap");
-  uint8_t *memory = (uint8_t *)(((uintptr_t)start + page - 1) / page * page);
-  madvise(memory, whole, MADV_HUGEPAGE);
-  memset(memory, 0, length);
-  return memory;
+  uint8_t *aligned = (uint8_t *)(((uintptr_t)start + page - 1) / page * page);
+  madvise(aligned, whole, MADV_HUGEPAGE);
+  memset(aligned, 0, length);
+  return aligned;
 }

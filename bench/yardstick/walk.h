@@ -42,16 +42,24 @@ struct walker {
   uint64_t *backend_packets, *backend_bytes;
 };
 
-static struct walker *create_walker(const char *state_path, uint8_t *memory) {
-  struct walker *w = calloc(1, sizeof *w);
+static struct walker *create_walker(const char *state_path, uint8_t *frames) {
+  struct walker *w = allocate(1, sizeof *w);
   w->state = read_state(state_path);
-  w->memory = memory;
+  w->memory = frames;
   const struct header *h = &w->state.h;
   if (h->capacity > 0) create_table(&w->table, (uint32_t)h->capacity, (uint32_t)h->idle_timeout_ms);
   if (h->resets_on_expiry) w->expiry_rows = map_huge((size_t)w->table.bucket_count * WAYS * sizeof(struct expiry_row));
-  w->backend_packets = calloc((size_t)h->backend_count, 8);
-  w->backend_bytes = calloc((size_t)h->backend_count, 8);
+  w->backend_packets = allocate((size_t)h->backend_count, 8);
+  w->backend_bytes = allocate((size_t)h->backend_count, 8);
   return w;
+}
+
+/* Its tables are the process's until that ends. */
+static inline void free_walker(struct walker *w) {
+  free_state(&w->state);
+  free(w->backend_packets);
+  free(w->backend_bytes);
+  free(w);
 }
 
 static int take_expired(struct walker *w) {

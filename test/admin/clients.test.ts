@@ -50,7 +50,10 @@ describe('clients that misbehave', () => {
   test('a slow one is told so, in the headers as in the body', async () => {
     await serve(fakeControl(), {}, 100);
     for (const half of ['PATCH /v1/bal', 'PATCH /v1/balancer HTTP/1.1\r\nhost: x\r\ncontent-length: 30\r\n\r\n{']) {
-      assert.match(await textOf(await opened(half)), /^HTTP\/1\.1 408 [\s\S]*the request took too long/);
+      assert.match(
+        await textOf(await opened(half)),
+        /^HTTP\/1\.1 408 [\s\S]*\r\nhushlb-version: [\s\S]*the request took too long/,
+      );
     }
   });
 

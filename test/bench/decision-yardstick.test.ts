@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { createDecisionBalancer, type DecisionBalancer, decisionState } from '../../bench/decision/balancer.ts';
-import { BATCH, type DecisionMode, decisionConfig, FRAME_SIZE, HEADROOM, MODES } from '../../bench/decision/modes.ts';
+import { BATCH, decisionConfig, FRAME_SIZE, HEADROOM, MODES } from '../../bench/decision/modes.ts';
 import { writeStateFile } from '../../bench/decision/state-file.ts';
-import { compileYardstick } from '../../bench/yardstick/compile.ts';
+import { compileYardstick, YARDSTICKS } from '../../bench/yardstick/compile.ts';
 import { FORWARDED } from '../../lb/exits.ts';
 import { CLIENT_MAC, ethernetFrame, OWN_MAC, type TcpFields, tcpFrame } from '../packets.ts';
 
@@ -96,15 +96,14 @@ function replay(balancer: DecisionBalancer, batches: readonly Batch[]): Buffer {
   return Buffer.concat(records);
 }
 
-function replayInC(mode: DecisionMode, statePath: string, batches: readonly Batch[]): Buffer {
+function replayInC(program: string, statePath: string, batches: readonly Batch[]): Buffer {
   const [input, output] = [join(folder, 'in'), join(folder, 'out')];
   const records = batches.flatMap(({ now, frames }) => [
     u32(now, frames.length),
     ...frames.flatMap((frame) => [u32(frame.length), frame]),
   ]);
   writeFileSync(input, Buffer.concat(records));
-  assert.ok(yardstick.path !== undefined, mode.name);
-  execFileSync(yardstick.path, [statePath, 'replay', input, output]);
+  execFileSync(program, [statePath, 'replay', input, output]);
   return readFileSync(output);
 }
 
@@ -124,13 +123,35 @@ describe('the C yardstick gives the forwarder’s bytes', { skip }, () => {
         writeStateFile(statePath, decisionState(config));
         const balancer = createDecisionBalancer(config);
         const expected = replay(balancer, batches);
-        const actual = replayInC(mode, statePath, batches);
+        assert.ok(yardstick.path !== undefined);
+        const actual = replayInC(yardstick.path, statePath, batches);
         const frames = batches.reduce((sum, batch) => sum + batch.frames.length, 0);
         assert.ok(expected.length > frames * 16, 'packets are forwarded: 8 bytes tell of one that is not');
         assert.equal(digest(actual), digest(expected), firstDifference(actual, expected));
       });
     }
   }
+});
+
+describe('the C yardsticks', { skip }, () => {
+  const STRICT = ['-O1', '-g', '-Wall', '-Wextra', '-Wshadow', '-Werror', '-fsanitize=address,undefined'];
+  const strict = join(folder, 'strict');
+  mkdirSync(strict);
+
+  for (const name of YARDSTICKS) {
+    test(`${name} compiles without a warning`, () => {
+      assert.notEqual(compileYardstick(name, strict, [...STRICT, '-fno-sanitize-recover=all']).path, undefined);
+    });
+  }
+
+  test('the decision reads and writes nothing that is not its own, in any mode', () => {
+    const batches = makeBatches();
+    for (const mode of MODES.filter(({ family }) => family !== 6)) {
+      const statePath = join(folder, 'state');
+      writeStateFile(statePath, decisionState(decisionConfig(mode, 64, '500ms')));
+      assert.ok(replayInC(join(strict, 'decision'), statePath, batches).length > 0, mode.name);
+    }
+  });
 });
 
 function digest(bytes: Buffer): string {

@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { BEGINNING, type EventKey, type Outcome, tally } from '../../bench/state/events.ts';
 import { countsIn } from '../../bench/state/hushlb.ts';
 import { measureState, type StateResult } from '../../bench/state/measure.ts';
-import { presentState } from '../../bench/state/present.ts';
+import { presentState } from '../../bench/state/results.ts';
 import { findKeys, openStage } from '../../bench/state/stage.ts';
 import type { SubjectKey } from '../../bench/state/subject.ts';
 import type { Answer } from '../../lab/http-connection.ts';

@@ -4,12 +4,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Chart, Target } from '../../bench/case.ts';
+import type { Chart, ResultTable, Target } from '../../bench/case.ts';
 import { CASES } from '../../bench/cases.ts';
 import { chartSvg } from '../../bench/plot.ts';
 import { writeResults } from '../../bench/results-page.ts';
 import { figure, interleave, ratios, spread } from '../../bench/rounds.ts';
-import { cellText, isReached, markdownTable, targetTable, terminalTable } from '../../bench/show.ts';
+import { caseText, cellText, isReached, markdownTable, targetTable, terminalTable } from '../../bench/show.ts';
 
 test('a quick run takes less than 2 minutes, a full one less than 15', () => {
   const sum = (length: 'quick' | 'full'): number => CASES.reduce((total, { seconds }) => total + seconds[length], 0);
@@ -62,14 +62,62 @@ test('cells and tables', () => {
   assert.equal(cellText(null), '–');
   const table = {
     title: 'Costs',
+    says: 'What they are.',
     head: ['flows', 'ns'],
     rows: [
       ['1,000', figure([7], 0)],
       ['a|b', null],
     ] as const,
   };
-  assert.equal(markdownTable(table), '**Costs**\n\n| flows | ns |\n|---|---:|\n| 1,000 | 7 |\n| a\\|b | – |');
-  assert.match(terminalTable(table), /^Costs\n┌─/);
+  assert.equal(
+    markdownTable(table),
+    '**Costs**\n\nWhat they are.\n\n| flows | ns |\n|---|---:|\n| 1,000 | 7 |\n| a\\|b | – |',
+  );
+});
+
+const wide: ResultTable = {
+  title: 'Costs of every kind there is',
+  says: 'More flows cost more.',
+  head: ['what', 'a heading of words', '1,000', '10,000'],
+  rows: [
+    ['a subject with a rather long name', figure([7, 8, 10], 0), figure([70, 80, 100], 1), null],
+    ['b', 'none at all', 5, 6],
+  ],
+};
+
+test('a table keeps to the terminal: as it is, with ranges below their figures, in groups of columns', () => {
+  const drawn = (width: number): string[] => terminalTable(wide, width).split('\n');
+  assert.deepEqual(drawn(100).slice(0, 4), [
+    'Costs of every kind there is',
+    'More flows cost more.',
+    '┌───────────────────────────────────┬────────────────────┬──────────────────────┬────────┐',
+    '│ what                              │ a heading of words │                1,000 │ 10,000 │',
+  ]);
+  assert.deepEqual(drawn(75).slice(2), [
+    '┌──────────────────────────────┬─────────────┬─────────────────┬────────┐',
+    '│ what                         │   a heading │           1,000 │ 10,000 │',
+    '│                              │    of words │                 │        │',
+    '├──────────────────────────────┼─────────────┼─────────────────┼────────┤',
+    '│ a subject with a rather long │           8 │            80.0 │      – │',
+    '│ name                         │   (7 to 10) │ (70.0 to 100.0) │        │',
+    '│ b                            │ none at all │               5 │      6 │',
+    '└──────────────────────────────┴─────────────┴─────────────────┴────────┘',
+  ]);
+  for (const width of [40, 50, 60, 80, 120]) {
+    const narrow = drawn(width);
+    assert.ok(Math.max(...narrow.map(({ length }) => length)) <= width, narrow.join('\n'));
+    // Every figure is there, whatever its group.
+    for (const text of ['of words', 'none at all', '(7 to 10)', '(70.0 to 100.0)', '10,000'])
+      assert.ok(narrow.join('\n').includes(text), text);
+  }
+});
+
+test('what is said beside tables is wrapped, too', () => {
+  const result = { tables: [wide], charts: [], targets: [], notes: ['a word '.repeat(20).trim(), 'short'] };
+  const text = caseText('Costs', result, 40).split('\n');
+  assert.equal(text[0], '── Costs ──');
+  assert.ok(text.every(({ length }) => length <= 40));
+  assert.deepEqual(text.slice(-2), ['  word a word a word a word a word', '- short']);
 });
 
 const chart: Chart = {
@@ -99,6 +147,24 @@ test('a plot is an SVG with its title, its series and ink for dark pages', () =>
   }
 });
 
+test('bars: hushlb’s own in colour, the others grey, numbers as they are written', () => {
+  const svg = chartSvg({
+    ...chart,
+    kind: 'bars',
+    categories: ['hushlb run, with a name of forty letters', 'another'],
+    own: ['hushlb run, with a name of forty letters'],
+    digits: 1,
+    series: [{ name: 'Mpps', values: [1234.56, 2] }],
+  });
+  const fills = [...svg.matchAll(/<path[^>]* fill="(#[0-9a-f]+)"/g)].map(([, colour]) => colour);
+  assert.deepEqual(
+    fills.filter((colour) => colour !== '#fff'),
+    ['#3b82d6', '#7d8590'],
+  );
+  for (const text of ['hushlb run, with a name of forty letters', '1,234.6', '2.0'])
+    assert.ok(svg.includes(`>${text}</text>`), text);
+});
+
 test('results are written with the command that reproduces each', () => {
   const folder = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
   try {
@@ -112,11 +178,12 @@ test('results are written with the command that reproduces each', () => {
         date: '2026-11-23',
       },
       quick: false,
+      only: ['cost'],
       cases: [
         {
           benchCase: { name: 'cost', title: 'Cost', about: 'What a packet costs.' },
           result: {
-            tables: [{ title: 'Costs', head: ['flows', 'ns'], rows: [['1', 2]] }],
+            tables: [{ title: 'Costs', says: 'What they are.', head: ['flows', 'ns'], rows: [['1', 2]] }],
             charts: [chart],
             targets: [target],
             notes: ['No compiler.'],
@@ -126,7 +193,8 @@ test('results are written with the command that reproduces each', () => {
     });
     const page = readFileSync(join(folder, 'RESULTS.md'), 'utf8');
     for (const part of [
-      'Generated by `npm run bench -- --report`',
+      "Generated by `npm run bench -- --only cost --report`; don't edit.\n",
+      'is the median of the rounds, with the smallest and the largest of them',
       'one core · 1 GiB · Linux · Node · abc · 2026-11-23',
       '| cost | at most 2.0 times | 2.5 times | no, by 25 % |',
       '## Cost\n\nWhat a packet costs.\n\nReproduce with `npm run bench -- --only cost`.',

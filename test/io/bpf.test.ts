@@ -8,7 +8,6 @@ import { after, suite, test } from 'node:test';
 import {
   createMap,
   deleteFromMap,
-  hasTcx,
   loadProgram,
   lookupMapInto,
   runOnLiveFrames,
@@ -19,6 +18,7 @@ import {
 } from '../../io/bpf.ts';
 import { alu, assemble, exit, jumpIf, label, load, store } from '../../io/bpf-assembler.ts';
 import { createBpfCounters } from '../../io/bpf-counters.ts';
+import { hasTcx } from '../../io/bpf-links.ts';
 import { closeDescriptor, type SystemCallError } from '../../io/ffi.ts';
 import { needsRoot, openDescriptors } from './two-hosts.ts';
 
@@ -156,7 +156,7 @@ suite('bpf', { skip: needsRoot }, () => {
         console.log(error.message);
       }`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
-    const advice = 'run as root, or grant CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF';
+    const advice = 'run as root, or grant CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON';
     assert.equal(output.trim(), `create bpf map test: EPERM (${advice})`);
   });
 });

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { hasTcx } from '../../io/bpf.ts';
+import { hasTcx } from '../../io/bpf-links.ts';
 import { lab, traces } from './command.ts';
 import { assertWellFormed } from './well-formed.ts';
 

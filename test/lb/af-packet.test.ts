@@ -15,7 +15,7 @@ import { VIP } from '../../lab/topology.ts';
 import { openPacketSocket } from '../io/packet-socket.ts';
 import { needsRoot, until } from '../io/two-hosts.ts';
 import { bytesOfMac, tcpFrame } from '../packets.ts';
-import { complaint, eventsOf, FORWARDED, OTHER_PORT, STEERED, said, useDeviceLan } from './device-lan.ts';
+import { complaint, droppedBy, FORWARDED, OTHER_PORT, STEERED, said, useDeviceLan } from './device-lan.ts';
 
 const RST = 4;
 
@@ -61,7 +61,7 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
     assert.ok((await metric(OTHER_PORT)) > 0);
     assert.match((await ask('client', 'http://198.18.2.10:9108/healthz'))[0]!, /^ok$/);
     for (const event of ['rx_dropped', 'rx_ring_full', 'tx_dropped']) {
-      assert.equal(await metric(eventsOf(event)), 0, event);
+      assert.equal(await metric(droppedBy(event)), 0, event);
     }
     assert.equal(await balancer.stop().then(() => balancer.ended), 0);
     assert.deepEqual(await ask('client', `http://${VIP}/`), ['failed: ECONNREFUSED']);
@@ -122,7 +122,7 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
     offload(true);
     try {
       await balanced();
-      assert.equal(await metric(eventsOf('rx_dropped')), 0);
+      assert.equal(await metric(droppedBy('rx_dropped')), 0);
     } finally {
       offload(false);
     }
@@ -144,7 +144,7 @@ describe('hushlb run with packet sockets', { skip: needsRoot }, () => {
       frame.set(bytesOfMac(mac));
       sender.send(frame);
       assert.match(String((await said(balancer, 'packets arrive that are longer')).msg), /gro off/);
-      await until('it is counted', async () => (await metric(eventsOf('rx_dropped'))) === 1);
+      await until('it is counted', async () => (await metric(droppedBy('rx_dropped'))) === 1);
     } finally {
       sender.close();
       ipOf('router', 'link', 'set', 'lb', 'mtu', '1500');

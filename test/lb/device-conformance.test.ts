@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { createAfPacketDevice } from '../../io/af-packet-device.ts';
 import { createAfXdpDevice } from '../../io/af-xdp-device.ts';
-import { createTcxLink } from '../../io/bpf.ts';
+import { createTcxLink } from '../../io/bpf-links.ts';
 import { memorySource } from '../../io/byte-source.ts';
 import { readCapture } from '../../io/capture-reader.ts';
 import type { PacketDevice } from '../../io/device.ts';

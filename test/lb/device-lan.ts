@@ -12,10 +12,11 @@ import { backendYaml, type Lan, never, PATIENCE_MS, useLan } from './lan.ts';
 export const BACKENDS = backendNames(2);
 
 export const FORWARDED = 'hushlb_packets_total{service="web0",verdict="forward",reason="forwarded"}';
-export const STEERED = 'hushlb_device_events_total{queue="all",event="steered_to_socket"}';
-export const OTHER_PORT = 'hushlb_device_events_total{queue="all",event="vip_other_port_to_kernel"}';
+export const STEERED = 'hushlb_steered_packets_total{to="socket",reason="service"}';
+export const OTHER_PORT = 'hushlb_steered_packets_total{to="kernel",reason="other_port"}';
 /** Of the first worker's socket. */
-export const eventsOf = (event: string): string => `hushlb_device_events_total{queue="0",event="${event}"}`;
+export const droppedBy = (reason: string): string =>
+  `hushlb_device_dropped_packets_total{queue="0",reason="${reason}"}`;
 
 interface Service {
   readonly vip?: string;

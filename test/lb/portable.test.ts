@@ -8,7 +8,7 @@ import { openClient } from '../../admin/client.ts';
 import { VIP } from '../../lab/topology.ts';
 import { needsPortable } from '../io/portable-packages.ts';
 import { needsRoot, until } from '../io/two-hosts.ts';
-import { BACKENDS, complaint, eventsOf, FORWARDED, OTHER_PORT, STEERED, said, useDeviceLan } from './device-lan.ts';
+import { BACKENDS, complaint, droppedBy, FORWARDED, OTHER_PORT, STEERED, said, useDeviceLan } from './device-lan.ts';
 
 const SECOND_VIP = '198.18.20.2';
 
@@ -39,7 +39,7 @@ describe('hushlb run with the portable device', { skip: needsRoot || needsPortab
       assert.deepEqual(await ask('client', `http://${VIP}:8080/`), ['failed: ECONNREFUSED']);
       // Once, or the client was impatient.
       assert.ok((await metric(OTHER_PORT)) >= 1);
-      for (const event of ['rx_dropped', 'tx_dropped']) assert.equal(await metric(eventsOf(event)), 0, event);
+      for (const event of ['rx_dropped', 'tx_dropped']) assert.equal(await metric(droppedBy(event)), 0, event);
       assert.equal(await balancer.stop().then(() => balancer.ended), 0);
       assert.deepEqual(await ask('client', `http://${VIP}/`), ['failed: ECONNREFUSED']);
     });

@@ -18,7 +18,7 @@ const CHART_NAMES: Readonly<Record<SubjectKey, string>> = {
   'no-table': 'hushlb, stateless, no table',
   stateful: 'hushlb, stateful',
 };
-/** The issue's: so many connections are to outlive the flood. */
+/** Of the target: so many connections are to outlive the flood. */
 const SURVIVORS = 1000;
 const FLOOD_OF_TARGET = 1_000_000;
 const MIB = 2 ** 20;
@@ -38,6 +38,7 @@ export function presentState(result: StateResult): CaseResult {
     tables: [
       {
         title: 'Connections lost',
+        says: 'Who loses open connections when something happens to the balancer: lost are those without an answer to the next request.',
         head: ['event', ...ALL.map((key) => NAMES[key])],
         rows: [
           ...events.flatMap(({ key, name }) => {
@@ -50,6 +51,7 @@ export function presentState(result: StateResult): CaseResult {
       },
       {
         title: `Under the flood, ${plan.flood.connections.toLocaleString('en')} connections open`,
+        says: 'Whether open connections outlive a flood of SYNs, and what it does to the table.',
         head: ['', ...ALL.map((key) => NAMES[key])],
         rows: [
           ['connections that survived', ...perSubject((key) => flooded(key, survived))],
@@ -65,6 +67,7 @@ export function presentState(result: StateResult): CaseResult {
       },
       {
         title: 'Throughput, and memory after the flood',
+        says: 'What remembering connections costs in packets a second (more is better) and in memory.',
         head: [
           'balancer',
           `Mpps, 64 bytes, ${plan.throughput.flows.toLocaleString('en')} flows`,
@@ -84,7 +87,7 @@ export function presentState(result: StateResult): CaseResult {
         name: 'stateful-stateless',
         title: `Connections lost when something happens to the balancer: percent of ${connectionsText(result)}`,
         kind: 'bars',
-        unit: '% of open connections that got no answer when they were used again',
+        unit: '% of open connections that got no answer when they were used again: less is better',
         categoryName: '',
         categories: events.map(({ name }) => name),
         series: keys.map((key) => ({
