@@ -2,7 +2,7 @@
  * The capture that a replay writes: pcapng, a comment on each packet. It takes its name when it is whole, so that a replay
  * which fails leaves no half of one and doesn't cost the user the file before.
  */
-import { closeSync, copyFileSync, openSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, constants, copyFileSync, openSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createPcapngWriter } from '../io/pcapng.ts';
 import { VERSION } from '../lb/version.ts';
 import type { ReplayedPacket } from './replay.ts';
@@ -75,12 +75,14 @@ function openPlace(path: string, unnamed: boolean): Place {
   // What a symbolic link names is replaced, not the link.
   const target = there === undefined ? path : realpathSync(path);
   const partial = `${target}.${process.pid}.part`;
-  const fd = openSync(partial, 'w+');
+  rmSync(partial, { force: true });
+  // Never what somebody else has put there: the directory may be everybody's.
+  const fd = openSync(partial, 'wx+');
   if (unnamed) rmSync(partial);
   return {
     fd,
     finish() {
-      if (unnamed) copyFileSync(`/proc/self/fd/${fd}`, partial);
+      if (unnamed) copyFileSync(`/proc/self/fd/${fd}`, partial, constants.COPYFILE_EXCL);
       renameSync(partial, target);
       closeSync(fd);
     },
