@@ -80,7 +80,7 @@ export function findSubjects(folder: string): Subjects {
     },
   ];
   const yardstick = compileYardstick('reflect', folder);
-  if (yardstick.path === undefined) missing.push(`The C reflector was left out: ${yardstick.missing}.`);
+  if (yardstick.path === undefined) missing.push(`What is in C was left out: ${yardstick.missing}.`);
   else {
     const { path } = yardstick;
     subjects.push({

@@ -95,7 +95,7 @@ export function present(
     unit: 'times',
     digits: 2,
     measured: values === undefined ? undefined : spread(values).median,
-    ...(values === undefined ? { why: 'a program is missing' } : {}),
+    ...(values === undefined ? { why: 'a program is missing, see the notes' } : {}),
   });
   const atLeast = (what: string, limit: number, under: SubjectKey, load: LoadName): Target =>
     target({ what: `${what}, real TCP`, bound: 'at least', limit }, ratio('hushlb', under, load));
