@@ -22,7 +22,7 @@ const changeAnswer = z.strictObject({
     .describe('by service, where it is not 0: the share of its slots, 0 to 1, that lead to another backend now'),
   warnings: names,
   lost: names.describe('changes at run time that a reload has undone, because the file never had them'),
-  unsaved: names.describe('changes that run and that the file does not have, oldest first'),
+  unsaved: names.describe('what runs and is not in the file, as the changes that lead there'),
 });
 
 const saveAnswer = z.strictObject({

@@ -2,9 +2,10 @@
  * The operation that tells where a flow goes, by the configuration, next hops and connection tables of the running balancer. In
  * the list of admin/api.ts; the work is explain/explain.ts's, on the main thread: packets don't wait for it.
  */
-import { type Answer, explain, type Subject } from '../explain/explain.ts';
+import { type Answer, explain, type Question, type Subject } from '../explain/explain.ts';
 import type { EntryFacts } from '../explain/explanation.ts';
 import { type Flow, whyImpossible } from '../explain/flow.ts';
+import { narrowed } from '../explain/narrow.ts';
 import type { ControlPlane } from '../lb/control-plane.ts';
 import { backendAddresses } from '../lb/reachability.ts';
 import type { ConntrackEntry } from '../lb/worker-requests.ts';
@@ -26,12 +27,23 @@ export const explainRoutes: readonly Route[] = [
       const flow = { client, to, protocol };
       const problem = whyImpossible(flow);
       if (problem !== undefined) throw new RequestError(400, 'BAD_REQUEST', problem);
-      const { now } = explain(subjectOf(control), { flow, opens, entry: null, whatIf: {} });
+      const { now } = answerTo(control, { flow, opens, entry: null, whatIf: {} });
       const entry = now.service === null ? null : await lookUp(control, now.service.name, flow);
-      return explain(subjectOf(control), { flow, opens, entry, whatIf });
+      return answerTo(control, { flow, opens, entry, whatIf });
     },
   }),
 ];
+
+/** By the services that it is about. What those refuse is asked of all, for the words. */
+function answerTo(control: ControlPlane, asked: Question): Answer {
+  const whole = subjectOf(control);
+  try {
+    const running = { prepared: whole.prepared, data: control.data() };
+    return explain({ ...whole, ...narrowed(running, asked.flow.to.address, asked.whatIf) }, asked);
+  } catch {
+    return explain(whole, asked);
+  }
+}
 
 /** Nobody has asked the network for backends that only a what-if has: their next hops are made up. */
 function subjectOf(control: ControlPlane): Subject {
@@ -41,10 +53,10 @@ function subjectOf(control: ControlPlane): Subject {
   return {
     prepared,
     config: prepared.config,
+    text: control.text(),
     ownMac,
     hopOf: (address) => (known.has(address) ? hops.hopOf(address) : madeUp(address)),
     isMadeUp: (address) => !known.has(address),
-    text: control.text(),
     workers: control.device.queues.length,
   };
 }

@@ -10,7 +10,8 @@ import type { Logger } from 'pino';
 import type { AdminConfig } from '../lb/config-admin.ts';
 import type { ListenAddress } from '../lb/config-values.ts';
 import type { ControlPlane } from '../lb/control-plane.ts';
-import { answer, type Door } from './answer.ts';
+import { VERSION } from '../lb/version.ts';
+import { answer, type Door, VERSION_HEADER } from './answer.ts';
 import { ROUTES } from './api.ts';
 import { adminError, clearPlace, groupId, OWNER_ALONE, shareWithGroup } from './socket.ts';
 import { readToken, type Token } from './token.ts';
@@ -92,7 +93,8 @@ function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
       ? ['408 Request Timeout', 'the request took too long to arrive']
       : ['400 Bad Request', 'expected HTTP'];
   const body = `${JSON.stringify({ error: { code: 'BAD_REQUEST', message } })}\n`;
-  const headers = `content-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close`;
+  const whose = `${VERSION_HEADER}: ${VERSION}`;
+  const headers = `${whose}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close`;
   socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`);
 }
 
@@ -130,7 +132,7 @@ const REMEDIES: Record<string, string> = {
   EADDRINUSE: 'is in use by another process: choose another',
   EACCES: 'needs more rights: run as root, or choose another',
   EADDRNOTAVAIL: 'is not an address of this host',
-  EPERM: 'cannot be given to that group: run as root',
+  EPERM: 'cannot be given to that group: run as a member of it, or as root',
   ENOTFOUND: 'has a host name that cannot be resolved: write an IP address',
   EAI_AGAIN: 'has a host name that cannot be resolved: write an IP address',
 };

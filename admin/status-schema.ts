@@ -92,7 +92,7 @@ export const status = z.strictObject({
     .strictObject({ id: z.string(), change: z.string(), at: z.string() })
     .nullable()
     .describe('of the configuration since the start'),
-  unsaved: z.array(z.string()).describe('changes that run and that the file does not have, oldest first'),
+  unsaved: z.array(z.string()).describe('what runs and is not in the file, as the changes that lead there'),
   problems: z.array(problem).describe('worst first'),
   services: z.array(service),
   workers: z.array(z.strictObject({ worker: z.int(), queues: z.array(z.int()) })),

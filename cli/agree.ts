@@ -27,7 +27,7 @@ export const agreeCommand: CommandModule<object, AgreeArguments> = {
     yargs
       .usage(
         '$0 agree HOST[:PORT] HOST[:PORT] …\n\nReads the metrics of each balancer and compares what decides where a flow goes: ' +
-          'the services, their lookup tables by fingerprint, what of a flow is hashed, and the hash seed (by 8 bits of it, ' +
+          'the services, their lookup tables by fingerprint, the addresses of backends, what of a flow is hashed, and the hash seed (by 8 bits of it, ' +
           'since metrics must not tell it). Says who disagrees and on what. Exit code 0 if all agree, 1 if not or if one ' +
           'cannot be asked. Needs no root; metrics.listen must reach beyond loopback.',
       )

@@ -8,6 +8,7 @@ import { ConfigError } from '../lb/config-problems.ts';
 import { seedWarnings } from '../lb/config-rules.ts';
 import { portPhrase } from '../lb/ports.ts';
 import { configOption } from './options.ts';
+import { terminalWidth, wrap } from './terminal.ts';
 
 interface CheckArguments {
   readonly config: string;
@@ -42,13 +43,24 @@ function check({ config: file, json }: CheckArguments): void {
     if (json) writeJson({ valid: true, problems: [], warnings });
     else {
       const surprises = warnings.map(({ path, message }) => `warning: ${path}: ${message}`);
-      process.stdout.write(`${[`ok: ${file}`, ...summary(config), ...surprises].join('\n')}\n`);
+      const width = terminalWidth();
+      const lines = [...summary(config), ...surprises].flatMap((line) => folded(line, width));
+      process.stdout.write(`${[`ok: ${file}`, ...lines].join('\n')}\n`);
     }
   } catch (error) {
     if (!json || !(error instanceof ConfigError)) throw error;
     writeJson({ valid: false, problems: error.problems, warnings: [] });
     process.exitCode = 1;
   }
+}
+
+const INDENT = '  ';
+
+/** What does not fit stands below, indented, so that each line at the margin is a service or a warning. */
+function folded(line: string, width: number): string[] {
+  const [first, ...rest] = wrap(line, width);
+  if (rest.length === 0) return [first];
+  return [first, ...wrap(rest.join(' '), width - INDENT.length).map((more) => INDENT + more)];
 }
 
 function writeJson(value: unknown): void {
@@ -86,7 +98,8 @@ function serviceSummary(service: ServiceConfig): string {
   const count = `${backends.length} ${backends.length === 1 ? 'backend' : 'backends'}`;
   const where = draining === 0 ? count : `${count} (${draining} draining)`;
   const way = `${how} to ${where} by ${encapSummary(service)}`;
-  return `${name}: ${vip} ${protocol} ${portPhrase(ports)}, ${way}${sizeSummary(service)}${idleSummary(service)}`;
+  const more = [sizeSummary(service), idleSummary(service), healthSummary(service)].join('');
+  return `${name}: ${vip} ${protocol} ${portPhrase(ports)}, ${way}${more}`;
 }
 
 function encapSummary({ encap, gue, varySource, outerTtl }: ServiceConfig): string {
@@ -115,4 +128,11 @@ function idleSummary({ profile, onMiss, onExpiry, conntrack }: ServiceConfig): s
   if (profile === null && onMiss === 'forward' && onExpiry === 'silent') return '';
   const like = profile === null ? '' : `like ${profile}: `;
   return `, ${like}idle ${conntrack.idleTimeoutMs / 1000}s, onExpiry ${onExpiry}, onMiss ${onMiss}`;
+}
+
+/** Empty where every backend is taken for up. */
+function healthSummary({ health }: ServiceConfig): string {
+  if (health === null) return '';
+  const way = health.through === 'tunnel' ? ' through the tunnel' : '';
+  return `, health by ${health.check}${way} every ${health.intervalMs / 1000}s`;
 }

@@ -7,6 +7,7 @@ import type { TunnelEncap } from '../dsr/decap-program.ts';
 import type { SynAckClamp } from '../dsr/syn-ack-clamp.ts';
 import { HushlbError } from '../lb/errors.ts';
 import { UsageError } from './errors.ts';
+import type { FollowedHost } from './follow-host.ts';
 import { createLogger } from './logging.ts';
 import { interfaceOption, type LogFormat, type LogLevel, logFormatOption, logLevelOption } from './options.ts';
 import { stopSignal } from './signals.ts';
@@ -32,7 +33,8 @@ export const decapCommand: CommandModule<object, DecapArguments> = {
       .usage(
         '$0 decap --interface eth0 --encap ipip\n\nRuns on a backend: strips the headers that the balancer put around ' +
           'packets, IPv4 and IPv6, so that the kernel sees them as the client sent them. Stays in the foreground until ' +
-          'SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. Needs root.',
+          'SIGTERM or SIGINT (Ctrl-C), then leaves nothing attached. Needs root, or CAP_NET_ADMIN, CAP_BPF and ' +
+          'CAP_PERFMON; contrib/systemd has a unit.',
       )
       .option('interface', interfaceOption)
       .option('encap', {
@@ -85,26 +87,32 @@ async function decap({ interface: interfaceName, encap, port, ...log }: DecapArg
   const { attachDecap } = await import('../dsr/decap.ts');
   const { attachSynAckClamp } = await import('../dsr/syn-ack-clamp.ts');
   const signal = stopSignal();
-  const { readAddresses, readLinks } = await import('../io/links.ts');
+  const { readLink } = await import('../io/links.ts');
+  const { takeNotifySocket } = await import('../lb/service-manager.ts');
   const { missingLink } = await import('../lb/usable-link.ts');
-  const links = readLinks();
-  if (!links.some(({ name }) => name === interfaceName)) throw missingLink(interfaceName);
+  const { followHost, ownAddresses } = await import('./follow-host.ts');
+  const manager = takeNotifySocket(process.env, logger);
+  const link = readLink(interfaceName);
+  if (link === undefined) throw missingLink(interfaceName);
   // Tunnels to other hosts, which pass through here, keep their headers.
-  const addresses = links.flatMap(({ index }) => readAddresses(index));
+  const addresses = ownAddresses();
   if (addresses.length === 0) {
     const advice = `ip address add ADDRESS/LENGTH dev ${interfaceName}`;
     throw new HushlbError('NO_ADDRESS', `this host has no address that a tunnel could end at: ${advice}`);
   }
   const attachment = attachDecap({ interfaceName, encap, addresses, ...(port !== undefined && { port }) });
   let clamp: SynAckClamp | undefined;
+  let host: FollowedHost | undefined;
   try {
     const { mode, fallbackReason } = attachment;
     if (fallbackReason !== undefined) {
       logger.warn({ interface: interfaceName, reason: fallbackReason }, 'no native XDP here, fell back to generic');
     }
     if (mss !== undefined) clamp = attachSynAckClamp({ interfaceName, encap, mss });
+    host = followHost(interfaceName, link.index, addresses, attachment, clamp, logger);
     const clampedTo = clamp && { mss: clamp.largest[4], mss6: clamp.largest[6] };
     logger.info({ interface: interfaceName, encap, xdp: mode, ...clampedTo }, 'ready');
+    manager?.send(['READY=1', `STATUS=${encap} on ${interfaceName}`]);
 
     const counters = () => ({ ...attachment.counters(), ...clamp?.counters() });
     let reported = counters();
@@ -114,10 +122,11 @@ async function decap({ interface: interfaceName, encap, port, ...log }: DecapArg
       reported = now;
       logger.info(now, 'packets so far');
     }, REPORT_MS);
-    const name = await signal;
-    clearInterval(timer);
+    const name = await Promise.race([signal, host.failed]).finally(() => clearInterval(timer));
+    manager?.send(['STOPPING=1']);
     logger.info({ signal: name, ...counters() }, 'stopping');
   } finally {
+    host?.close();
     clamp?.close();
     attachment.close();
   }

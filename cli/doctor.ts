@@ -110,10 +110,10 @@ async function doctor(written: DoctorArguments): Promise<void> {
   if (stray !== undefined) throw new UsageError(strayText(stray));
   if (file === undefined) throw new UsageError('expected -c FILE on a balancer, or --backend on a backend');
   const { examineBalancer } = await import('../doctor/balancer.ts');
-  const { findings, config } = examineBalancer(file);
+  const { findings, config, ways } = examineBalancer(file);
   if (!probe || config === undefined) return show(findings, json);
   const { probeFromBalancer } = await import('../doctor/probe-host.ts');
-  show([...findings, ...probeFromBalancer(config, file)], json);
+  show([...findings, ...probeFromBalancer({ config, ways, file })], json);
 }
 
 function strayText(option: string): string {

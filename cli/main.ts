@@ -9,6 +9,7 @@
 import yargs, { type CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { VERSION } from '../lb/version.ts';
+import { COMPLETION_SUMMARY, completionHelp } from './completion.ts';
 import { report, UsageError } from './errors.ts';
 import { quietOnClosedPipe, terminalWidth } from './terminal.ts';
 import { USAGE_MESSAGES, usageText } from './usage-text.ts';
@@ -51,7 +52,7 @@ async function commandsFor(name = ''): Promise<CommandModule[]> {
   return (await Promise.all(loads.map((load) => load()))) as CommandModule[];
 }
 
-const NAMES = Object.keys(COMMANDS);
+const NAMES = [...Object.keys(COMMANDS), 'completion'];
 /** Those of `conntrack` and `lab`, which have a help of their own. */
 const NESTED_NAMES = ['list', 'show', 'flush']
   .map((name) => `conntrack ${name}`)
@@ -65,7 +66,6 @@ const parser = yargs(hideBin(process.argv))
   .updateStrings(USAGE_MESSAGES as Record<string, string>)
   .usage('$0 COMMAND\n\nA userspace, stateless layer-4 load balancer that keeps quiet.')
   .command(await commandsFor(process.argv[2]))
-  .completion('completion', 'Print a completion script for bash, zsh or fish')
   .demandCommand(1, 1, 'expected a command, such as run, check or status')
   .strict()
   .parserConfiguration({
@@ -89,6 +89,11 @@ const parser = yargs(hideBin(process.argv))
     if (error !== undefined && error.name !== 'YError') throw error;
     throw new UsageError(usageText(message, process.argv.slice(2), NAMES));
   });
+
+const [, , command, ...words] = process.argv;
+if (command === 'completion' && words.some((word) => word === '--help' || word === '-h'))
+  parser.command(completionHelp);
+else parser.completion('completion', COMPLETION_SUMMARY);
 
 quietOnClosedPipe();
 try {

@@ -104,15 +104,19 @@ function profileText(name: ProfileName, { product, idleTimeoutMs, onExpiry, onMi
   ];
   const lines = facts.flatMap(([key, value, { source, note }]) => {
     const label = `  ${key.padEnd(KEY_WIDTH)}${value.padEnd(VALUE_WIDTH)}`;
+    const isBeside = width >= WIDTH_FOR_BESIDE;
+    const indent = isBeside ? ' '.repeat(label.length) : '    ';
     const texts = note === '' ? [source] : [source, `(${note})`];
-    const [first, ...others] = texts.flatMap((text) => wrap(text, width - label.length));
-    return [`${label}${first}`, ...others.map((line) => ' '.repeat(label.length) + line)];
+    const told = texts.flatMap((text) => wrap(text, width - indent.length)).map((line) => indent + line);
+    return isBeside ? [label + told[0].trimStart(), ...told.slice(1)] : [label.trimEnd(), ...told];
   });
   return `${[...wrap(`${name}: ${product}`, width), ...lines].join('\n')}\n`;
 }
 
 const KEY_WIDTH = 14;
 const VALUE_WIDTH = 11;
+/** On narrower terminals sources stand below their facts: many are paths, which are longer than the room beside. */
+const WIDTH_FOR_BESIDE = 72;
 const DAY_MS = 86_400_000;
 
 /** As the configuration takes it. */

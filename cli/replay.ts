@@ -2,7 +2,6 @@
  * `hushlb replay`: what hushlb would do with the packets of a capture. The work is replay/replay.ts's; this file opens and
  * closes, and says what went wrong with which file.
  */
-import { statSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { Argv, CommandModule } from 'yargs';
 import { type FileSource, openFileSource } from '../io/byte-source.ts';
@@ -12,12 +11,13 @@ import { readConfigFile } from '../lb/config-file.ts';
 import { HushlbError } from '../lb/errors.ts';
 import { createExpectation, type Expectation } from '../replay/expect.ts';
 import { DEFAULT_HOPS, type HopSettings } from '../replay/made-up-hops.ts';
-import { createOutputFile, type OutputFile } from '../replay/output-file.ts';
+import { createOutputFile, isStandardOutput, type OutputFile } from '../replay/output-file.ts';
 import { createReplay } from '../replay/replay.ts';
 import { type Facts, summaryText } from '../replay/summary.ts';
 import { formatAddress, formatMac, parseAddress, parseMac } from '../wire/address.ts';
 import { UsageError } from './errors.ts';
 import { configOption } from './options.ts';
+import { about, fileError, isFile, refuseOutput } from './replay-files.ts';
 import { stopSignal } from './signals.ts';
 import { terminalWidth, wrap } from './terminal.ts';
 
@@ -53,8 +53,14 @@ export const replayCommand: CommandModule<object, ReplayArguments> = {
           'address (02:00:c6:12:02:01 for 198.18.2.1; the last four bytes of an IPv6 address), and tunnels start at 192.0.2.1 ' +
           'or 2001:db8::1. Needs no root, touches no network.',
       )
-      .positional('input', { type: 'string', demandOption: true, describe: 'Capture to read' })
-      .positional('output', { type: 'string', describe: 'Capture to write; none where it is left out' })
+      .positional('input', { type: 'string', demandOption: true, describe: 'Capture to read; - is standard input' })
+      .positional('output', {
+        type: 'string',
+        describe: 'Capture to write; - is standard output, and the summary goes to stderr then',
+      })
+      // Or yargs takes a dash for nothing.
+      .nargs('input', 1)
+      .nargs('output', 1)
       .option('config', configOption)
       .option('expect', {
         type: 'string',
@@ -114,6 +120,7 @@ export const replayCommand: CommandModule<object, ReplayArguments> = {
       })
       .example('$0 replay -c hushlb.yaml in.pcap', 'what becomes of its packets')
       .example('$0 replay -c hushlb.yaml in.pcap out.pcapng', 'and each decision, for Wireshark')
+      .example('tcpdump -i eth0 -c 100 -w - | $0 replay -c hushlb.yaml -', 'what is coming in just now')
       .example('$0 replay -c hushlb.yaml in.pcap --expect before.pcapng', 'does a new version decide the same?'),
   handler: runReplay,
 };
@@ -122,11 +129,13 @@ async function runReplay(given: ReplayArguments): Promise<void> {
   const { config: file, input, output, expect, all, json } = given;
   const hops = hopSettings(given);
   if (all && output === undefined) throw new UsageError('--all: it is for OUT; name a file to write');
-  if (output !== undefined) refuseReplacing(output, [input, expect]);
+  if (input === '-' && expect === '-') throw new UsageError('--expect: standard input is IN already; name a file');
+  if (output !== undefined) refuseOutput(output, [input, expect]);
   const { config } = readConfigFile(file);
 
   // Reading a pipe waits, and meanwhile nobody would hear a signal: there it ends the process as it always does.
-  const stopped = isFile(input) ? listenForStop() : () => undefined;
+  const isHeard = [input, expect ?? input].every(isFile);
+  const stopped = isHeard ? listenForStop() : () => undefined;
   const sources: FileSource[] = [];
   let written: OutputFile | undefined;
   try {
@@ -136,15 +145,16 @@ async function runReplay(given: ReplayArguments): Promise<void> {
     const [source, wanted] = sources;
     const expectation = wanted === undefined ? undefined : createExpectation(packetsOf(wanted));
     if (output !== undefined) {
-      const comment = `hushlb replay of ${input} with ${file}`;
-      written = about(output, () => createOutputFile(output, config.interface, comment));
+      const comment = `hushlb replay of ${source.name} with ${file}`;
+      const options = { interfaceName: config.interface, comment, unnamed: !isHeard };
+      written = about(output, () => createOutputFile(output, options));
     }
     const replay = createReplay({
       config,
       hops,
       outbound: given.outbound,
       onPacket(packet) {
-        if (packet.isSent) expectation?.compare(packet.bytes);
+        if (packet.isSent) expectation?.compare(packet.bytes, packet.comment);
         if (packet.isSent || all) about(output, () => written?.write(packet));
       },
     });
@@ -154,12 +164,15 @@ async function runReplay(given: ReplayArguments): Promise<void> {
     about(output, () => written?.finish());
     written = undefined;
 
-    process.stdout.write(json ? jsonText(facts, expected) : fitted(summaryText(facts, config)));
+    const told = output !== undefined && isStandardOutput(output) ? process.stderr : process.stdout;
+    told.write(json ? jsonText(facts, expected) : fitted(summaryText(facts, config)));
     if (expected === undefined) return;
     if (expected.difference !== undefined) {
-      throw new HushlbError('REPLAY_DIFFERS', `${expect}: not what is sent: ${expected.difference.text}`);
+      const { text, decision } = expected.difference;
+      const why = decision === null ? '' : `; it is ${decision}`;
+      throw new HushlbError('REPLAY_DIFFERS', `${expect}: not what is sent: ${text}${why}`);
     }
-    if (!json) process.stdout.write(`as expected: ${expected.packets} packets, byte by byte\n`);
+    if (!json) told.write(`as expected: ${expected.packets} packets, byte by byte\n`);
   } finally {
     written?.discard();
     for (const source of sources) source.close();
@@ -192,16 +205,6 @@ function addressOf(option: string, text: string, kind: string, length: number): 
   if (address?.length === length) return address;
   const example = length === 4 ? '198.18.2.10' : '2001:db8:2::10';
   throw new UsageError(`--${option}: expected ${kind} address such as ${example}, got ${JSON.stringify(text)}`);
-}
-
-function refuseReplacing(output: string, captures: readonly (string | undefined)[]): void {
-  const { dev, ino } = statSync(output, { throwIfNoEntry: false }) ?? {};
-  for (const path of captures) {
-    const read = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
-    if (read?.isFile() && read.dev === dev && read.ino === ino) {
-      throw new UsageError(`${output}: it is a capture to read; name another file to write`);
-    }
-  }
 }
 
 /** Hears SIGTERM and SIGINT from now on; says which came. */
@@ -237,34 +240,6 @@ function* packetsOf(source: FileSource, only?: string): Generator<ReadPacket, vo
   } catch (error) {
     throw fileError(source.name, error);
   }
-}
-
-/** Calls what has to do with a file, and names the file in its errors. */
-function about<T>(path: string | undefined, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw fileError(path ?? '', error);
-  }
-}
-
-const FILE_ERRORS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file or directory',
-  ENOTDIR: 'no such file or directory',
-  EISDIR: 'expected a file, got a directory',
-  EACCES: 'permission is missing',
-  EPERM: 'permission is missing',
-  ENOSPC: 'no space is left for it',
-};
-
-function fileError(path: string, error: unknown): unknown {
-  if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return error;
-  const code = String(error.code);
-  return new HushlbError('REPLAY_FILE', `${path}: ${FILE_ERRORS[code] ?? code}`);
-}
-
-function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
 /** Lines that are longer than the terminal is wide are broken; columns stay. */

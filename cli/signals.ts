@@ -1,6 +1,6 @@
 /**
- * What signals tell the commands that stay in the foreground: to end (run.ts and decap.ts), and to read the configuration
- * again (run.ts).
+ * What signals tell the commands that go on for a while: to end (run.ts, decap.ts, top.ts, and whatever else waits for more to
+ * come), and to read the configuration again (run.ts).
  */
 import { isatty } from 'node:tty';
 

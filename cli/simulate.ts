@@ -200,7 +200,9 @@ async function runMatrix(given: SimulateArguments): Promise<string> {
   const { ORDERINGS, simulateMatrix } = await import('../simulate/matrix.ts');
   const { matrixText } = await loadReport();
   const rows = simulateMatrix(base);
-  return given.json ? `${JSON.stringify({ orderings: ORDERINGS, rows }, null, 2)}\n` : matrixText(rows);
+  return given.json
+    ? `${JSON.stringify({ orderings: ORDERINGS, rows }, null, 2)}\n`
+    : matrixText(rows, terminalWidth());
 }
 
 type Shared =

@@ -12,6 +12,10 @@ export const USAGE_MESSAGES: Record<string, string | { one: string; other: strin
     one: 'expected more arguments: got %s, need %s',
     other: 'expected more arguments: got %s, need %s',
   },
+  'Too many non-option arguments: got %s, maximum of %s': {
+    one: 'expected fewer arguments: got %s, at most %s',
+    other: 'expected fewer arguments: got %s, at most %s',
+  },
   'Not enough arguments following: %s': 'a value is missing after option %s',
   'Invalid values:': 'wrong value',
   'Argument: %s, Given: %s, Choices: %s': 'of option %s: got %s, expected one of %s',

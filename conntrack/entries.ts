@@ -20,6 +20,7 @@ export interface Entry {
   isClosing: boolean;
 }
 
+/** For `readEntry` to write over: one does for all slots. */
 export function createEntry(): Entry {
   return { key0: 0, key1: 0, backend: 0, idleMs: 0, remainingMs: 0, isProven: false, isClosing: false };
 }

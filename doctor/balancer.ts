@@ -12,7 +12,7 @@ import { type Finding, inOrder } from './finding.ts';
 import { type InterfaceFacts, judgeHook, judgeLink, judgeOffloads, judgeQueues, STEERING_NAME } from './interface.ts';
 import { judgeKernel } from './kernel.ts';
 import { judgePaths } from './path.ts';
-import { readPaths } from './read-balancer.ts';
+import { readWays, type Ways } from './read-balancer.ts';
 import { readConfiguration } from './read-configuration.ts';
 import { readClock, readHostAddresses, readInterface, readKernel, readRights } from './read-host.ts';
 import { judgeRights, type RightsFacts } from './rights.ts';
@@ -22,6 +22,8 @@ export interface Examination {
   readonly findings: readonly Finding[];
   /** Undefined where it is bad, and the rest was looked at without it. */
   readonly config: Config | undefined;
+  /** Undefined where the interface sends nothing. */
+  readonly ways: Ways | undefined;
 }
 
 /** Reads and judges; changes nothing. */
@@ -29,7 +31,7 @@ export function examineBalancer(file: string): Examination {
   const { config, facts } = readConfiguration(file);
   const rights = readRights();
   const findings = [...judgeConfiguration(facts, 'balancer'), ...judgeClock(readClock())];
-  if (config === undefined) return { config, findings: inOrder(findings) };
+  if (config === undefined) return { config, ways: undefined, findings: inOrder(findings) };
 
   const { io, services } = config;
   const device = readInterface(config.interface);
@@ -44,9 +46,10 @@ export function examineBalancer(file: string): Examination {
     ...judgeVipsHere(vipFacts(config, rights, addresses)),
   );
   // Without a carrier nobody answers, and one finding is enough.
-  if (device.link?.up === true && device.link.running)
-    findings.push(...judgePaths(readPaths({ services }, device.link, addresses)));
-  return { config, findings: inOrder(findings) };
+  const { link } = device;
+  const ways = link?.up === true && link.running ? readWays({ services }, link, addresses) : undefined;
+  if (ways !== undefined) findings.push(...judgePaths(ways));
+  return { config, ways, findings: inOrder(findings) };
 }
 
 const CAPABILITIES: Record<Io, readonly Capability[]> = {

@@ -91,7 +91,7 @@ function judgeTarget<T extends Target>(facts: DecapsulationFacts<T>, target: T):
     return error(
       'decap-other',
       `hushlb decap runs on ${name}, and leaves ${encap} to this host as it is`,
-      'it takes off the encapsulation that it was started with, for the addresses that the host had then',
+      'it takes off the one encapsulation that it was started with, of GUE on one port',
       [{ command: decapCommand(name, target, true), on: 'this host, in place of the one that runs' }],
     );
   }

@@ -1,6 +1,7 @@
 /**
  * What the kernel has of what the chosen packet device wants: BPF, AF_XDP, TCX; and of a balancer by packet sockets, a guard.
  */
+import { PORTABLE_INSTALL } from '../io/portable-packages.ts';
 import type { Io } from '../lb/config.ts';
 import { settingCommand } from './configuration.ts';
 import { type Finding, type Teller, tell } from './finding.ts';
@@ -84,10 +85,7 @@ export function judgeKernel(facts: KernelFacts, wanted: Wanted, file: string | n
         'portable-packages',
         `the npm packages cap and raw-socket do not load: ${facts.portable}`,
         'io: portable captures by the one and sends by the other; they are optional and want a compiler',
-        [
-          'apt-get install libpcap-dev g++ make python3',
-          'CXXFLAGS=-DNDEBUG npm install --ignore-scripts=false cap@0.2.1 raw-socket@1.8.1',
-        ],
+        [PORTABLE_INSTALL.tools, PORTABLE_INSTALL.packages],
       ),
     );
   }

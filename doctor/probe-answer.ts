@@ -13,7 +13,7 @@ import { ACK, RST, SYN } from '../wire/tcp.ts';
 import { PROTOCOL_UDP, UDP_HEADER_LENGTH } from '../wire/udp.ts';
 
 /** Why an ICMP error says that a packet goes no further. */
-export type Refusal = 'protocol' | 'port' | 'host' | 'too-big' | 'prohibited' | 'other';
+export type Refusal = 'protocol' | 'port' | 'host' | 'too-big' | 'prohibited' | 'ttl' | 'other';
 
 export type Answer =
   | {
@@ -31,8 +31,10 @@ export type Answer =
       readonly mtu: number | null;
       /** Where the refused packet, as it was on the way, was going. */
       readonly towards: string;
-      /** The source port of the client's packet, where the quote reaches so far. */
+      /** The source port of the client's packet, where the quote reaches so far and it has one. */
       readonly port: number | null;
+      /** Of an echo request. */
+      readonly identifier: number | null;
     };
 
 interface Packet {
@@ -92,12 +94,12 @@ function readIcmp(from: string, rest: Buffer, isEcho: boolean, refusal: RefusalO
   const quoted = readPacket(rest.subarray(icmp.ICMP_HEADER_LENGTH));
   if (why === undefined || quoted === undefined) return undefined;
   const mtu = why === 'too-big' ? rest.readUInt32BE(4) & 0xffff : null;
-  return { kind: 'error', from, refusal: why, mtu, towards: quoted.destination, port: clientPort(quoted) };
+  return { kind: 'error', from, refusal: why, mtu, towards: quoted.destination, ...flowOf(quoted) };
 }
 
 /** RFC 792, and RFC 1812 for 13. */
 function refusalOf(type: number, code: number): Refusal | undefined {
-  if (type === icmp.TIME_EXCEEDED) return 'other';
+  if (type === icmp.TIME_EXCEEDED) return code === 0 ? 'ttl' : 'other';
   if (type !== icmp.UNREACHABLE) return undefined;
   const refusals: Record<number, Refusal> = {
     0: 'host',
@@ -116,24 +118,31 @@ function refusalOf(type: number, code: number): Refusal | undefined {
 function refusalOfV6(type: number, code: number): Refusal | undefined {
   if (type === icmp.V6_TOO_BIG) return 'too-big';
   if (type === icmp.V6_PARAMETER_PROBLEM) return code === 1 ? 'protocol' : 'other';
-  if (type === icmp.V6_TIME_EXCEEDED) return 'other';
+  if (type === icmp.V6_TIME_EXCEEDED) return code === 0 ? 'ttl' : 'other';
   if (type !== icmp.V6_UNREACHABLE) return undefined;
   return ({ 1: 'prohibited', 4: 'port' } as Record<number, Refusal>)[code] ?? 'host';
 }
 
 /** Through whatever tunnel the packet was in. Routers quote 8 bytes at least: the port of a packet without a tunnel. */
-function clientPort(packet: Packet): number | null {
+function flowOf(packet: Packet): { port: number | null; identifier: number | null } {
+  const { protocol, rest } = clientPacketIn(packet);
+  const hasPorts = protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP;
+  const isIcmp = protocol === icmp.PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6;
+  return {
+    port: hasPorts && rest.length >= 2 ? rest.readUInt16BE(0) : null,
+    identifier: isIcmp && rest.length >= 6 ? rest.readUInt16BE(4) : null,
+  };
+}
+
+const NO_PACKET: Packet = { source: '', destination: '', protocol: -1, rest: Buffer.alloc(0) };
+
+function clientPacketIn(packet: Packet): Packet {
   const { protocol, rest } = packet;
   let inner: Buffer | undefined;
   if (protocol === PROTOCOL_IPIP || protocol === PROTOCOL_IPV6) inner = rest;
   else if (protocol === PROTOCOL_GRE) inner = rest.subarray(GRE_HEADER_LENGTH);
   else if (protocol === PROTOCOL_UDP) inner = behindGue(rest);
-  if (inner !== undefined) {
-    const found = readPacket(inner);
-    return found === undefined || found.rest.length < 2 ? null : found.rest.readUInt16BE(0);
-  }
-  const hasPorts = protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP;
-  return hasPorts && rest.length >= 2 ? rest.readUInt16BE(0) : null;
+  return inner === undefined ? packet : (readPacket(inner) ?? NO_PACKET);
 }
 
 /** Variant 1 has the packet right behind UDP, variant 0 a header that begins with zeros. */

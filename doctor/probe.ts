@@ -1,10 +1,12 @@
 /**
- * What the answers to probes say: at which hop a packet for a service is lost. Pure; doctor/send-probes.ts sends and listens.
+ * What the answers of one backend say: at which hop a packet for it is lost. Pure; doctor/send-probes.ts sends and listens,
+ * doctor/probe-whole.ts judges the way of clients.
  *
  * ```
  *   own address ─► SYN to VIP ── [tunnel] ──► backend ──► SYN-ACK from VIP ─► own address       one for each backend
  *               ─► the same, of full size                                                       where it fits here
- *               ─► SYN to VIP ─► router ─► hushlb ── [tunnel] ─► backend ─► SYN-ACK             the whole way
+ *               ─► ping to VIP ── [tunnel], TTL 1                                               has it the VIP itself?
+ *               ─► pings to the backend, with the tunnel and without                            of who is silent
  * ```
  */
 import { quoted } from './configuration.ts';
@@ -26,6 +28,18 @@ export type Outcome =
     }
   | { readonly kind: 'silence' };
 
+/** `ttl`: TTL 1 did not suffice, the host that took the headers off sends the packet on. */
+export type PingOutcome = 'answered' | 'ttl' | 'silence';
+
+export interface BackendPings {
+  /** Through the tunnel to the VIP, with TTL 1. */
+  readonly vip: PingOutcome;
+  /** To the backend's own address; null: not asked, because it is not silent. */
+  readonly host: PingOutcome | null;
+  /** The same through the tunnel; null too where there is none, or none for packets of the backend's family. */
+  readonly tunnel: PingOutcome | null;
+}
+
 export interface BackendProbe {
   readonly target: Target;
   readonly backend: string;
@@ -34,23 +48,13 @@ export interface BackendProbe {
   readonly small: Outcome | null;
   /** Null: it was not sent, because it doesn't fit here, or because it is UDP. */
   readonly full: Outcome | null;
-  /** The backend answers an echo request to its own address. */
-  readonly echoes: boolean;
+  readonly pings: BackendPings;
 }
 
-export interface WholeProbe {
-  readonly target: Target;
-  /** This host's address, which the VIP's packets are to be sent to. */
-  readonly own: string;
-  readonly outcome: Outcome;
-}
-
-/** `file`: the configuration; null where there is none, on a client. */
-export function judgeBackendProbe(
-  { target, backend, address, small, full, echoes }: BackendProbe,
-  file: string,
-): Finding {
-  const who = `${target.service}/${backend} (${address})`;
+/** `file`: the configuration. */
+export function judgeBackendProbe(probe: BackendProbe, file: string): Finding {
+  const { target, backend, small, full, pings } = probe;
+  const who = whoIs(probe);
   const what = `a ${target.protocol === 'tcp' ? 'SYN' : 'datagram'} for ${targetText(target)} through ${target.encap} to ${who}`;
   const look = { command: `hushlb doctor --backend -c ${quoted(file)}`, on: backend };
   if (small === null) {
@@ -62,14 +66,14 @@ export function judgeBackendProbe(
   }
   if (small.kind === 'error') return refused(small, what, target, look);
   if (small.kind === 'reset') return listenerLost(what, 'a RST', look);
-  if (small.kind === 'silence') {
-    if (target.protocol === 'udp') {
-      return note('probe-datagram', `no answer to ${what}`, 'a UDP server need not answer; nothing was refused either');
-    }
-    const far = echoes
-      ? 'the host answers ping, so it is lost there: VIP not on lo, rp_filter, a firewall, or no route back to here'
-      : 'the host does not answer ping either: it is down, or lost on the way, or a firewall drops both';
-    return error('probe-silence', `lost at the backend or before: no answer to ${what}`, far, [look]);
+  if (small.kind === 'silence') return judgeSilence(probe, what, look);
+  if (pings.vip === 'ttl') {
+    return warning(
+      'probe-routed-on',
+      `${who} routes packets for ${target.vip} on, and the answer came from elsewhere`,
+      'where the VIP is not in a container of its, but missing on lo, they go round by the router and other backends',
+      [addVip(target, backend)],
+    );
   }
   if (full?.kind === 'error' && full.refusal === 'too-big') {
     return warning(
@@ -91,6 +95,56 @@ export function judgeBackendProbe(
   return ok('probe', `${who} answered through ${target.encap} in ${small.ms.toFixed(1)} ms${size}`);
 }
 
+/** Nothing came back; pings say how far it came. */
+function judgeSilence(probe: BackendProbe, what: string, look: Mend): Finding {
+  const { target, backend, address, pings } = probe;
+  const { vip, protocol, encap } = target;
+  const isTcp = protocol === 'tcp';
+  if (pings.vip === 'ttl') return routedOn(target, look);
+  if (pings.vip === 'answered') {
+    const way = `${vip} answers ping through ${encap}`;
+    if (!isTcp) return note('probe-datagram', `no answer to ${what}`, `a UDP server need not answer; ${way}`);
+    const why = `${way}, so it came as far: a firewall there drops it, or the server's queue is full`;
+    return error('probe-port', `lost at the port: no answer to ${what}`, why, [look]);
+  }
+  const isHere = pings.host === 'answered';
+  if (pings.tunnel === 'answered' || (encap === 'l2' && isHere)) {
+    const through = encap === 'l2' ? '' : ` through ${encap}`;
+    const why = `${address} answers ping${through}, ${vip} does not: it is not on lo there, or lo is down, or a firewall drops it`;
+    return error('probe-vip', `lost at the VIP: no answer to ${what}`, why, [addVip(target, backend), look]);
+  }
+  if (pings.tunnel === 'silence' && isHere) {
+    const why =
+      `the host answers ping, but not through ${encap}: nothing takes it off there and a firewall keeps that quiet, ` +
+      'or it drops what comes out of the tunnel: rp_filter on its device';
+    return error('probe-decapsulation', `lost at the decapsulation: no answer to ${what}`, why, [look]);
+  }
+  if (!isTcp) {
+    return note('probe-datagram', `no answer to ${what}`, 'a UDP server need not answer; nothing was refused either');
+  }
+  const far = isHere
+    ? 'the host answers ping, so it is lost there: VIP not on lo, rp_filter, a firewall, or no route back to here'
+    : 'the host does not answer ping either: it is down, or lost on the way, or a firewall drops both';
+  return error('probe-silence', `lost at the backend or before: no answer to ${what}`, far, [look]);
+}
+
+function whoIs({ target, backend, address }: BackendProbe): string {
+  return `${target.service}/${backend} (${address})`;
+}
+
+function routedOn(target: Target, look: Mend): Finding {
+  return error(
+    'probe-vip',
+    `lost at the VIP: ${look.on} takes ${target.encap} off, and routes packets for ${target.vip} on`,
+    'it has not the VIP itself: they come back to the balancer, or go astray',
+    [addVip(target, look.on), look],
+  );
+}
+
+function addVip({ vip }: Target, on: string | null): Mend {
+  return { command: `ip address add ${withLength(vip)} dev lo`, on };
+}
+
 function mtuMend({ overhead }: Target): MendText[] {
   return [{ command: `ip link set eth0 mtu ${1500 + overhead}`, on: 'every link on the way' }];
 }
@@ -108,14 +162,16 @@ function refused(outcome: Outcome & { kind: 'error' }, what: string, target: Tar
   const { from, refusal, mtu, towards } = outcome;
   const stripped = towards === target.vip;
   const decap = { command: decapCommand('eth0', target, true), on: look.on };
-  if (!stripped && (refusal === 'protocol' || (refusal === 'port' && target.encap === 'gue'))) {
+  // Linux says "port" of IP in IP and GRE, too, where the protocol is there and no device that is up.
+  if (!stripped && (refusal === 'protocol' || refusal === 'port')) {
     return error(
       'probe-decapsulation',
-      `lost at the decapsulation: ${from} does not know ${target.encap}`,
+      `lost at the decapsulation: ${from} does not take ${target.encap} off`,
       `it answered ${what} with ICMP ${refusal} unreachable`,
       [decap],
     );
   }
+  if (refusal === 'ttl' && stripped) return routedOn(target, look);
   if (refusal === 'port') return listenerLost(what, 'ICMP port unreachable', look);
   if (refusal === 'too-big') {
     return error(
@@ -128,65 +184,8 @@ function refused(outcome: Outcome & { kind: 'error' }, what: string, target: Tar
   const why =
     refusal === 'prohibited'
       ? 'a filter there prohibits it'
-      : `ICMP says ${refusal === 'host' ? 'host unreachable' : 'no'}`;
+      : `ICMP says ${refusal === 'host' ? 'host unreachable' : refusal === 'ttl' ? 'TTL exceeded: a loop' : 'no'}`;
   return error('probe-way', `lost on the way, at ${from}: ${why}`, `that was the answer to ${what}`, [
     { command: `ip route get ${from}`, on: from },
   ]);
-}
-
-/** How many of the backends have answered the balancer through their tunnels. */
-export type Tunnels = 'all' | 'some' | 'none';
-
-/** The whole way; `throughTunnel` undefined: nobody knows. */
-export function judgeWholeProbe({ target, own, outcome }: WholeProbe, throughTunnel: Tunnels | undefined): Finding {
-  const { protocol, vip } = target;
-  const what = `a ${protocol === 'tcp' ? 'SYN' : 'datagram'} to ${targetText(target)} by the router`;
-  if (outcome.kind === 'accepted' || outcome.kind === 'datagram') {
-    return ok('probe-whole', `the whole way: ${what} was answered in ${outcome.ms.toFixed(1)} ms`);
-  }
-  if (outcome.kind === 'reset' || (outcome.kind === 'error' && outcome.refusal === 'port' && outcome.towards === vip)) {
-    const answer = outcome.kind === 'reset' ? 'a RST' : 'ICMP port unreachable';
-    return error('probe-whole-reset', `the whole way: ${answer} for ${what}`, whyReset(throughTunnel), [
-      onBalancer(''),
-    ]);
-  }
-  if (outcome.kind === 'error') {
-    const { from, refusal } = outcome;
-    // Behind the balancer all is well: it is the router that knows no way to the VIP.
-    const command = throughTunnel === 'all' && refusal === 'host' ? routeToVip(vip, own) : `ip route get ${vip}`;
-    return error('probe-whole-way', `the whole way: lost at ${from}, by ICMP (${refusal})`, `that answered ${what}`, [
-      { command, on: from },
-    ]);
-  }
-  if (protocol === 'udp') {
-    return note('probe-datagram', `the whole way: no answer to ${what}`, 'a UDP server need not answer');
-  }
-  if (throughTunnel === 'all') {
-    return error(
-      'probe-router',
-      `lost before the balancer: no answer to ${what}, though all tunnels work`,
-      'the router does not send the VIP here, or hushlb does not run',
-      [{ command: routeToVip(vip, own), on: 'the router' }],
-    );
-  }
-  const why =
-    throughTunnel === undefined
-      ? 'lost before the balancer, on it, or behind it'
-      : 'lost before the balancer, or at the backends that were silent above: mend those first';
-  return error('probe-whole-silence', `the whole way: no answer to ${what}`, why, [onBalancer(' --probe')]);
-}
-
-function routeToVip(vip: string, balancer: string): string {
-  return `ip route replace ${withLength(vip)} via ${balancer}`;
-}
-
-function onBalancer(option: string): MendText {
-  return { command: `hushlb doctor -c hushlb.yaml${option}`, on: 'the balancer' };
-}
-
-function whyReset(throughTunnel: Tunnels | undefined): string {
-  if (throughTunnel === undefined) return 'a backend has no listener on the VIP, or another host answers for it';
-  if (throughTunnel === 'all')
-    return 'all backends accept it when it comes from here: another host answers for the VIP';
-  return 'backends without a listener are named above: mend those first';
 }

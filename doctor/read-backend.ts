@@ -137,8 +137,8 @@ export function readSysctlFacts(
   };
 }
 
-/** Undefined without nft, or without the right to ask. */
+/** With numbers in place of names. Undefined without nft, or without the right to ask. */
 export function readRuleset(): string | undefined {
-  const { status, stdout } = spawnSync('nft', ['list', 'ruleset'], { encoding: 'utf8' });
+  const { status, stdout } = spawnSync('nft', ['--numeric', 'list', 'ruleset'], { encoding: 'utf8' });
   return status === 0 ? stdout : undefined;
 }

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { overhead } from '../dsr/encap.ts';
 import { type Link, readLink } from '../io/links.ts';
-import { type Neighbour, probeNeighbour, readNeighbours } from '../io/neighbours.ts';
+import { probeNeighbour, readNeighbours } from '../io/neighbours.ts';
 import { lookupRoute, type Route } from '../io/routes.ts';
 import type { Config, ServiceConfig } from '../lb/config.ts';
 import { encapsulationOf } from '../lb/forwarding-state.ts';
@@ -14,9 +14,19 @@ import type { BackendPath, PathFacts, Way } from './path.ts';
 import { type HostAddress, inNetworkOf, unlessRefused } from './read-host.ts';
 
 const PATIENCE_MS = 1500;
+const AGAIN_AFTER_MS = 300;
 const LOOK_EVERY_MS = 20;
 
-export function readPaths(config: Pick<Config, 'services'>, link: Link, addresses: readonly HostAddress[]): PathFacts {
+/** The ways to backends, with what a packet on them is made of. */
+export interface Ways extends PathFacts {
+  readonly link: Link;
+  /** Of this host. */
+  readonly addresses: readonly HostAddress[];
+  /** Of next hops that answer. */
+  macOf(hop: string): Uint8Array | undefined;
+}
+
+export function readWays(config: Pick<Config, 'services'>, link: Link, addresses: readonly HostAddress[]): Ways {
   const own = addresses.filter(({ interface: name }) => name === link.name);
   const isOnLink = (address: string) => inNetworkOf(addressBytes(address), own);
   const backends = [...new Set(config.services.flatMap((service) => service.backends.map((each) => each.address)))];
@@ -25,6 +35,7 @@ export function readPaths(config: Pick<Config, 'services'>, link: Link, addresse
   const ways = new Map(
     backends.map((address) => [address, wayOf(address, routes.get(address), link, silent, isOnLink(address))]),
   );
+  const macs = macsBehind(link);
   const gateways = [...routes.values()].flatMap((route) => route?.gateway ?? []).map((each) => formatAddress(each));
   const ofService = (service: ServiceConfig): BackendPath[] =>
     service.backends.map(({ name, address }) => ({
@@ -43,6 +54,9 @@ export function readPaths(config: Pick<Config, 'services'>, link: Link, addresse
       gateways.find((gateway) => gateway.includes(':') === address.includes(':')) ??
       (address.includes(':') ? undefined : gatewayBehind(link.name)),
     backends: config.services.flatMap(ofService),
+    link,
+    addresses,
+    macOf: (hop) => macs.get(hop),
   };
 }
 
@@ -59,26 +73,45 @@ function hopsOf(routes: ReadonlyMap<string, Route | undefined>, link: Link): Set
 /** The MAC address of a next hop, asked for where the kernel doesn't know it; undefined where nobody answers. */
 export function macOf(hop: string, link: Link): Uint8Array | undefined {
   askFor(link, new Set([hop]));
-  return unlessRefused(readNeighbours)?.find((each) => isUsable(each, hop, link))?.mac;
+  return macsBehind(link).get(hop);
+}
+
+function macsBehind(link: Link): ReadonlyMap<string, Uint8Array> {
+  const known = unlessRefused(readNeighbours) ?? [];
+  return new Map(
+    known.flatMap(({ interfaceIndex, address, usable, mac }): [string, Uint8Array][] =>
+      interfaceIndex === link.index && usable && mac !== undefined ? [[formatAddress(address), mac]] : [],
+    ),
+  );
 }
 
 /** Has the kernel resolve what it doesn't know, and returns what became of each. */
 function askFor(link: Link, hops: ReadonlySet<string>): Map<string, 'silent' | 'unasked'> {
   const missing = (): string[] => {
-    const known = unlessRefused(readNeighbours) ?? [];
-    return [...hops].filter((hop) => !known.some((each) => isUsable(each, hop, link)));
+    const known = macsBehind(link);
+    return [...hops].filter((hop) => !known.has(hop));
   };
-  const asked = new Map<string, 'silent' | 'unasked'>();
-  for (const hop of missing()) {
-    const ask = unlessRefused(() => {
+  const ask = (hop: string): 'silent' | 'unasked' => {
+    const mayAsk = unlessRefused(() => {
       probeNeighbour(link.index, addressBytes(hop));
       return true;
     });
-    asked.set(hop, ask === true ? 'silent' : 'unasked');
-  }
+    return mayAsk === true ? 'silent' : 'unasked';
+  };
+  const asked = new Map(missing().map((hop) => [hop, ask(hop)]));
   const mayAnswer = [...asked.values()].includes('silent');
-  const deadline = performance.now() + PATIENCE_MS;
-  while (mayAnswer && missing().length > 0 && performance.now() < deadline) pause(LOOK_EVERY_MS);
+  const begun = performance.now();
+  let askedAt = begun;
+  for (let left = missing(); mayAnswer && left.length > 0; left = missing()) {
+    const now = performance.now();
+    if (now - begun > PATIENCE_MS) break;
+    // The kernel may have been asking already, and have given up meanwhile.
+    if (now - askedAt > AGAIN_AFTER_MS) {
+      askedAt = now;
+      left.forEach(ask);
+    }
+    pause(LOOK_EVERY_MS);
+  }
   const left = new Set(missing());
   return new Map([...asked].filter(([hop]) => left.has(hop)));
 }
@@ -86,10 +119,6 @@ function askFor(link: Link, hops: ReadonlySet<string>): Map<string, 'silent' | '
 /** Without the event loop: doctor does nothing else meanwhile, and stays in the network namespace of its caller. */
 function pause(milliseconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
-}
-
-function isUsable({ interfaceIndex, address, usable }: Neighbour, hop: string, link: Link): boolean {
-  return interfaceIndex === link.index && usable && formatAddress(address) === hop;
 }
 
 function wayOf(

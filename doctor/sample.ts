@@ -16,6 +16,8 @@ export const MARK_SEQUENCE = 0x6875_7368;
 const MARK_IDENTIFICATION = 0x4855;
 export const MARK_TEXT = 'hushlb doctor';
 
+/** A host that is not a packet's last sends it back (ICMP time exceeded). */
+export const TTL_OF_LAST_HOP = 1;
 const TTL = 64;
 const WINDOW = 1024;
 /** What every tunnel has room in (dsr/tunnel.ts: 52 at most), kept even. */
@@ -41,19 +43,19 @@ export function packetOf(segment: Segment): Uint8Array {
   const isTcp = protocol === 'tcp';
   const length = (isTcp ? TCP_HEADER_LENGTH : UDP_HEADER_LENGTH) + payloadLength;
   const number = isTcp ? PROTOCOL_TCP : PROTOCOL_UDP;
-  const packet = headerOf(source, destination, number, length);
+  const packet = headerOf(source, destination, number, length, TTL);
   writeTransport(viewOf(packet), packet.length - length, segment, length, number);
   return packet;
 }
 
 /** A packet with `length` bytes behind its header, all zeros. */
-function headerOf(source: Uint8Array, destination: Uint8Array, protocol: number, length: number): Buffer {
+function headerOf(source: Uint8Array, destination: Uint8Array, protocol: number, length: number, ttl: number): Buffer {
   if (source.length === 16) {
     const packet = Buffer.alloc(IPV6_HEADER_LENGTH + length);
     packet.writeUInt32BE(0x6000_0000, 0);
     packet.writeUInt16BE(length, 4);
     packet[6] = protocol;
-    packet[7] = TTL;
+    packet[7] = ttl;
     packet.set(source, 8);
     packet.set(destination, 24);
     return packet;
@@ -63,7 +65,7 @@ function headerOf(source: Uint8Array, destination: Uint8Array, protocol: number,
   packet.writeUInt16BE(packet.length, 2);
   packet.writeUInt16BE(MARK_IDENTIFICATION, 4);
   packet[6] = 0x40;
-  packet[8] = TTL;
+  packet[8] = ttl;
   packet[9] = protocol;
   packet.set(source, 12);
   packet.set(destination, 16);
@@ -89,16 +91,21 @@ function writeTransport(view: DataView, at: number, segment: Segment, length: nu
 }
 
 /** An echo request (RFC 792, RFC 4443) with the mark as its text, between two addresses of one family. */
-export function echoRequest(source: Uint8Array, destination: Uint8Array): Uint8Array {
+export function echoRequest(
+  source: Uint8Array,
+  destination: Uint8Array,
+  identifier: number,
+  ttl: number = TTL,
+): Uint8Array {
   const text = Buffer.from(MARK_TEXT, 'latin1');
   const isIpv6 = source.length === 16;
   const message = Buffer.alloc(ICMP_HEADER_LENGTH + text.length);
   message[0] = isIpv6 ? V6_ECHO_REQUEST : ECHO_REQUEST;
-  message.writeUInt16BE(MARK_IDENTIFICATION, 4);
+  message.writeUInt16BE(identifier, 4);
   message.set(text, ICMP_HEADER_LENGTH);
   const pseudo = isIpv6 ? checksumSum(Buffer.concat([source, destination])) + PROTOCOL_ICMPV6 + message.length : 0;
   message.writeUInt16BE(checksum(viewOf(message), 0, message.length, pseudo), 2);
-  const packet = headerOf(source, destination, isIpv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP, message.length);
+  const packet = headerOf(source, destination, isIpv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP, message.length, ttl);
   packet.set(message, packet.length - message.length);
   return packet;
 }

@@ -7,7 +7,7 @@
  * is one of the host's own. The Ethernet header moves forward over all that, with the EtherType of the inner packet, the
  * packet's start follows, and the kernel receives what the client sent. Everything else passes untouched.
  *
- * Congestion that a router on the way marked in the outer header is handed on to the inner one (RFC 6040, section 4.2).
+ * What routers on the way wrote into the outer header's ECN is handed on to the inner one (RFC 6040, section 4.2).
  */
 import { XDP_ADJUST_HEAD, XDP_DROP, XDP_MD_DATA, XDP_MD_DATA_END, XDP_PASS } from '../io/bpf.ts';
 import {
@@ -17,28 +17,30 @@ import {
   exit,
   jump,
   jumpIf,
-  jumpIf32,
   label,
   load,
   networkOrder16,
   store,
   toBigEndian,
 } from '../io/bpf-assembler.ts';
-import {
-  DESTINATION_AT,
-  ETHERNET_LENGTH,
-  FRAGMENT_AT,
-  IPV4_MIN_LENGTH,
-  ipv4HeaderLength,
-  PROTOCOL_AT,
-  VERSION_AT,
-} from '../io/xdp-ipv4.ts';
-import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.ts';
+import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.ts';
 import { GRE_HEADER_LENGTH, PROTOCOL_GRE } from '../wire/gre.ts';
 import { GUE_HEADER_LENGTH } from '../wire/gue.ts';
-import { PROTOCOL_IPIP } from '../wire/ipv4.ts';
+import { IPV4_HEADER_LENGTH, PROTOCOL_IPIP } from '../wire/ipv4.ts';
 import { IPV6_HEADER_LENGTH, PROTOCOL_IPV6 } from '../wire/ipv6.ts';
 import { PROTOCOL_UDP, UDP_HEADER_LENGTH } from '../wire/udp.ts';
+import {
+  DESTINATION_AT,
+  ETHERTYPE_AT,
+  IPV6_DESTINATION_AT,
+  IPV6_NEXT_HEADER_AT,
+  ipv4HeaderLength,
+  jumpIfOneOf,
+  PROTOCOL_AT,
+  passFragments,
+  passUnlessLong,
+  passUnlessVersion,
+} from './frame-instructions.ts';
 
 export type TunnelEncap = 'ipip' | 'gue' | 'gre';
 
@@ -53,17 +55,15 @@ export interface DecapProgramOptions {
   readonly countDropped: Code;
 }
 
-const ETHERTYPE_AT = 12;
 const TOS_AT = 15;
 const IPV4_CHECKSUM_AT = 24;
-const IPV6_NEXT_HEADER_AT = 20;
-const IPV6_DESTINATION_AT = 38;
-/** More fragments, or an offset: not a whole packet. */
-const FRAGMENT_BITS = 0x3fff;
-/** "Congestion experienced", both bits of ECN (RFC 3168). */
+/** Codepoints of ECN (RFC 3168): congestion experienced is both bits. */
+const NOT_ECT = 0;
+const ECT_1 = 1;
+const ECT_0 = 2;
 const CE = 3;
-/** Of IPv6, whose traffic class stands four bits to the left. */
-const CE_IPV6 = CE << 4;
+/** The traffic class of IPv6 stands four bits to the left. */
+const TRAFFIC_CLASS_SHIFT = 4;
 
 /**
  * Registers: r6 the context, r7 the frame's start, r8 its end. From `outer` on r9 the bytes to strip, which grow header by
@@ -76,7 +76,7 @@ export function decapProgram(options: DecapProgramOptions): Code {
     alu('r6', '=', 'r1'),
     load('u32', 'r7', 'r6', XDP_MD_DATA),
     load('u32', 'r8', 'r6', XDP_MD_DATA_END),
-    passUnlessLong('r7', IPV4_MIN_LENGTH),
+    passUnlessLong('r7', IPV4_HEADER_LENGTH),
     load('u16', 'r1', 'r7', ETHERTYPE_AT),
     jumpIf('r1', '==', networkOrder16(ETHERTYPE_IPV6), 'outer IPv6'),
     outerIpv4(addresses?.filter(({ length }) => length === 4)),
@@ -86,7 +86,7 @@ export function decapProgram(options: DecapProgramOptions): Code {
     label('outer'),
     behindOuter(),
     label('inner IPv4'),
-    innerHeader(4, IPV4_MIN_LENGTH),
+    innerHeader(4, IPV4_HEADER_LENGTH),
     congestionOfIpv4(),
     label('unmarked IPv4'),
     alu('r3', '=', networkOrder16(ETHERTYPE_IPV4)),
@@ -119,17 +119,11 @@ export function decapProgram(options: DecapProgramOptions): Code {
   ];
 }
 
-/** Goes on where `length` bytes behind the Ethernet header at `start` may be read; changes r1. */
-function passUnlessLong(start: 'r5' | 'r7', length: number): Code {
-  return [alu('r1', '=', start), alu('r1', '+=', ETHERNET_LENGTH + length), jumpIf('r1', '>', 'r8', 'pass')];
-}
-
 function outerIpv4(addresses: readonly Uint8Array[] | undefined): Code {
   if (addresses?.length === 0) return [jump('pass')];
   return [
-    ipv4HeaderLength('pass'),
-    load('u16', 'r1', 'r7', FRAGMENT_AT),
-    jumpIf('r1', '&', networkOrder16(FRAGMENT_BITS), 'pass'),
+    ipv4HeaderLength(),
+    passFragments(),
     passUnlessOwn(addresses, DESTINATION_AT),
     load('u8', 'r4', 'r7', TOS_AT),
     alu('r4', '&=', CE),
@@ -142,36 +136,20 @@ function outerIpv6(addresses: readonly Uint8Array[] | undefined): Code {
   if (addresses?.length === 0) return [jump('pass')];
   return [
     passUnlessLong('r7', IPV6_HEADER_LENGTH),
-    load('u8', 'r1', 'r7', VERSION_AT),
-    alu('r1', '>>=', 4),
-    jumpIf('r1', '!=', 6, 'pass'),
+    passUnlessVersion('r7', 6),
     passUnlessOwn(addresses, IPV6_DESTINATION_AT),
     alu('r9', '=', IPV6_HEADER_LENGTH),
     load('u8', 'r4', 'r7', TOS_AT),
-    alu('r4', '>>=', 4),
+    alu('r4', '>>=', TRAFFIC_CLASS_SHIFT),
     alu('r4', '&=', CE),
     load('u8', 'r0', 'r7', IPV6_NEXT_HEADER_AT),
   ];
 }
 
-/** Compares the address at `at` word by word with each of one family, at least one; changes r0 to r3. */
 function passUnlessOwn(addresses: readonly Uint8Array[] | undefined, at: number): Code {
   if (addresses === undefined) return [];
-  const words = (['r0', 'r1', 'r2', 'r3'] as const).slice(0, addresses[0].length / 4);
   const own = `own ${at}`;
-  return [
-    words.map((register, k) => load('u32', register, 'r7', at + 4 * k)),
-    addresses.map((address, i) => [
-      words.map((register, k) => {
-        const word = Buffer.from(address).readInt32LE(4 * k);
-        const last = k === words.length - 1;
-        return jumpIf32(register, last ? '==' : '!=', word, last ? own : `${own} not ${i}`);
-      }),
-      label(`${own} not ${i}`),
-    ]),
-    jump('pass'),
-    label(own),
-  ];
+  return [jumpIfOneOf(addresses, at, own), jump('pass'), label(own)];
 }
 
 /** RFC 2003, RFC 2473, RFC 4213: the protocol says what is inside. */
@@ -190,9 +168,9 @@ function greHeader(): Code {
     alu('r5', '=', 'r7'),
     alu('r5', '+=', 'r9'),
     passUnlessLong('r5', GRE_HEADER_LENGTH),
-    load('u16', 'r1', 'r5', ETHERNET_LENGTH),
+    load('u16', 'r1', 'r5', ETHERNET_HEADER_LENGTH),
     jumpIf('r1', '!=', 0, 'pass'),
-    load('u16', 'r1', 'r5', ETHERNET_LENGTH + 2),
+    load('u16', 'r1', 'r5', ETHERNET_HEADER_LENGTH + 2),
     alu('r9', '+=', GRE_HEADER_LENGTH),
     jumpIf('r1', '==', networkOrder16(ETHERTYPE_IPV6), 'inner IPv6'),
     jumpIf('r1', '!=', networkOrder16(ETHERTYPE_IPV4), 'pass'),
@@ -205,13 +183,13 @@ function greHeader(): Code {
  * UDP checksum, which the balancer doesn't send, is not looked at.
  */
 function gueHeaders(port: number): Code {
-  const first = ETHERNET_LENGTH + UDP_HEADER_LENGTH;
+  const first = ETHERNET_HEADER_LENGTH + UDP_HEADER_LENGTH;
   return [
     jumpIf('r0', '!=', PROTOCOL_UDP, 'pass'),
     alu('r5', '=', 'r7'),
     alu('r5', '+=', 'r9'),
     passUnlessLong('r5', UDP_HEADER_LENGTH + GUE_HEADER_LENGTH),
-    load('u16', 'r1', 'r5', ETHERNET_LENGTH + 2),
+    load('u16', 'r1', 'r5', ETHERNET_HEADER_LENGTH + 2),
     jumpIf('r1', '!=', networkOrder16(port), 'pass'),
     alu('r9', '+=', UDP_HEADER_LENGTH),
     load('u8', 'r1', 'r5', first),
@@ -229,40 +207,24 @@ function gueHeaders(port: number): Code {
 }
 
 function innerHeader(version: 4 | 6, length: number): Code {
-  return [
-    alu('r5', '=', 'r7'),
-    alu('r5', '+=', 'r9'),
-    passUnlessLong('r5', length),
-    load('u8', 'r1', 'r5', VERSION_AT),
-    alu('r1', '>>=', 4),
-    jumpIf('r1', '!=', version, 'pass'),
-  ];
+  return [alu('r5', '=', 'r7'), alu('r5', '+=', 'r9'), passUnlessLong('r5', length), passUnlessVersion('r5', version)];
 }
 
 /**
- * A congestion mark goes to the inner header of a sender that understands it, and the header's checksum after it (RFC
- * 1624, equation 3); one that doesn't understand has to lose the packet, as without a tunnel.
+ * What the outer header's ECN changes in the inner one's (RFC 6040, figure 4): CE comes in, and the packet is lost where its
+ * sender doesn't understand marks, as without a tunnel; ECT(1) replaces ECT(0). The checksum follows (RFC 1624, equation 3).
  */
 function congestionOfIpv4(): Code {
   return [
-    jumpIf('r4', '!=', CE, 'unmarked IPv4'),
-    load('u8', 'r0', 'r5', TOS_AT),
-    alu('r2', '=', 'r0'),
-    alu('r2', '&=', CE),
-    jumpIf('r2', '==', 0, 'drop'),
-    jumpIf('r2', '==', CE, 'unmarked IPv4'),
-    alu('r0', '|=', CE),
-    store('u8', 'r5', TOS_AT, 'r0'),
-    // r3 = ~HC + m' - m, where m' - m is 3 less the ECN before.
+    newEcn('IPv4', 0),
+    // r3 = ~HC + ~m + m', where m' - m is the new ECN less the old one.
     load('u16', 'r1', 'r5', IPV4_CHECKSUM_AT),
     toBigEndian('r1', 16),
-    alu('r3', '=', 0xffff + CE),
+    alu('r3', '=', 2 * 0xffff),
     alu('r3', '-=', 'r1'),
+    alu('r3', '+=', 'r4'),
     alu('r3', '-=', 'r2'),
-    alu('r1', '=', 'r3'),
-    alu('r1', '>>=', 16),
-    alu('r3', '&=', 0xffff),
-    alu('r3', '+=', 'r1'),
+    [1, 2].map(() => [alu('r1', '=', 'r3'), alu('r1', '>>=', 16), alu('r3', '&=', 0xffff), alu('r3', '+=', 'r1')]),
     alu('r1', '=', 0xffff),
     alu('r1', '-=', 'r3'),
     toBigEndian('r1', 16),
@@ -271,13 +233,25 @@ function congestionOfIpv4(): Code {
 }
 
 function congestionOfIpv6(): Code {
+  return newEcn('IPv6', TRAFFIC_CLASS_SHIFT);
+}
+
+/** Writes r4 as the inner ECN, which stands `shift` bits to the left, and goes on with the old one in r2; or leaves it alone. */
+function newEcn(family: 'IPv4' | 'IPv6', shift: number): Code {
   return [
-    jumpIf('r4', '!=', CE, 'unmarked IPv6'),
     load('u8', 'r0', 'r5', TOS_AT),
     alu('r2', '=', 'r0'),
-    alu('r2', '&=', CE_IPV6),
-    jumpIf('r2', '==', 0, 'drop'),
-    alu('r0', '|=', CE_IPV6),
+    alu('r2', '>>=', shift),
+    alu('r2', '&=', CE),
+    jumpIf('r4', '==', CE, `ECN of ${family}`),
+    jumpIf('r4', '!=', ECT_1, `unmarked ${family}`),
+    jumpIf('r2', '!=', ECT_0, `unmarked ${family}`),
+    label(`ECN of ${family}`),
+    jumpIf('r2', '==', NOT_ECT, 'drop'),
+    alu('r1', '=', 'r4'),
+    alu('r1', '<<=', shift),
+    alu('r0', '&=', 0xff ^ (CE << shift)),
+    alu('r0', '|=', 'r1'),
     store('u8', 'r5', TOS_AT, 'r0'),
   ];
 }

@@ -1,14 +1,11 @@
 /**
- * Decapsulation on a backend: attaches the program of decap-program.ts to an interface and reads its counter.
+ * Decapsulation on a backend: attaches the program of decap-program.ts to an interface and reads its counters.
  *
- * `hushlb decap` and the lab's backends call it. It lasts until `close` or the end of the process.
+ * `hushlb decap` calls it. It lasts until `close` or the end of the process.
  */
-import { loadProgram } from '../io/bpf.ts';
-import { assemble } from '../io/bpf-assembler.ts';
-import { createBpfCounters } from '../io/bpf-counters.ts';
-import { closeDescriptor } from '../io/ffi.ts';
 import { attachXdp, requireLink, type XdpMode } from '../io/xdp.ts';
 import { GUE_PORT } from '../wire/gue.ts';
+import { type CountingCode, type CountingProgram, loadCountingProgram } from './counting-program.ts';
 import { decapProgram, type TunnelEncap } from './decap-program.ts';
 
 export interface DecapOptions {
@@ -23,52 +20,28 @@ export interface AttachDecapOptions extends DecapOptions {
   readonly interfaceName: string;
 }
 
-export interface DecapCounters {
-  stripped: number;
-  /** Marked for congestion on the way, from senders that don't understand such marks. */
-  dropped: number;
-}
+/** `dropped`: marked for congestion on the way, from senders that don't understand such marks. */
+type DecapCounter = 'stripped' | 'dropped';
 
-export interface Decap {
+export type DecapProgram = CountingProgram<DecapCounter>;
+
+export interface Decap extends Pick<DecapProgram, 'counters' | 'close'> {
   readonly mode: XdpMode;
   /** Why native mode was not to be had. */
   readonly fallbackReason: string | undefined;
-  counters(): DecapCounters;
-  close(): void;
-}
-
-export interface DecapProgram {
-  readonly programFd: number;
-  counters(): DecapCounters;
-  close(): void;
+  /** The host's own addresses are others now, at least one. Throws SystemCallError. */
+  follow(addresses: readonly Uint8Array[]): void;
 }
 
 /** Loads the program without attaching it. Throws SystemCallError (EPERM: run as root …). */
-export function loadDecap({ encap, port = GUE_PORT, addresses }: DecapOptions): DecapProgram {
+export function loadDecap(options: DecapOptions): DecapProgram {
+  return loadCountingProgram('hushlb_decap', 'xdp', ['stripped', 'dropped'], codeOf(options));
+}
+
+function codeOf({ encap, port = GUE_PORT, addresses }: DecapOptions): CountingCode<DecapCounter> {
   if (addresses?.length === 0) throw new RangeError('decap: no address of this host was given');
-  const counters = createBpfCounters('hushlb_decap', ['stripped', 'dropped']);
-  const code = decapProgram({
-    encap,
-    port,
-    addresses,
-    countStripped: counters.increment('stripped'),
-    countDropped: counters.increment('dropped'),
-  });
-  let programFd: number;
-  try {
-    programFd = loadProgram('hushlb_decap', assemble(code));
-  } catch (error) {
-    counters.close();
-    throw error;
-  }
-  return {
-    programFd,
-    counters: counters.read,
-    close() {
-      closeDescriptor(programFd);
-      counters.close();
-    },
-  };
+  return (count) =>
+    decapProgram({ encap, port, addresses, countStripped: count('stripped'), countDropped: count('dropped') });
 }
 
 /**
@@ -84,6 +57,7 @@ export function attachDecap({ interfaceName, ...options }: AttachDecapOptions): 
       mode: attachment.mode,
       fallbackReason: attachment.fallbackReason,
       counters: program.counters,
+      follow: (addresses) => program.change(codeOf({ ...options, addresses }), attachment.replace),
       close() {
         attachment.detach();
         program.close();

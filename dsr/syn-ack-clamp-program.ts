@@ -16,18 +16,28 @@ import {
   exit,
   jump,
   jumpIf,
-  jumpIf32,
   label,
   load,
   networkOrder16,
   store,
   toBigEndian,
 } from '../io/bpf-assembler.ts';
-import { ETHERNET_LENGTH, FRAGMENT_AT, ipv4HeaderLength, PROTOCOL_AT, VERSION_AT } from '../io/xdp-ipv4.ts';
-import { ETHERTYPE_IPV6 } from '../wire/ethernet.ts';
+import { ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV6 } from '../wire/ethernet.ts';
 import { IPV4_HEADER_LENGTH, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { IPV6_HEADER_LENGTH } from '../wire/ipv6.ts';
 import { ACK, SYN, TCP_HEADER_LENGTH } from '../wire/tcp.ts';
+import {
+  ETHERTYPE_AT,
+  IPV6_NEXT_HEADER_AT,
+  IPV6_SOURCE_AT,
+  ipv4HeaderLength,
+  jumpIfOneOf,
+  PROTOCOL_AT,
+  passFragments,
+  passUnlessLong,
+  passUnlessVersion,
+  SOURCE_AT,
+} from './frame-instructions.ts';
 
 export interface SynAckClampProgramOptions {
   /** The largest MSS that leaves, by family. */
@@ -38,20 +48,12 @@ export interface SynAckClampProgramOptions {
   readonly countClamped: Code;
 }
 
-/** From the start of the frame. */
-const ETHERTYPE_AT = 12;
-const IPV4_SOURCE_AT = 26;
-const IPV6_NEXT_HEADER_AT = 20;
-const IPV6_SOURCE_AT = 22;
-/** More fragments, or an offset: not a whole packet. */
-const FRAGMENT_BITS = 0x3fff;
-
 /** From the start of the TCP header. */
 const DATA_OFFSET_AT = 12;
 const FLAGS_AT = 13;
 const CHECKSUM_AT = 16;
 /** Headers of IP and TCP are of 60 bytes at most. */
-const LONGEST_HEADERS = ETHERNET_LENGTH + 60 + 60;
+const LONGEST_HEADERS = ETHERNET_HEADER_LENGTH + 60 + 60;
 
 /** Option kinds of RFC 9293, section 3.1, and RFC 5925. */
 const END = 0;
@@ -70,28 +72,33 @@ export function synAckClampProgram({ largest, ownAddresses, countClamped }: SynA
     alu('r6', '=', 'r1'),
     load('u32', 'r7', 'r6', SKB_DATA),
     load('u32', 'r8', 'r6', SKB_DATA_END),
-    passUnlessLong(ETHERNET_LENGTH + IPV4_HEADER_LENGTH + TCP_HEADER_LENGTH),
+    passUnlessLong('r7', IPV4_HEADER_LENGTH + TCP_HEADER_LENGTH),
     load('u16', 'r1', 'r7', ETHERTYPE_AT),
     jumpIf('r1', '==', networkOrder16(ETHERTYPE_IPV6), 'IPv6'),
-    ipv4HeaderLength('pass'),
+    ipv4HeaderLength(),
     load('u8', 'r1', 'r7', PROTOCOL_AT),
     jumpIf('r1', '!=', PROTOCOL_TCP, 'pass'),
-    load('u16', 'r1', 'r7', FRAGMENT_AT),
-    jumpIf('r1', '&', networkOrder16(FRAGMENT_BITS), 'pass'),
+    passFragments(),
     alu('r4', '=', largest[4]),
-    passIfOwn(4, ownAddresses),
+    jumpIfOneOf(
+      ownAddresses.filter(({ length }) => length === 4),
+      SOURCE_AT,
+      'pass',
+    ),
     jump('tcp'),
 
     label('IPv6'),
-    passUnlessLong(ETHERNET_LENGTH + IPV6_HEADER_LENGTH + TCP_HEADER_LENGTH),
-    load('u8', 'r1', 'r7', VERSION_AT),
-    alu('r1', '>>=', 4),
-    jumpIf('r1', '!=', 6, 'pass'),
+    passUnlessLong('r7', IPV6_HEADER_LENGTH + TCP_HEADER_LENGTH),
+    passUnlessVersion('r7', 6),
     load('u8', 'r1', 'r7', IPV6_NEXT_HEADER_AT),
     jumpIf('r1', '!=', PROTOCOL_TCP, 'pass'),
     alu('r9', '=', IPV6_HEADER_LENGTH),
     alu('r4', '=', largest[6]),
-    passIfOwn(6, ownAddresses),
+    jumpIfOneOf(
+      ownAddresses.filter(({ length }) => length === 16),
+      IPV6_SOURCE_AT,
+      'pass',
+    ),
 
     label('tcp'),
     findOptions(),
@@ -103,33 +110,10 @@ export function synAckClampProgram({ largest, ownAddresses, countClamped }: SynA
   ];
 }
 
-/** Goes on where the frame's first `length` bytes may be read; changes r1. */
-function passUnlessLong(length: number): Code {
-  return [alu('r1', '=', 'r7'), alu('r1', '+=', length), jumpIf('r1', '>', 'r8', 'pass')];
-}
-
-/** Compares the source word by word with each address of the family; changes r0 to r3, and r5. */
-function passIfOwn(family: 4 | 6, ownAddresses: readonly Uint8Array[]): Code {
-  const [at, count] = family === 4 ? [IPV4_SOURCE_AT, 1] : [IPV6_SOURCE_AT, 4];
-  const words = (['r0', 'r1', 'r2', 'r3'] as const).slice(0, count);
-  const addresses = ownAddresses.filter(({ length }) => length === 4 * count);
-  return [
-    words.map((register, k) => load('u32', register, 'r7', at + 4 * k)),
-    addresses.map((address, i) => [
-      words.map((register, k) => {
-        const word = Buffer.from(address).readInt32LE(4 * k);
-        const last = k === words.length - 1;
-        return jumpIf32(register, last ? '==' : '!=', word, last ? 'pass' : `IPv${family} not ${i}`);
-      }),
-      label(`IPv${family} not ${i}`),
-    ]),
-  ];
-}
-
 /** With r9 the length of the IP header, goes on for a SYN-ACK with r9 where its options start in the frame, r0 where they end. */
 function findOptions(): Code {
   return [
-    alu('r9', '+=', ETHERNET_LENGTH),
+    alu('r9', '+=', ETHERNET_HEADER_LENGTH),
     alu('r5', '=', 'r7'),
     alu('r5', '+=', 'r9'),
     alu('r1', '=', 'r5'),

@@ -2,9 +2,8 @@
  * The MSS that a backend announces to clients, lowered as it leaves (dsr/syn-ack-clamp-program.ts), for `hushlb decap
  * --mss-clamp`. It lasts until `close` or the end of the process.
  */
-import { createTcxLink, loadProgram } from '../io/bpf.ts';
-import { assemble } from '../io/bpf-assembler.ts';
-import { createBpfCounters } from '../io/bpf-counters.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { createTcxLink, replaceProgram } from '../io/bpf-links.ts';
 import { closeDescriptor, errno, SystemCallError } from '../io/ffi.ts';
 import { readAddresses } from '../io/links.ts';
 import { requireLink } from '../io/xdp.ts';
@@ -12,6 +11,7 @@ import { GUE_PORT } from '../wire/gue.ts';
 import { IPV4_HEADER_LENGTH } from '../wire/ipv4.ts';
 import { IPV6_HEADER_LENGTH } from '../wire/ipv6.ts';
 import { TCP_HEADER_LENGTH } from '../wire/tcp.ts';
+import { type CountingCode, type CountingProgram, loadCountingProgram } from './counting-program.ts';
 import type { TunnelEncap } from './decap-program.ts';
 import { overhead } from './encap.ts';
 import { synAckClampProgram } from './syn-ack-clamp-program.ts';
@@ -29,15 +29,7 @@ export interface SynAckClampOptions {
   readonly ownAddresses: readonly Uint8Array[];
 }
 
-export interface SynAckClampCounters {
-  clamped: number;
-}
-
-export interface SynAckClampProgram {
-  readonly programFd: number;
-  counters(): SynAckClampCounters;
-  close(): void;
-}
+export type SynAckClampProgram = CountingProgram<'clamped'>;
 
 export interface AttachSynAckClampOptions {
   readonly interfaceName: string;
@@ -46,10 +38,10 @@ export interface AttachSynAckClampOptions {
   readonly mss: number | 'auto';
 }
 
-export interface SynAckClamp {
+export interface SynAckClamp extends Pick<SynAckClampProgram, 'counters' | 'close'> {
   readonly largest: LargestMss;
-  counters(): SynAckClampCounters;
-  close(): void;
+  /** Looks at the interface's MTU and addresses again; true where they are others. Throws SystemCallError. */
+  follow(): boolean;
 }
 
 /**
@@ -69,24 +61,12 @@ function isLinkLocal(address: Uint8Array): boolean {
 }
 
 /** Loads the program without attaching it. Throws SystemCallError (EPERM: run as root …). */
-export function loadSynAckClamp({ largest, ownAddresses }: SynAckClampOptions): SynAckClampProgram {
-  const counters = createBpfCounters('hushlb_mss', ['clamped']);
-  const code = synAckClampProgram({ largest, ownAddresses, countClamped: counters.increment('clamped') });
-  let programFd: number;
-  try {
-    programFd = loadProgram('hushlb_mss', assemble(code), 'tcx');
-  } catch (error) {
-    counters.close();
-    throw error;
-  }
-  return {
-    programFd,
-    counters: counters.read,
-    close() {
-      closeDescriptor(programFd);
-      counters.close();
-    },
-  };
+export function loadSynAckClamp(options: SynAckClampOptions): SynAckClampProgram {
+  return loadCountingProgram('hushlb_mss', 'tcx', ['clamped'], codeOf(options));
+}
+
+function codeOf({ largest, ownAddresses }: SynAckClampOptions): CountingCode<'clamped'> {
+  return (count) => synAckClampProgram({ largest, ownAddresses, countClamped: count('clamped') });
 }
 
 /**
@@ -94,15 +74,29 @@ export function loadSynAckClamp({ largest, ownAddresses }: SynAckClampOptions): 
  * SystemCallError with advice, where the kernel has no TCX too.
  */
 export function attachSynAckClamp({ interfaceName, encap, mss }: AttachSynAckClampOptions): SynAckClamp {
-  const { index, mtu } = requireLink(interfaceName);
-  const ownAddresses = readAddresses(index);
-  const largest = mss === 'auto' ? fittingMss(mtu, encap, ownAddresses) : { 4: mss, 6: mss };
-  const program = loadSynAckClamp({ largest, ownAddresses });
+  const { index } = requireLink(interfaceName);
+  /** As the interface is now. */
+  function lookUp(): SynAckClampOptions {
+    const { mtu } = requireLink(index);
+    const ownAddresses = readAddresses(index);
+    return { largest: mss === 'auto' ? fittingMss(mtu, encap, ownAddresses) : { 4: mss, 6: mss }, ownAddresses };
+  }
+  let options = lookUp();
+  const program = loadSynAckClamp(options);
   try {
-    const linkFd = attachAtEgress(program.programFd, index, largest);
+    const linkFd = attachAtEgress(program.programFd, index, options.largest);
     return {
-      largest,
+      get largest() {
+        return options.largest;
+      },
       counters: program.counters,
+      follow() {
+        const next = lookUp();
+        if (isDeepStrictEqual(next, options)) return false;
+        program.change(codeOf(next), (programFd) => replaceProgram(linkFd, programFd));
+        options = next;
+        return true;
+      },
       close() {
         closeDescriptor(linkFd);
         program.close();

@@ -14,7 +14,7 @@ import { type Change, type KnownEntry, type Scene, type Trial, tryPacket } from 
 import { changedBy, type WhatIf, whatIfTexts } from './what-if.ts';
 
 export interface Subject extends Scene {
-  /** The whole configuration, also as text: what-ifs edit it. The scene may have the services of one VIP alone. */
+  /** Also as text, which what-ifs edit: whole, or `narrowed`. The scene may have the services of one VIP alone. */
   readonly config: Config;
   readonly text: string;
   /** The next hop of this backend is not one of a network: nobody has asked for it. */

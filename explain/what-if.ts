@@ -69,8 +69,8 @@ export function changedBy(
   return { config, down: downNow };
 }
 
-/** Names have no slash. */
-function ownerOf(name: string, service: string): { service: string; backend: string } {
+/** Whose backend it is: `service`'s where the name doesn't say. Names have no slash. */
+export function ownerOf(name: string, service: string): { service: string; backend: string } {
   const slash = name.indexOf('/');
   return slash < 0 ? { service, backend: name } : { service: name.slice(0, slash), backend: name.slice(slash + 1) };
 }

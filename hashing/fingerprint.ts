@@ -15,6 +15,7 @@ import { xxh64 } from './xxh64.ts';
 /** Reused: of a thousand tables these copies would be most of what is collected meanwhile. */
 let scratch = new Uint8Array(0);
 
+/** 16 hex digits; `backends` in table order, `entries` as a lookup table has them: an index into `backends`, or NO_BACKEND. */
 export function tableFingerprint(tableSize: number, backends: readonly string[], entries: Uint16Array): string {
   const names = backends.map((name) => Buffer.from(name));
   const namesLength = names.reduce((length, name) => length + 4 + name.length, 0);

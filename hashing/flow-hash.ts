@@ -36,8 +36,8 @@ const PRIME_4 = 0x27d4eb2f;
 const PRIME_5 = 0x165667b1;
 
 /**
- * The flow's hash, 0 to 2^32 - 1. `kind` is SOURCE_IP, SOURCE_IP_PORT or FIVE_TUPLE; `ports` is the word of the four port
- * bytes, the source port's first.
+ * The flow's hash, 0 to 2^32 - 1: the definition, which the tests hold against the specification's XXH32. `kind` is SOURCE_IP,
+ * SOURCE_IP_PORT or FIVE_TUPLE; `ports` is the word of the four port bytes, the source port's first.
  */
 export function flowHash(
   kind: number,

@@ -2,7 +2,7 @@
  * What there is to know about a lookup table once it is built: how even it is, and what a change to it moves. For
  * `hushlb table`, for tests, and for whoever weighs a change before making it.
  */
-import type { LookupTable } from './lookup-table.ts';
+import { type LookupTable, NO_BACKEND } from './lookup-table.ts';
 
 export interface BackendShare {
   readonly backend: string;
@@ -46,10 +46,15 @@ export function imbalance(table: LookupTable): number {
  */
 export function disruption(before: LookupTable, after: LookupTable): number {
   if (before.tableSize !== after.tableSize) return 1 - chanceOfSameBackend(before, after);
-  let changed = 0;
-  for (let slot = 0; slot < before.tableSize; slot++) {
-    if (before.backends[before.entries[slot]] !== after.backends[after.entries[slot]]) changed++;
+  if (before.backends.length === 0 || after.backends.length === 0) {
+    return before.backends.length === after.backends.length ? 0 : 1;
   }
+  // Numbers are compared, not names: the tables of a thousand services have 65 million slots.
+  const known = new Map(before.backends.map((name, i) => [name, i]));
+  const indexBefore = Uint16Array.from(after.backends, (name) => known.get(name) ?? NO_BACKEND);
+  const [from, to] = [before.entries, after.entries];
+  let changed = 0;
+  for (let slot = 0; slot < from.length; slot++) if (from[slot] !== indexBefore[to[slot]]) changed++;
   return changed / before.tableSize;
 }
 

@@ -2,16 +2,17 @@
  * An http or https check: one request on a connection of its own, judged by the status and, where one is expected, by text in
  * the body's first 64 KiB. Called by lb/health-targets.ts, and by health/tunnel.ts with a connection through the tunnel.
  *
- * Redirects are answers like any other: 301 is within 200-399. A certificate is not verified, because the question is
- * whether the backend serves and not who it is: it is asked by its address, for which no certificate is made.
+ * Redirects are answers like any other: 301 is within 200-399. A certificate is not verified unless that is asked for: the
+ * question is whether the backend serves and not who it is, and most certificates are not made for its address.
  */
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { connect, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { CheckResult } from './judge.ts';
 import type { Check } from './monitor.ts';
 import type { SocketPlace } from './tcp.ts';
+import { trustOf, type Verify } from './trust.ts';
 
 export interface Expectation {
   readonly method: string;
@@ -21,6 +22,8 @@ export interface Expectation {
   readonly status: { readonly first: number; readonly last: number };
   /** Null: any body, which is not read then. */
   readonly body: string | null;
+  /** Of https: whose certificate for `host`, or for the address, is right. */
+  readonly verify: Verify;
 }
 
 const MOST_BODY = 64 * 1024;
@@ -30,13 +33,17 @@ export type Dial = () => Duplex;
 
 export function httpCheck(place: SocketPlace, expectation: Expectation, tls: boolean, dial?: Dial): Check {
   const { address, port } = place;
-  const { method, path, host } = expectation;
+  const { method, path, host, verify } = expectation;
   const headers = { host: host ?? hostOf(place, tls ? 443 : 80), 'user-agent': 'hushlb-health', connection: 'close' };
   const name = host?.replace(/:\d+$/, '') ?? '';
   // An address is no name to ask for (RFC 6066, section 3).
   const servername = isIP(name.replace(/[[\]]/g, '')) === 0 ? name : '';
+  /** Whom the certificate has to be for. */
+  const subject = name === '' ? address : name.replace(/[[\]]/g, '');
   return (signal) =>
     new Promise((resolve, reject) => {
+      const trust = tls ? trustOf(verify) : undefined;
+      let secure: TLSSocket | undefined;
       const socket = dial === undefined ? connect({ host: address, port }) : dial();
       // First, and for good: what TLS and HTTP say of its errors says less, and those after the end are nobody's.
       socket.on('error', fail);
@@ -44,7 +51,11 @@ export function httpCheck(place: SocketPlace, expectation: Expectation, tls: boo
         method,
         path,
         headers,
-        createConnection: () => (tls ? connectTls({ socket, servername, rejectUnauthorized: false }) : socket),
+        createConnection() {
+          if (trust === undefined) return socket;
+          secure = connectTls({ socket, servername, host: subject, ...trust });
+          return secure;
+        },
       });
       request.once('response', (response) => void judged(response, expectation).then(resolve, fail).finally(end));
       request.on('error', fail);
@@ -57,10 +68,16 @@ export function httpCheck(place: SocketPlace, expectation: Expectation, tls: boo
         socket.destroy();
       }
       function fail(error: Error): void {
-        reject(inOurWords(error));
+        const isDistrust = verify !== false && Boolean(secure?.authorizationError);
+        reject(isDistrust ? distrust(error, subject) : inOurWords(error));
         end();
       }
     });
+}
+
+function distrust({ code, message }: NodeJS.ErrnoException, subject: string): Error {
+  const isOthers = code === 'ERR_TLS_CERT_ALTNAME_INVALID';
+  return new Error(`TLS: ${isOthers ? `the certificate is not for ${subject}` : message}`);
 }
 
 /** What Node says of errors that are no system call's, in fewer or truer words. */

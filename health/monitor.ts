@@ -7,6 +7,7 @@
  */
 import { type CheckResult, type Judgement, type JudgeSettings, judge, startJudgement } from './judge.ts';
 import { firstWaitMs, nextWaitMs } from './schedule.ts';
+import { TRUST_UNKNOWN } from './trust.ts';
 
 /** Resolves with the result; gives up and frees what it holds when the signal aborts. What it rejects with is a failure. */
 export type Check = (signal: AbortSignal) => Promise<CheckResult>;
@@ -182,8 +183,16 @@ const WORDS: Record<string, string> = {
   ETIMEDOUT: 'connection timed out',
 };
 
-/** What this host has run out of says nothing about a backend: descriptors, memory, processes, ports. */
-const OWN_TROUBLE: readonly string[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EAGAIN', 'EADDRNOTAVAIL'];
+/** What this host has run out of, or never had, says nothing about a backend: descriptors, memory, processes, ports, a file. */
+const OWN_TROUBLE: readonly string[] = [
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOBUFS',
+  'EAGAIN',
+  'EADDRNOTAVAIL',
+  TRUST_UNKNOWN,
+];
 
 /** An error as the reason of a failure, on one line. */
 function failure(error: unknown): Result {

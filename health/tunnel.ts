@@ -30,6 +30,11 @@ export interface TunnelTarget {
   readonly vip: Uint8Array;
   readonly port: number;
   /**
+   * Those who may ask the same backend at the same VIP and port at one time have different ones, from 0 on: each lane comes from a
+   * port of its own, so that theirs are different connections.
+   */
+  readonly lane: number;
+  /**
    * This host's own address of the VIP's family, asked at every check. Throws where there is none.
    */
   source(): Uint8Array;
@@ -58,8 +63,9 @@ export function createTunnels(): Tunnels {
   const listeners = new Map<string, Listener>();
   const open: (SilentPort | RawSocket)[] = [];
 
-  function listenerOn(source: Uint8Array): Listener {
-    const known = listeners.get(source.join());
+  function listenerOn(source: Uint8Array, lane: number): Listener {
+    const key = `${formatAddress(source)} ${lane}`;
+    const known = listeners.get(key);
     if (known !== undefined) return known;
     const silent = openSilentPort(source);
     open.push(silent);
@@ -80,7 +86,7 @@ export function createTunnels(): Tunnels {
         },
       }),
     );
-    listeners.set(source.join(), listener);
+    listeners.set(key, listener);
     return listener;
   }
 
@@ -90,7 +96,7 @@ export function createTunnels(): Tunnels {
       return (signal) =>
         new Promise((resolve, reject) => {
           const source = target.source();
-          const { port, waiting } = listenerOn(source);
+          const { port, waiting } = listenerOn(source, target.lane);
           const way = { source, port, vip: target.vip, vipPort: target.port };
           const send = (number: number, flags: number): void =>
             target.send(packetOf(way, { sequence: number, acknowledgement: 0, flags, payload: NOTHING }));
@@ -115,7 +121,7 @@ export function createTunnels(): Tunnels {
       const place = { address: formatAddress(target.vip), port: target.port };
       return httpCheck(place, expectation, tls, () => {
         const source = target.source();
-        const { port, exchanges } = listenerOn(source);
+        const { port, exchanges } = listenerOn(source, target.lane);
         const way = { source, port, vip: target.vip, vipPort: target.port };
         return dialThroughTunnel({ exchanges, id, send: (segment) => target.send(packetOf(way, segment)) });
       });

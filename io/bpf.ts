@@ -1,13 +1,12 @@
 /**
- * bpf(2) in the few commands that hushlb uses: maps, programs, the links that attach them, and test runs.
+ * bpf(2) in the few commands that hushlb uses: maps, programs and test runs; bpf-links.ts attaches programs.
  *
  * Called by steering, decapsulation, the packet generator and their tests; nothing here is on the packet's path.
  * Descriptors are plain numbers, closed with `closeDescriptor`. Every failure is a SystemCallError; EPERM says which
  * capabilities are missing. Kernel memory counts against the memory cgroup since Linux 5.11, so RLIMIT_MEMLOCK is left
  * alone. Layouts: union bpf_attr in linux/bpf.h.
  */
-import { alu, assemble, exit } from './bpf-assembler.ts';
-import { bpf, closeDescriptor, errno, type Mapping, mapAnonymous, SystemCallError, withoutSignals } from './ffi.ts';
+import { bpf, errno, type Mapping, mapAnonymous, SystemCallError, withoutSignals } from './ffi.ts';
 
 /** What an XDP program returns. */
 export const XDP_DROP = 1;
@@ -45,19 +44,16 @@ const MAP_UPDATE = 2;
 const MAP_DELETE = 3;
 const PROG_LOAD = 5;
 const PROG_TEST_RUN = 10;
-const LINK_CREATE = 28;
 
 const MAP_TYPE = { hash: 1, array: 2, 'lpm-trie': 11, xskmap: 17 } as const;
 /** BPF_F_NO_PREALLOC, without which the kernel makes no trie. */
 const NO_PREALLOCATION = 1;
 const PROG_TYPE = { 'socket-filter': 1, tcx: 3, xdp: 6 } as const;
-const ATTACH_TYPE_XDP = 37;
-const ATTACH_TYPE_TCX = { ingress: 46, egress: 47 } as const;
-const BEFORE_ALL_OTHERS = 8;
+export const ATTACH_TYPE_XDP = 37;
 const TEST_XDP_LIVE_FRAMES = 2;
 
 /** Who may use XDP, for messages. */
-export const PRIVILEGE_ADVICE = 'run as root, or grant CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF';
+export const PRIVILEGE_ADVICE = 'run as root, or grant CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON';
 
 /** Longer than any kernel's bpf_attr; the rest is zero, which older and newer kernels accept alike. */
 const ATTRIBUTES_LENGTH = 128;
@@ -74,7 +70,11 @@ function scratchMemory(): Mapping {
 }
 
 /** Writes the attributes with `fill` and calls the kernel; `view` stays valid for what the kernel writes back. */
-function command(number: number, what: string, fill: (view: DataView) => void): { result: number; view: DataView } {
+export function command(
+  number: number,
+  what: string,
+  fill: (view: DataView) => void,
+): { result: number; view: DataView } {
   const { address, buffer } = scratchMemory();
   const view = new DataView(buffer, 0, ATTRIBUTES_LENGTH);
   new Uint8Array(buffer, 0, ATTRIBUTES_LENGTH).fill(0);
@@ -203,42 +203,6 @@ export function loadProgram(name: string, instructions: Uint8Array, type: Progra
     }
   } finally {
     memory.unmap();
-  }
-}
-
-/** Attaches an XDP program for as long as the returned descriptor, and so at most this process, lives. */
-export function createXdpLink(programFd: number, interfaceIndex: number, flags: number): number {
-  return command(LINK_CREATE, 'attach XDP program', (view) => {
-    view.setUint32(0, programFd, true);
-    view.setUint32(4, interfaceIndex, true);
-    view.setUint32(8, ATTACH_TYPE_XDP, true);
-    view.setUint32(12, flags, true);
-  }).result;
-}
-
-/**
- * Attaches a TCX program to what the interface receives (ingress) or sends (egress), before all others that are there, for
- * as long as the returned descriptor lives (Linux 6.6; EINVAL on an older one).
- */
-export function createTcxLink(programFd: number, interfaceIndex: number, direction: 'ingress' | 'egress'): number {
-  return command(LINK_CREATE, 'attach TCX program', (view) => {
-    view.setUint32(0, programFd, true);
-    view.setUint32(4, interfaceIndex, true);
-    view.setUint32(8, ATTACH_TYPE_TCX[direction], true);
-    view.setUint32(12, BEFORE_ALL_OTHERS, true);
-  }).result;
-}
-
-/** Whether the kernel has TCX, which Linux 6.6 brought; asked for an interface that cannot be. Throws SystemCallError. */
-export function hasTcx(): boolean {
-  const programFd = loadProgram('hushlb_probe', assemble([alu('r0', '=', TCX_NEXT), exit()]), 'tcx');
-  try {
-    return createTcxLink(programFd, 0, 'egress') >= 0;
-  } catch (error) {
-    if (!(error instanceof SystemCallError)) throw error;
-    return error.errno === errno.ENODEV;
-  } finally {
-    closeDescriptor(programFd);
   }
 }
 

@@ -13,14 +13,17 @@ export interface BufferedFile {
   close(): void;
 }
 
-/** Starts a file, replacing what is there. Throws the errors of node:fs; so do `append` and `close`. */
-export function createBufferedFile(path: string): BufferedFile {
-  const fd = openSync(path, 'w');
+/**
+ * Starts a file, replacing what is there, or writes to a descriptor and leaves that open. Throws the errors of node:fs; so do
+ * `append` and `close`.
+ */
+export function createBufferedFile(to: string | number): BufferedFile {
+  const fd = typeof to === 'number' ? to : openSync(to, 'w');
   const buffer = Buffer.alloc(BUFFER_LENGTH);
   let used = 0;
 
   function flush(): void {
-    for (let written = 0; written < used; ) written += writeSync(fd, buffer, written, used - written);
+    for (let written = 0; written < used; ) written += writeSome(fd, buffer, written, used);
     used = 0;
   }
 
@@ -38,8 +41,21 @@ export function createBufferedFile(path: string): BufferedFile {
       try {
         flush();
       } finally {
-        closeSync(fd);
+        if (fd !== to) closeSync(fd);
       }
     },
   };
+}
+
+const FULL_PIPE_PAUSE_MS = 5;
+
+/** Returns how much was taken: none by a pipe that is full, where somebody (Node.js, of its own stdout) made it not wait. */
+function writeSome(fd: number, buffer: Buffer, from: number, to: number): number {
+  try {
+    return writeSync(fd, buffer, from, to - from);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_PAUSE_MS);
+    return 0;
+  }
 }

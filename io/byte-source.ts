@@ -60,9 +60,10 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
 
 const FIRST_WINDOW = 65536;
 
-/** Opens a file or a pipe. Throws the errors of node:fs; so do `want` and `skip`. */
+/** Opens a file or a pipe; `-` is standard input. Throws the errors of node:fs; so do `want` and `skip`. */
 export function openFileSource(path: string): FileSource {
-  const fd = openSync(path, 'r');
+  const isStandardInput = path === '-';
+  const fd = isStandardInput ? 0 : openSync(path, 'r');
   let window = new Uint8Array(FIRST_WINDOW);
   let view = new DataView(window.buffer);
   let at = 0;
@@ -94,7 +95,7 @@ export function openFileSource(path: string): FileSource {
   }
 
   return {
-    name: path,
+    name: isStandardInput ? 'standard input' : path,
     get position() {
       return taken;
     },
@@ -122,6 +123,8 @@ export function openFileSource(path: string): FileSource {
       }
       return length - left;
     },
-    close: () => closeSync(fd),
+    close() {
+      if (!isStandardInput) closeSync(fd);
+    },
   };
 }

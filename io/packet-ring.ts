@@ -12,6 +12,7 @@
  * in front of what goes through the first the kernel would want the header of offloads, too.
  */
 import { PRIVILEGE_ADVICE } from './bpf.ts';
+import { explainedBy } from './explained.ts';
 import {
   bindSocket,
   closeDescriptor,
@@ -21,7 +22,6 @@ import {
   mapAnonymous,
   mapSharedInto,
   openSocket,
-  SystemCallError,
   setSocketOption,
 } from './ffi.ts';
 import { OFFLOADS_LENGTH } from './offloads.ts';
@@ -192,22 +192,12 @@ export function openPacketRing(options: PacketRingOptions): PacketRing {
   };
 }
 
-const ADVICE: Record<number, string> = {
+const explained = explainedBy({
   [errno.EPERM]: PRIVILEGE_ADVICE,
   [errno.EAFNOSUPPORT]: 'this kernel is built without packet sockets (CONFIG_PACKET)',
   [errno.ENOMEM]: 'no memory for the ring',
   [errno.ENETDOWN]: 'the interface is down: `ip link set dev … up`',
-};
-
-/** Runs one step; its failure tells which step it was and what to do. */
-function explained<T>(step: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof SystemCallError)) throw error;
-    throw new SystemCallError(step, error.errno, ADVICE[error.errno]);
-  }
-}
+});
 
 /** struct sock_fprog {u16 length; struct sock_filter *} of one `return 0`, which is written behind the ring for a moment. */
 function refuseAll({ address, buffer }: Mapping): Uint8Array {

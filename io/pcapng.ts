@@ -65,15 +65,15 @@ export interface PcapngWriter {
   close(): void;
 }
 
-/** Starts a capture file, replacing what is there. Throws the errors of node:fs; so do `write` and `close`. */
-export function createPcapngWriter(path: string, description: PcapngFile): PcapngWriter {
+/** Starts a capture as io/buffered-file.ts starts a file. Throws the errors of node:fs; so do `write` and `close`. */
+export function createPcapngWriter(to: string | number, description: PcapngFile): PcapngWriter {
   const { application, comment: fileComment, interfaces, snapLength } = description;
   // Made first: what cannot be written leaves no file.
   const head = [
     sectionHeader(application, fileComment),
     ...interfaces.map((each) => interfaceDescription(each, snapLength)),
   ];
-  const file = createBufferedFile(path);
+  const file = createBufferedFile(to);
   for (const block of head) file.append(block);
   return {
     write(packet) {

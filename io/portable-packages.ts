@@ -1,8 +1,10 @@
 /**
  * The two npm packages of the portable device, which are optional: both are C++ that the host's compiler builds. Loaded by
- * io/portable-device.ts, on the main thread: they know one event loop only, the process's (docs/decisions/0008-portable.md).
+ * io/portable-device.ts, on the main thread: they know one event loop only, the process's (docs/decisions/0008-portable-device.md).
  */
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** What is used of `cap`: a capture of libpcap, and frames that are sent as they are. */
 export interface Capture {
@@ -45,8 +47,17 @@ export class PortableError extends Error {
   }
 }
 
-const INSTALL =
-  'install libpcap-dev, g++, make and python3, then `CXXFLAGS=-DNDEBUG npm install --ignore-scripts=false cap@0.2.1 raw-socket@1.8.1` beside hushlb';
+/** Above dist/io: hushlb's own, where npm looks for its packages. */
+const DIRECTORY = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/**
+ * On Debian. Two steps of npm: `install` runs no script of a package that lies there unbuilt already, as after every `npm ci`
+ * of ours, and `rebuild` brings none that was left out. Without NDEBUG `cap` aborts the process when its interface goes down.
+ */
+export const PORTABLE_INSTALL = {
+  tools: 'apt-get install libpcap-dev g++ make python3',
+  packages: `cd ${DIRECTORY} && npm install cap@0.2.1 raw-socket@1.8.1 && CXXFLAGS=-DNDEBUG npm rebuild --ignore-scripts=false cap raw-socket`,
+} as const;
 
 /** Throws PortableError PACKAGES_MISSING where one is not installed, or not built for this Node. */
 export function loadPortablePackages(): PortablePackages {
@@ -57,7 +68,7 @@ export function loadPortablePackages(): PortablePackages {
     const [reason] = String((error as Error).message).split('\n');
     throw new PortableError(
       'PACKAGES_MISSING',
-      `io: portable needs the npm packages cap and raw-socket (${reason}): ${INSTALL}`,
+      `io: portable needs the npm packages cap and raw-socket (${reason}): \`${PORTABLE_INSTALL.tools}\`, then \`${PORTABLE_INSTALL.packages}\``,
     );
   }
 }

@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createTcxLink } from './bpf.ts';
+import { createTcxLink } from './bpf-links.ts';
 import { closeDescriptor, errno, SystemCallError } from './ffi.ts';
 import { guardElements, guardTable } from './guard-table.ts';
 import type { SteeredService, SteeringOptions } from './service-map.ts';

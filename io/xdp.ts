@@ -5,7 +5,7 @@
  * nothing attached. Native mode runs in the driver, before the kernel allocates anything for the packet; generic mode
  * works on every interface, later and slower.
  */
-import { createXdpLink } from './bpf.ts';
+import { createXdpLink, replaceProgram } from './bpf-links.ts';
 import { closeDescriptor, errno, SystemCallError } from './ffi.ts';
 import { type Link, readLink } from './links.ts';
 
@@ -15,6 +15,8 @@ export interface XdpAttachment {
   readonly mode: XdpMode;
   /** Why native mode was not to be had, when `auto` came to generic mode. */
   readonly fallbackReason: string | undefined;
+  /** From one packet to the next, another program runs. Throws SystemCallError. */
+  replace(programFd: number): void;
   detach(): void;
 }
 
@@ -74,6 +76,7 @@ function attach(programFd: number, index: number, mode: XdpMode, fallbackReason:
   return {
     mode,
     fallbackReason,
+    replace: (next) => replaceProgram(linkFd, next),
     detach() {
       if (linkFd >= 0) closeDescriptor(linkFd);
       linkFd = -1;

@@ -5,6 +5,7 @@
  * it is cold. Everything ends with `close` or with the process.
  */
 import { PRIVILEGE_ADVICE } from './bpf.ts';
+import { explainedBy } from './explained.ts';
 import {
   bindSocket,
   closeDescriptor,
@@ -112,7 +113,7 @@ export function openXskSocket(options: XskSocketOptions): XskSocket {
   }
 }
 
-const ADVICE: Record<number, string> = {
+const explained = explainedBy({
   [errno.EPERM]: PRIVILEGE_ADVICE,
   [errno.EAFNOSUPPORT]: 'this kernel is built without AF_XDP (CONFIG_XDP_SOCKETS)',
   [errno.ENOBUFS]: 'more than may be locked: grant CAP_IPC_LOCK or raise `ulimit -l`',
@@ -120,17 +121,7 @@ const ADVICE: Record<number, string> = {
   [errno.EINVAL]: 'no such queue: `ethtool -l` shows how many there are',
   [errno.EOPNOTSUPP]: 'the driver has no zero-copy, or not in its present settings',
   [errno.ENOPROTOOPT]: 'this kernel is older than the option: Linux 5.11 has it',
-};
-
-/** Runs one step; its failure tells which step it was and what to do. */
-function explained<T>(step: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof SystemCallError)) throw error;
-    throw new SystemCallError(step, error.errno, ADVICE[error.errno]);
-  }
-}
+});
 
 /** struct xdp_umem_reg {u64 addr, len; u32 chunk_size, headroom, flags}. */
 function registerUmem(fd: number, { memoryAddress, frameCount, frameSize }: XskSocketOptions): void {

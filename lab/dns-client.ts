@@ -8,14 +8,12 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { endWhenTold, report, runRound, toldToGoOn } from './client-rounds.ts';
 import { buildQuestion, readAnswer, WHO } from './dns-message.ts';
-import type { ClientReport, ExchangeReport } from './keepalive-client.ts';
+import type { ExchangeReport } from './keepalive-client.ts';
 import { shuffled } from './shuffled.ts';
 
-/** The questions of a round start evenly over this time. */
-const ROUND_SPREAD_MS = 300;
 /** Without an answer it asks again, as often as its patience lets it. */
 const AGAIN_AFTER_MS = 1000;
 
@@ -59,10 +57,6 @@ function ask(socket: Socket, id: number): Promise<string | null> {
   });
 }
 
-function report(line: ClientReport): void {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
-}
-
 const sockets: Socket[] = [];
 
 async function converse(round: ExchangeReport['round'], connection: number): Promise<void> {
@@ -88,22 +82,10 @@ async function converse(round: ExchangeReport['round'], connection: number): Pro
   });
 }
 
-async function runRound(round: ExchangeReport['round'], order: readonly number[]): Promise<void> {
-  const start = Date.now();
-  const running: Promise<void>[] = [];
-  for (const [position, id] of order.entries()) {
-    const wait = start + (position * ROUND_SPREAD_MS) / order.length - Date.now();
-    if (wait > 0) await sleep(wait);
-    running.push(converse(round, id));
-  }
-  await Promise.all(running);
-}
-
 const inOrder = Array.from({ length: Number(values.connections) }, (_, id) => id);
-await runRound('first', inOrder);
+await runRound(inOrder, (id) => converse('first', id));
 report({ event: 'idle' });
-await new Promise((resolve) => process.stdin.once('data', resolve).once('end', resolve));
-await runRound('second', shuffled(inOrder, Number(values.seed)));
+await toldToGoOn();
+await runRound(shuffled(inOrder, Number(values.seed)), (id) => converse('second', id));
 report({ event: 'done' });
-await new Promise((resolve) => process.stdin.once('end', resolve));
-process.exit(0);
+await endWhenTold();

@@ -6,8 +6,8 @@
  *     node keepalive-client.js --host 198.18.10.1 --port 80 --connections 60 --seed 1 --patience 3000 \
  *         --idle 12000 --path / --new 0 --upload 0
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { endWhenTold, report, runRound, toldToGoOn } from './client-rounds.ts';
 import { type Answer, ask, type HttpConnection, open } from './http-connection.ts';
 import { shuffled } from './shuffled.ts';
 
@@ -32,9 +32,6 @@ export interface ExchangeReport {
 
 /** 'idle' comes when the first round is over, 'done' after the second. */
 export type ClientReport = ExchangeReport | { readonly event: 'idle' | 'done' };
-
-/** The connections of a round start evenly over this time: many at once, but not all in one burst. */
-const ROUND_SPREAD_MS = 300;
 
 const { values } = parseArgs({
   options: {
@@ -73,10 +70,6 @@ async function exchange(connection: HttpConnection, request: string): Promise<An
   return await ask(connection, request, patienceMs);
 }
 
-function report(line: ClientReport): void {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
-}
-
 const connections: HttpConnection[] = [];
 const localPorts: number[] = [];
 
@@ -98,29 +91,16 @@ async function converse(round: ExchangeReport['round'], id: number): Promise<voi
   });
 }
 
-async function runRound(round: ExchangeReport['round'], order: readonly number[]): Promise<void> {
-  const start = Date.now();
-  const running: Promise<void>[] = [];
-  for (const [position, id] of order.entries()) {
-    const wait = start + (position * ROUND_SPREAD_MS) / order.length - Date.now();
-    if (wait > 0) await sleep(wait);
-    running.push(converse(round, id));
-  }
-  await Promise.all(running);
-}
-
 const inOrder = Array.from({ length: Number(values.connections) }, (_, id) => id);
-await runRound('first', inOrder);
+await runRound(inOrder, (id) => converse('first', id));
 report({ event: 'idle' });
-await new Promise((resolve) => process.stdin.once('data', resolve).once('end', resolve));
+await toldToGoOn();
 await runRound(
-  'new',
   Array.from({ length: Number(values.new) }, (_, i) => inOrder.length + i),
+  (id) => converse('new', id),
 );
 // Not in the order of opening: round-robin gives the k-th new entry to backend k mod N, and wherever N divides the number
 // of connections the same order would hand each its old backend back, by arithmetic and not by merit.
-await runRound('second', shuffled(inOrder, Number(values.seed)));
+await runRound(shuffled(inOrder, Number(values.seed)), (id) => converse('second', id));
 report({ event: 'done' });
-// Whoever started it ends it, once the captures are closed: its goodbyes to the servers are no part of the story.
-await new Promise((resolve) => process.stdin.once('end', resolve));
-process.exit(0);
+await endWhenTold();

@@ -9,8 +9,9 @@ import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { report } from './client-rounds.ts';
 import { type Answer, ask, CLOSED_IN_TIME, open } from './http-connection.ts';
-import type { ClientReport, ExchangeReport } from './keepalive-client.ts';
+import type { ExchangeReport } from './keepalive-client.ts';
 
 /** A connection of the plan, which is a JSON array of these. */
 export interface PacedConnection {
@@ -38,10 +39,6 @@ const { values } = parseArgs({
   options: { plan: { type: 'string', default: '' }, patience: { type: 'string', default: '3000' } },
 });
 const patienceMs = Number(values.patience);
-
-function report(line: ClientReport): void {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
-}
 
 /**
  * Behind a long cable the next hop's ARP answer takes as long as a handshake. A SYN that waited for it would be repeated

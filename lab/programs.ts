@@ -4,7 +4,7 @@
  */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { hasTcx } from '../io/bpf.ts';
+import { hasTcx } from '../io/bpf-links.ts';
 import { LabError } from './errors.ts';
 import { hasRequestsLibrary } from './requests-client.ts';
 import { type Scenario, titleOf } from './scenario.ts';

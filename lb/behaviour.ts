@@ -28,7 +28,7 @@ export const MODES: Readonly<Record<Mode, { readonly onMiss: OnMiss; readonly on
 };
 
 /** By protocol. UDP's, and that a datagram of no known flow opens one, is what the kernel's conntrack does too. */
-export const DEFAULT_IDLE_TIMEOUT_MS: Readonly<Record<Protocol, number>> = { tcp: 60_000, udp: 30_000 };
+const DEFAULT_IDLE_TIMEOUT_MS: Readonly<Record<Protocol, number>> = { tcp: 60_000, udp: 30_000 };
 
 /** The settings that are in force; `own` are those that the service gives itself. */
 export function behaviourOf(

@@ -1,4 +1,4 @@
-/** What has been asked of a control plane, counted for its metrics. lb/control-plane.ts counts, lb/observe.ts reads. */
+/** What has been asked of a control plane, counted for its metrics. lb/control-plane.ts counts, lb/exporter.ts reads. */
 
 /** `reload`: of the file; `runtime`: an edit of what runs. */
 export type ChangeOrigin = 'reload' | 'runtime';

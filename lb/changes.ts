@@ -14,6 +14,7 @@ export interface Changes {
   readonly moved: Readonly<Record<string, number>>;
 }
 
+/** In the order of the files: what was added, changed and moved by the new one, what was removed by the old one. */
 export function changesBetween(before: Prepared, after: Prepared): Changes {
   const added: string[] = [];
   const removed: string[] = [];
@@ -29,19 +30,27 @@ export function changesBetween(before: Prepared, after: Prepared): Changes {
       added.push(service.name);
       continue;
     }
+    const ofBackends = backendChanges(old.service, service);
+    added.push(...ofBackends.added);
+    removed.push(...ofBackends.removed);
     if (!equal(settingsOf(old.service), settingsOf(service))) changed.push(service.name);
-    const backends = new Map(old.service.backends.map((backend) => [backend.name, backend]));
-    for (const backend of service.backends) {
-      const known = backends.get(backend.name);
-      backends.delete(backend.name);
-      if (known === undefined) added.push(`${service.name}/${backend.name}`);
-      else if (!equal(known, backend)) changed.push(`${service.name}/${backend.name}`);
-    }
-    for (const name of backends.keys()) removed.push(`${service.name}/${name}`);
+    changed.push(...ofBackends.changed);
     const share = old.table === after.tables[i] ? 0 : disruption(old.table, after.tables[i]);
     if (share > 0) moved[service.name] = Number(share.toFixed(4));
   }
   return { added, removed: [...olds.keys(), ...removed], changed, moved };
+}
+
+/** Of a service that stays. */
+function backendChanges(before: ServiceConfig, after: ServiceConfig): Omit<Changes, 'moved'> {
+  const olds = new Map(before.backends.map((backend) => [backend.name, backend]));
+  const news = new Set(after.backends.map(({ name }) => name));
+  const named = ({ name }: BackendConfig): string => `${after.name}/${name}`;
+  return {
+    added: after.backends.filter(({ name }) => !olds.has(name)).map(named),
+    removed: before.backends.filter(({ name }) => !news.has(name)).map(named),
+    changed: after.backends.filter((backend) => !equal(olds.get(backend.name) ?? backend, backend)).map(named),
+  };
 }
 
 function settingsOf({ backends: _backends, ...settings }: ServiceConfig): object {

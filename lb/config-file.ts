@@ -22,6 +22,8 @@ export interface CheckedConfig {
   readonly warnings: readonly Warning[];
   /** What was checked. */
   readonly text: string;
+  /** The same as YAML's values, before any default. */
+  readonly data: unknown;
 }
 
 /** Room for MAX_BACKENDS backends on lines of 120 characters. */
@@ -91,7 +93,7 @@ export function parseConfig(text: string, source: string): CheckedConfig {
     // yaml resolves aliases here; an unknown one or a bomb ends in a ReferenceError.
     throw refuse([{ message: notYaml(error as Error), offset: 0 }]);
   }
-  return { ...validateConfig(raw, source, { lines, contents: document.contents }), text };
+  return { ...validateConfig(raw, source, { lines, contents: document.contents }), text, data: raw };
 }
 
 interface Refusal {
@@ -163,7 +165,7 @@ export function validateConfig(
   raw: unknown,
   source: string,
   place?: { readonly lines: yaml.LineCounter; readonly contents: unknown },
-): Omit<CheckedConfig, 'text'> {
+): Omit<CheckedConfig, 'text' | 'data'> {
   if (raw === null || raw === undefined) {
     throw new ConfigError(source, [{ path: '', message: 'expected a configuration, got an empty file' }]);
   }

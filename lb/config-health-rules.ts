@@ -19,6 +19,7 @@ export function* healthContradictions(service: unknown, place: Path): Generator<
     ['command', check === 'command' && !isWritten('command'), 'the program that checks, because check is command'],
     ['command', check !== 'command' && isWritten('command'), `not to be set, because check is ${check}`],
     ...HTTP_KEYS.map((key) => [key, !isHttp && isWritten(key), `not to be set, because check is ${check}`] as const),
+    ['verify', check !== 'https' && isWritten('verify'), `not to be set, because check is ${check}`],
     [
       'body',
       isHttp && isWritten('body') && written('method') === 'HEAD',

@@ -6,6 +6,7 @@
  * health: { check: http, path: /healthz, host: www.example.com, status: 200-399, interval: 2s, timeout: 1s }
  * health: { check: command, command: [/usr/local/bin/check-db, --quick] }
  * health: { check: http, through: tunnel }
+ * health: { check: https, host: www.example.com, verify: /etc/ssl/certs/own.pem }
  * ```
  */
 import * as z from 'zod';
@@ -43,6 +44,8 @@ export interface HttpExpectation {
   readonly status: { readonly first: number; readonly last: number };
   /** Text that the body has to hold within its first 64 KiB; null: any body. */
   readonly body: string | null;
+  /** Of https: whether the certificate has to be right, and by which authorities: Node's, or those of a file. */
+  readonly verify: boolean | string;
 }
 
 const status = z.unknown().transform((value, context): { first: number; last: number } => {
@@ -53,6 +56,9 @@ const status = z.unknown().transform((value, context): { first: number; last: nu
   context.addIssue({ code: 'custom', message: 'an HTTP status from 100 to 599, or a range such as 200-399' });
   return z.NEVER;
 });
+
+const trustWords = 'true, false or a file of authorities by its absolute path';
+const verify = z.union([z.boolean(), z.string().regex(/^\/[^\p{C}]+$/u, trustWords)], trustWords);
 
 const line = (expected: string, isRight: (text: string) => boolean) => z.string(expected).refine(isRight, expected);
 
@@ -70,6 +76,7 @@ export const health = mapping({
   host: line('a host name, such as www.example.com', (text) => /^[A-Za-z0-9.:[\]_-]{1,255}$/.test(text)).optional(),
   status: status.default({ first: 200, last: 399 }),
   body: z.string('text that the answer holds').min(1, 'text that the answer holds').optional(),
+  verify: verify.default(false),
   command: z
     .array(z.string('words').min(1, 'words that are not empty'), 'a program and its arguments, such as [/bin/true]')
     .min(1, 'at least a program')
@@ -84,6 +91,7 @@ export const health = mapping({
     host = null,
     status: codes,
     body = null,
+    verify: trusted,
     port = null,
     command = null,
     ...rest
@@ -94,7 +102,10 @@ export const health = mapping({
       intervalMs: interval,
       timeoutMs: timeout,
       graceMs: grace,
-      http: rest.check === 'http' || rest.check === 'https' ? { method, path, host, status: codes, body } : null,
+      http:
+        rest.check === 'http' || rest.check === 'https'
+          ? { method, path, host, status: codes, body, verify: trusted }
+          : null,
       command,
     }) satisfies HealthConfig,
 );

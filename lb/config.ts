@@ -30,7 +30,7 @@ import {
 import type { PortRange } from './ports.ts';
 import { type OnExpiry, type OnMiss, PROFILE_NAMES, type ProfileName } from './profiles.ts';
 
-/** `auto`: the first of the two that works. */
+/** `auto`: the first of the three that works. */
 export type Io = 'af-xdp' | 'af-packet' | 'portable' | 'auto';
 export type XdpMode = 'auto' | 'native' | 'generic';
 export type Scheduler = 'maglev' | 'round-robin';

@@ -17,7 +17,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { type Change, type ChangeReport, changeText } from './change.ts';
 import { createChangeQueue } from './change-queue.ts';
-import { type ChangeTally, createTally } from './change-tally.ts';
+import type { TallyKeeper } from './change-tally.ts';
 import type { Config } from './config.ts';
 import { type CheckedConfig, parseConfig } from './config-file.ts';
 import { editText } from './edit.ts';
@@ -28,22 +28,24 @@ import type { DeviceFacts, Running } from './running.ts';
 import { saveFile } from './save.ts';
 import type { Down } from './service-table.ts';
 import type { UnsavedChanges } from './unsaved.ts';
+import { unsavedChanges } from './unsaved-changes.ts';
 
 export interface ControlPlane {
   readonly parts: Running;
   readonly device: DeviceFacts;
   readonly events: EventLog;
   readonly health: HealthView;
-  readonly tally: ChangeTally;
   /** The configuration's file. */
   readonly file: string;
   /** What runs, as a file would say it. */
   text(): string;
+  /** What the text says, as YAML's values. */
+  data(): unknown;
   /** The file, as it was when it was last read or written. */
   fileText(): string;
   /** The last that was carried out, of configuration; null before the first. */
   lastChange(): LastChange | null;
-  /** Changes that run and are in no file, oldest first, as `changeText` says them. */
+  /** What runs and is in no file, as the changes that lead there (lb/unsaved-changes.ts). */
   unsaved(): readonly string[];
   /**
    * Carries a change out; `by` says who asked, for the log. Rejects with a ConfigError, ReloadRefused, HushlbError or
@@ -83,19 +85,23 @@ export interface ControlPlaneInput {
   readonly unsaved: UnsavedChanges;
   readonly events: EventLog;
   readonly health: HealthView;
+  /** Counts what becomes of changes. */
+  readonly tallies: Pick<TallyKeeper, 'applied' | 'refused'>;
   readonly logger: Logger;
   /** A reload begins, or has ended. */
   readonly onReload?: ((isUnderWay: boolean) => void) | undefined;
 }
 
+/** A text and what it means. */
+type Written = Pick<CheckedConfig, 'text' | 'data' | 'config'>;
+
 export function createControlPlane(input: ControlPlaneInput): ControlPlane {
-  const { running, device, events, health, file, unsaved } = input;
+  const { running, device, events, health, tallies, file, unsaved } = input;
   const queue = createChangeQueue();
-  const keeper = createTally();
   const listeners = new Set<(config: Config) => void>();
-  let { text } = input.checked;
-  /** The file as it was when it was last read or written: its text, and what that means. */
-  let inFile = { text, config: input.checked.config };
+  let inForce: Written = input.checked;
+  /** The file as it was when it was last read or written. */
+  let inFile: Written = input.checked;
   let lastChange: LastChange | null = null;
 
   function begin(change: Change, by: string): { id: string; what: string; logger: Logger } {
@@ -111,18 +117,16 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       const { prepared } = running;
       const checked = isReload
         ? input.readConfig()
-        : parseConfig(editText(text, prepared.config, change), 'the configuration that runs');
+        : parseConfig(editText(inForce.text, prepared.config, change), 'the configuration that runs');
       const report = await reload(running, checked.config, { logger, signal });
       const lost = isReload ? unsaved.list() : [];
       for (const listener of listeners) listener(checked.config);
       if (isReload) inFile = checked;
-      // What was undone, and what was so already, is nothing to save.
       const isSaved = isDeepStrictEqual(checked.config, inFile.config);
-      if (isSaved) unsaved.set([]);
-      else if (!isDeepStrictEqual(checked.config, prepared.config)) unsaved.set([...unsaved.list(), what]);
-      text = isSaved ? inFile.text : checked.text;
+      unsaved.set(unsavedChanges(inFile.config, checked.config));
+      inForce = isSaved ? inFile : checked;
       lastChange = { id, change: what, at: new Date().toISOString() };
-      keeper.applied(isReload ? 'reload' : 'runtime');
+      tallies.applied(isReload ? 'reload' : 'runtime');
       for (const { path, message } of checked.warnings) logger.warn({ path }, message);
       for (const gone of lost) logger.warn({ lost: gone }, 'the file does not have this change, the reload undid it');
       if (isReload) logger.info({ ...report }, 'reloaded');
@@ -132,7 +136,7 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       return { id, change: what, ...report, warnings, lost, unsaved: unsaved.list() };
     } catch (error) {
       if (signal.aborted) throw error;
-      keeper.refused(isReload ? 'reload' : 'runtime');
+      tallies.refused(isReload ? 'reload' : 'runtime');
       const problems = problemsOf(error);
       const refusal = isReload ? 'reload refused, nothing changed' : 'change refused, nothing changed';
       for (const problem of problems) logger.error(isReload ? { problem } : { change: what, problem }, refusal);
@@ -148,9 +152,9 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
     device,
     events,
     health,
-    tally: keeper.tally,
     file,
-    text: () => text,
+    text: () => inForce.text,
+    data: () => inForce.data,
     fileText: () => inFile.text,
     lastChange: () => lastChange,
     unsaved: () => unsaved.list(),
@@ -164,9 +168,9 @@ export function createControlPlane(input: ControlPlaneInput): ControlPlane {
       }),
     save: (by) =>
       queue.run(async () => {
-        saveFile(file, text, inFile.text);
+        saveFile(file, inForce.text, inFile.text);
         const changes = unsaved.list();
-        inFile = { text, config: running.prepared.config };
+        inFile = inForce;
         unsaved.set([]);
         input.logger.info({ by, file, changes }, 'saved');
         return { file, changes };

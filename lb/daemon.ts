@@ -16,22 +16,23 @@ import { SystemCallError } from '../io/ffi.ts';
 import type { Link } from '../io/links.ts';
 import { allocateCounters } from '../metrics/counters.ts';
 import { announce } from './announce.ts';
+import { createTally } from './change-tally.ts';
 import type { CheckedConfig } from './config-file.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
 import { watchDrains } from './drains.ts';
 import { HushlbError } from './errors.ts';
 import { createEventLog } from './events.ts';
+import { openExporter } from './exporter.ts';
 import { buildForwardingState } from './forwarding-state.ts';
 import { keepHealth } from './health.ts';
 import { watchForHints } from './hints.ts';
 import { followNextHops } from './next-hops.ts';
 import { tellObservations } from './observations.ts';
-import { openObservationPost } from './observe.ts';
 import { keepPacketPath, type PathKeeper } from './path-keeper.ts';
-import { prepare, ROOM_FOR_CHANGES } from './prepare.ts';
+import { prepare, ROOM_FOR_CHANGES, tablesWanted } from './prepare.ts';
 import { backendAddresses, logWay, logWays, refuseDeadServices, waitForAnswers, withoutRoute } from './reachability.ts';
 import { type DeviceFacts, publishNext, type Running } from './running.ts';
-import { lookupTablesOf } from './table-threads.ts';
+import { buildTables } from './table-threads.ts';
 import { takeUnsaved } from './unsaved.ts';
 import { findLink } from './usable-link.ts';
 import { DEVICE_COUNTERS, RX_DROPPED } from './worker-device.ts';
@@ -94,7 +95,7 @@ async function putUp(
   const link = findLink(config.interface);
   const queueCount = readReceiveQueues(link.name) ?? link.rxQueues;
   const plan = planFor(queueCount, config);
-  const prepared = prepare(config, ROOM_FOR_CHANGES, await lookupTablesOf(config));
+  const prepared = prepare(config, ROOM_FOR_CHANGES, await buildTables(tablesWanted(config)));
 
   const events = createEventLog();
   let running: Running | undefined;
@@ -124,16 +125,18 @@ async function putUp(
   let control: ControlPlane | undefined;
   const door = { interface: link.name, hopOf: hops.hopOf };
   const health = keepHealth({ events, logger, door, setDown: async (down) => control?.setDown(down) });
-  const observed = {
+  const tallies = createTally();
+  const sources = {
     prepared: preparedNow,
     counters,
     deviceCounters,
     steering,
     health,
     restarts: () => keeper?.restarts() ?? 0,
+    tally: tallies.tally,
     control: () => control,
   };
-  const metrics = config.metrics && (await openObservationPost(observed, config.metrics.listen));
+  const metrics = config.metrics && (await openExporter(sources, config.metrics.listen));
   undo.push(() => metrics?.close());
 
   const state = buildForwardingState({ prepared, ownMac: link.mac, hopOf: hops.hopOf, generation: 1 });
@@ -193,7 +196,7 @@ async function putUp(
   tellObservations(workers, events, preparedNow);
   const drains = watchDrains({ prepared: preparedNow, workers, events, logger });
   undo.push(() => drains.close());
-  const observers = { device: facts, events, health, onReload };
+  const observers = { device: facts, events, health, tallies, onReload };
   const plane = createControlPlane({ running: parts, ...observers, checked, file, readConfig, unsaved, logger });
   control = plane;
   undo.push(plane.close);

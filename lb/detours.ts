@@ -25,6 +25,7 @@ import { BY_SERVER_ID, createQuicWays } from './quic-ways.ts';
 import { takeToken } from './rate-limit.ts';
 import { NO_SERVICE, soleService } from './service-index.ts';
 import { TOO_BIG_GROWTH, V6_TOO_BIG_GROWTH, writeTooBig } from './too-big.ts';
+import { copyTags, putTagsBackOn } from './vlan-tags.ts';
 import { keepWaiting } from './waiting.ts';
 
 /** What the detours need of the walk: the second pass of a flow's packet, and its last step. */
@@ -139,10 +140,9 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
         now,
       );
     }
-    // A held frame loses its VLAN tag.
-    const isHeld =
-      forwarder.tagsLength[i] === 0 &&
-      hold(fragments, view, offset[i], length[i], pieceSource, pieceDestination, pieceId, pieceKey, now);
+    // It will walk once more, from the start.
+    putTagsBackOn(forwarder, i);
+    const isHeld = hold(fragments, view, offset[i], length[i], pieceSource, pieceDestination, pieceId, pieceKey, now);
     return isHeld ? exits.EARLY_FRAGMENT : exits.FRAGMENT;
   }
 
@@ -201,11 +201,14 @@ export function createDetours(forwarder: Forwarder, leaveAsFlow: Leave, sendTo: 
     i: number,
     now: number,
   ): number {
-    if (forwarder.tagsLength[i] !== 0) return exits.TOO_BIG;
     const first = batch.count;
     const added = cut(forwarder, i, ipLength[i], largestPacket(owner.hops, backend));
-    if (added === 0) return first > 1 && keepWaiting(forwarder, i) ? exits.TOO_BIG_HELD : exits.TOO_BIG;
+    if (added === 0) {
+      putTagsBackOn(forwarder, i);
+      return first > 1 && keepWaiting(forwarder, i) ? exits.TOO_BIG_HELD : exits.TOO_BIG;
+    }
     for (let k = first; k < first + added; k++) {
+      copyTags(forwarder, i, k);
       hash[k] = hash[i];
       ipLength[k] = length[k] - ETHERNET_HEADER_LENGTH;
       if (sendTo(state, owner, ownerIndex, backend, k, now) !== exits.FORWARDED) batch.action[k] = RELEASE;

@@ -49,7 +49,6 @@ export const EXITS: readonly Exit[] = [
 ];
 
 export const FORWARDED = 0;
-export const IP_OPTIONS = 5;
 export const FRAGMENT = 7;
 export const NOT_VIP = 10;
 export const OTHER_PORT = 11;

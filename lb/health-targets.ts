@@ -23,28 +23,38 @@ export interface CheckTools {
 
 /** Draining backends are among them: while they drain, `onDown` decides about their connections, too. */
 export function healthTargets({ services }: Config, tools: CheckTools): Target[] {
+  const lanes = new Map<string, number>();
   return services.flatMap((service) => {
-    const { health } = service;
-    return health === null ? [] : service.backends.map((backend) => targetOf(service, backend, health, tools));
+    const { health, vip } = service;
+    if (health === null) return [];
+    const port = health.port ?? (isSinglePort(service.ports) ? service.ports.first : null);
+    const lane = lanes.get(`${vip} ${port}`) ?? 0;
+    if (health.through === 'tunnel') lanes.set(`${vip} ${port}`, lane + 1);
+    return service.backends.map((backend) => targetOf(service, backend, { health, port, lane }, tools));
   });
 }
 
-function targetOf(service: ServiceConfig, backend: BackendConfig, health: HealthConfig, tools: CheckTools): Target {
-  const { intervalMs, timeoutMs, graceMs, rise, fall, ...what } = health;
-  const port = what.port ?? (isSinglePort(service.ports) ? service.ports.first : null);
+interface Way {
+  readonly health: HealthConfig;
+  readonly port: number | null;
+  /** Of health/tunnel.ts. */
+  readonly lane: number;
+}
+
+function targetOf(service: ServiceConfig, backend: BackendConfig, way: Way, tools: CheckTools): Target {
+  const { intervalMs, timeoutMs, graceMs, rise, fall, ...what } = way.health;
   return {
     key: backendKey(service.name, backend.name),
-    identity: JSON.stringify([what, port, backend.address]),
+    identity: JSON.stringify([what, way.port, backend.address]),
     settings: { intervalMs, timeoutMs, graceMs, rise, fall },
-    check: checkOf(service, backend, health, port, tools),
+    check: checkOf(service, backend, way, tools),
   };
 }
 
 function checkOf(
   service: ServiceConfig,
   backend: BackendConfig,
-  { check, through, http, command }: HealthConfig,
-  port: number | null,
+  { health: { check, through, http, command }, port, lane }: Way,
   { echoes, tunnels, ways }: CheckTools,
 ): Check {
   const { address } = backend;
@@ -55,7 +65,7 @@ function checkOf(
   // lb/config-health-rules.ts refuses what would have none.
   if (port === null) throw new TypeError(`${service.name}: no port to check`);
   if (through === 'tunnel') {
-    const target = ways.targetOf(service, backend, port);
+    const target = ways.targetOf(service, backend, port, lane);
     return http === null ? tunnels.check(target) : tunnels.checkHttp(target, http, check === 'https');
   }
   return http === null ? tcpCheck({ address, port }) : httpCheck({ address, port }, http, check === 'https');

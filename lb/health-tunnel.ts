@@ -19,7 +19,8 @@ export interface TunnelDoor {
 }
 
 export interface TunnelWays {
-  targetOf(service: ServiceConfig, backend: BackendConfig, port: number): TunnelTarget;
+  /** `lane`: another one for each service that checks at this VIP and port. */
+  targetOf(service: ServiceConfig, backend: BackendConfig, port: number, lane: number): TunnelTarget;
   close(): void;
 }
 
@@ -44,13 +45,14 @@ export function createTunnelWays({ interface: name, hopOf }: TunnelDoor): Tunnel
   }
 
   return {
-    targetOf(service, { address }, port) {
+    targetOf(service, { address }, port, lane) {
       const vip = addressBytes(service.vip);
       const destination = addressBytes(address);
       const encapsulation = encapsulationOf(service);
       return {
         vip,
         port,
+        lane,
         source() {
           const { source } = hopTo(address);
           return source.length === vip.length ? source : ownAddress(vip);

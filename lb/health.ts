@@ -70,7 +70,7 @@ export function keepHealth({ events, logger, door, setDown }: HealthKeeperOption
       quietUntil = performance.now() + QUIET_MS;
       logger.warn(
         { backend: key, reason },
-        'health checks cannot be made for lack of resources here, nothing is judged',
+        'health checks cannot be made for lack of something here, nothing is judged',
       );
     },
   });

@@ -17,6 +17,7 @@ export interface Ground {
   readonly zeroCopyWanted: ZeroCopy;
 }
 
+/** Of AF_XDP; empty where nothing is left to say. */
 export function limitsOf(ground: Ground): string[] {
   return [...modeLimits(ground), ...coreLimits(ground)];
 }

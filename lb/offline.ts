@@ -39,6 +39,7 @@ export interface OfflineOptions {
   hopOf(address: string): Hop | undefined;
 }
 
+/** Throws HushlbError where the services have more backends than there is room for. */
 export function createOfflineBalancer(options: OfflineOptions): OfflineBalancer {
   const { config, device, ownMac, room, allocate, hopOf } = options;
   let prepared = options.prepared ?? prepare(config, room);

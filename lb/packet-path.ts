@@ -228,7 +228,7 @@ async function openPortableGuard({ link, logger }: PacketPathInput, undo: Undo):
   }
   logger.warn(
     { interface: link.name, reason: refused.join('; ') },
-    'no guard: the kernel gets the packets of services too; keep VIPs off this host and net.ipv4.ip_forward at 0, or grant CAP_NET_ADMIN',
+    'no guard: the kernel gets the packets of services too; keep VIPs off this host and have it say nothing of them (ip route add blackhole VIP), or grant CAP_NET_ADMIN',
   );
   return { kind: 'none', setServices() {} };
 }

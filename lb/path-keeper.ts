@@ -4,7 +4,7 @@
  * steering, whatever is behind them. Made by lb/daemon.ts, on the main thread.
  *
  * ```
- *   worker ended ──────────► interface still there? ─► another in its place, at most 5 times in 10 s
+ *   worker ended ──────────► interface still there? ─► another in its place, until the 5th time in 10 s
  *                                       │ no
  *   kernel: link changed ─► gone ─► path closed ─► wait ─► there and up ─► next hops, state, path anew
  *                        └► down, up again: devices and tables stay, nothing to do but to say so

@@ -10,7 +10,7 @@ export interface PortRange {
 }
 
 /** 0 is no port that anybody listens on. */
-export const ALL_PORTS: PortRange = { first: 1, last: 65_535 };
+const ALL_PORTS: PortRange = { first: 1, last: 65_535 };
 
 /** `80`, `8000-8999` or `all`; undefined for anything else. */
 export function parsePorts(value: unknown): PortRange | undefined {

@@ -5,7 +5,7 @@
  */
 import type { LookupTable } from '../hashing/lookup-table.ts';
 import { type CounterLayout, type CounterRoom, createCounterLayout } from '../metrics/counters.ts';
-import { type Config, MAX_BACKENDS, MAX_SERVICES, type ServiceConfig } from './config.ts';
+import { type BackendConfig, type Config, MAX_BACKENDS, MAX_SERVICES, type ServiceConfig } from './config.ts';
 import { EXITS } from './exits.ts';
 import { assignPlaces, NO_PLACES, type Places } from './places.ts';
 import {
@@ -17,6 +17,7 @@ import {
   servingBackends,
   tableKey,
 } from './service-table.ts';
+import type { TableOrder } from './table-thread.ts';
 
 export interface Prepared {
   readonly config: Config;
@@ -31,24 +32,60 @@ export interface Prepared {
 /** For a process whose configuration changes: twice what a file may hold, because removed backends keep theirs a while. */
 export const ROOM_FOR_CHANGES: CounterRoom = { services: 2 * MAX_SERVICES, backends: 2 * (MAX_BACKENDS + 1) };
 
-/**
- * A configuration that nothing ran before. `room` is for its counters; exactly enough by default. `lookups` are those tables
- * that are built already (lb/table-threads.ts).
- */
+/** Lookup tables that are built already (lb/table-threads.ts), by their service: those of `tablesWanted`, or some of them. */
+export type LookupTables = ReadonlyMap<string, LookupTable>;
+
+const NOTHING_BUILT: LookupTables = new Map();
+
+/** What `prepare` has to build, and `prepareNext` for what follows `before`. */
+export function tablesWanted(config: Config, before?: Prepared, down = before?.down ?? NOBODY_DOWN): TableOrder[] {
+  return choices(config, down, before).flatMap(({ service, serving, table }) => {
+    if (table !== undefined) return [];
+    const backends = serving.map(({ name, weight }) => ({ name, weight }));
+    return { service: service.name, backends, tableSize: service.tableSize };
+  });
+}
+
+/** A configuration that nothing ran before. `room` is for its counters; exactly enough by default. */
 export function prepare(
   config: Config,
   room: CounterRoom = exactRoom(config),
-  lookups: ReadonlyMap<string, LookupTable> = new Map(),
+  lookups: LookupTables = NOTHING_BUILT,
 ): Prepared {
-  return arrange(config, NOBODY_DOWN, assignPlaces(config, NO_PLACES, room, 0), room, new Map(), lookups);
+  return arrange(
+    choices(config, NOBODY_DOWN),
+    config,
+    NOBODY_DOWN,
+    assignPlaces(config, NO_PLACES, room, 0),
+    room,
+    lookups,
+  );
 }
 
 /** A configuration that follows `before` at the time `nowMs`. Throws HushlbError where there is no room for it. */
-export function prepareNext(config: Config, before: Prepared, nowMs: number, down: Down = before.down): Prepared {
-  const built = new Map(
-    before.config.services.map((service, i) => [service.name, { service, table: before.tables[i] }]),
-  );
-  return arrange(config, down, assignPlaces(config, before.places, before.room, nowMs), before.room, built);
+export function prepareNext(
+  config: Config,
+  before: Prepared,
+  nowMs: number,
+  down: Down = before.down,
+  lookups: LookupTables = NOTHING_BUILT,
+): Prepared {
+  const { places, room } = before;
+  return arrange(choices(config, down, before), config, down, assignPlaces(config, places, room, nowMs), room, lookups);
+}
+
+/** The same with some of its services alone, by their indexes: they keep tables, places and counters. */
+export function withServices(prepared: Prepared, indexes: readonly number[]): Prepared {
+  const { config, places, tables, room } = prepared;
+  const those = <T>(all: readonly T[]): T[] => indexes.map((i) => all[i]);
+  const services = those(places.services);
+  return {
+    ...prepared,
+    config: { ...config, services: those(config.services) },
+    places: { ...places, services },
+    tables: those(tables),
+    layout: createCounterLayout({ exits: EXITS, room, services }),
+  };
 }
 
 /** Whether connections leave the backend because it is down. Where `allDown: keep` lets it serve, they stay. */
@@ -62,23 +99,39 @@ export function isForsaken({ config, tables, down }: Prepared, service: number, 
   );
 }
 
-type Built = ReadonlyMap<string, { readonly service: ServiceConfig; readonly table: ServiceTable }>;
+/** Who serves new connections of a service. */
+interface Choice {
+  readonly service: ServiceConfig;
+  readonly serving: readonly BackendConfig[];
+  /** Of the same backends with the same weights: nothing is to be built. */
+  readonly table: ServiceTable | undefined;
+}
+
+function choices({ services }: Config, down: Down, before?: Prepared): Choice[] {
+  const olds = new Map(
+    before?.config.services.map((service, i) => [service.name, { service, table: before.tables[i] }]),
+  );
+  return services.map((service) => {
+    const old = olds.get(service.name);
+    const serving = servingBackends(service, down, old?.table.serving ?? []);
+    // Its backends have their indexes still, because it never lost its places.
+    const stays = old !== undefined && servedKey(old) === tableKey(service, serving);
+    return { service, serving, table: stays ? old.table : undefined };
+  });
+}
 
 function arrange(
+  chosen: readonly Choice[],
   config: Config,
   down: Down,
   places: Places,
   room: CounterRoom,
-  built: Built,
-  lookups: ReadonlyMap<string, LookupTable> = new Map(),
+  lookups: LookupTables,
 ): Prepared {
-  const tables = config.services.map((service, i) => {
-    const old = built.get(service.name);
-    const serving = servingBackends(service, down, old?.table.serving ?? []);
-    // Its backends have their indexes still, because it never lost its places.
-    if (old !== undefined && servedKey(old) === tableKey(service, serving)) return old.table;
-    return buildTable(service, serving, places.services[i].backends, lookups.get(service.name));
-  });
+  const tables = chosen.map(
+    ({ service, serving, table }, i) =>
+      table ?? buildTable(service, serving, places.services[i].backends, lookups.get(service.name)),
+  );
   return {
     config,
     down,

@@ -13,6 +13,7 @@ import { describe, type NextHopTable } from './next-hops.ts';
 const PATIENCE_MS = 3000;
 const LOOK_EVERY_MS = 20;
 
+/** Each once, though several services may share it. */
 export function backendAddresses({ services }: Config): string[] {
   return [...new Set(services.flatMap(({ backends }) => backends.map(({ address }) => address)))];
 }
@@ -66,6 +67,7 @@ export function logWays(logger: Logger, hops: NextHopTable, addresses: readonly 
   logger.warn({ backends: unreachable.length - MOST_LINES }, 'more backends unreachable, their packets are dropped');
 }
 
+/** A change of one way, whenever it happens. */
 export function logWay(logger: Logger, hops: NextHopTable, address: string): void {
   const way = hops.way(address);
   if (way.kind === 'hop') logger.info({ address, nextHop: describe(way) }, 'backend reachable');

@@ -18,10 +18,11 @@ import { type Changes, changesBetween } from './changes.ts';
 import type { Config } from './config.ts';
 import { socketOfInterface } from './config-admin.ts';
 import { socketOf } from './places.ts';
-import { type Prepared, prepareNext } from './prepare.ts';
+import { type Prepared, prepareNext, tablesWanted } from './prepare.ts';
 import { backendAddresses, logWays, waitForAnswers, withoutRoute } from './reachability.ts';
 import { publishNext, type Running, steer } from './running.ts';
 import type { Down } from './service-table.ts';
+import { buildTables } from './table-threads.ts';
 
 /** The configuration is right by itself, but not for the process that runs. */
 export class ReloadRefused extends Error {
@@ -57,7 +58,8 @@ export async function reload(
 ): Promise<ReloadReport> {
   const before = running.prepared;
   refuseFixed(before.config, config);
-  const after = prepareNext(config, before, performance.now(), down);
+  const tables = await buildTables(tablesWanted(config, before, down), signal);
+  const after = prepareNext(config, before, performance.now(), down, tables);
   const added = await reachNewBackends(running, config, signal);
 
   // Whoever counted there before is gone from every worker since the reload before this one.

@@ -47,6 +47,7 @@ export function publishNext(running: Running): void {
   running.workers.publish(running.state);
 }
 
+/** Has the packets of these services, and no others, sent to the sockets from now on. */
 export function steer(
   steering: Pick<ServiceSteering, 'setServices'>,
   { services, echo }: Pick<Config, 'services' | 'echo'>,

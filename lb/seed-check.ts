@@ -1,6 +1,6 @@
 /**
  * Eight bits that tell whether two balancers hash by the same seed, for a metric that anybody on the network may read
- * (docs/decisions/0009-comparing-balancers.md). lb/observe.ts shows it, `hushlb agree` compares it.
+ * (docs/decisions/0009-comparing-balancers.md). lb/exporter.ts shows it, `hushlb agree` compares it.
  */
 import { createHash } from 'node:crypto';
 

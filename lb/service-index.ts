@@ -162,11 +162,6 @@ export function findService6(
   return findWide(index, rows[probe(rows, shift, word0, word1, word2, word3, IPV6 | VIP_KEY) | VALUE], port, protocol);
 }
 
-/** `VIP_ONLY` or `NO_SERVICE`: for packets without ports. */
-export function findVip(index: ServiceIndex, vip: number): number {
-  return vipOnly(index.rows[probeIpv4(index.rows, index.shift, vip, VIP_KEY) | VALUE]);
-}
-
 /** Place of an IPv6 VIP's row, or NO_SERVICE: for packets without ports. */
 export function vipRow6(index: ServiceIndex, word0: number, word1: number, word2: number, word3: number): number {
   const at = probe(index.rows, index.shift, word0, word1, word2, word3, IPV6 | VIP_KEY);

@@ -1,10 +1,10 @@
 /**
  * The balancer as a service: tells systemd (or whoever else speaks sd_notify(3)) when packets flow, when a reload is under way,
  * that the workers are alive, and in one line how it is doing. Without NOTIFY_SOCKET in the environment nothing of this happens.
- * cli/run.ts opens it.
+ * cli/run.ts opens it; cli/decap.ts uses the socket alone.
  */
 import type { Logger } from 'pino';
-import { openNotifySocket } from '../io/notify-socket.ts';
+import { type NotifySocket, openNotifySocket } from '../io/notify-socket.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { createPulse } from './pulse.ts';
 
@@ -21,16 +21,26 @@ const US_PER_MS = 1000;
 
 const NOBODY: ServiceManager = { ready: () => {}, reloading: () => {}, stopping: () => {} };
 
-/** Takes NOTIFY_SOCKET and its like out of `environment`: programs that the process starts are not the service. */
-export function openServiceManager(environment: NodeJS.ProcessEnv, logger: Logger): ServiceManager {
-  const { NOTIFY_SOCKET: address, WATCHDOG_USEC, WATCHDOG_PID = String(process.pid) } = environment;
+/**
+ * The service manager's socket, if it asks for it. Takes NOTIFY_SOCKET and its like out of `environment`: programs that the
+ * process starts are not the service.
+ */
+export function takeNotifySocket(environment: NodeJS.ProcessEnv, logger: Logger): NotifySocket | undefined {
+  const { NOTIFY_SOCKET: address } = environment;
   for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete environment[name];
-  if (address === undefined || address === '') return NOBODY;
+  if (address === undefined || address === '') return undefined;
   const socket = openNotifySocket(address);
   if (socket === undefined) {
     logger.warn({ address }, 'NOTIFY_SOCKET: expected a path or an abstract name, the service manager is told nothing');
-    return NOBODY;
   }
+  return socket;
+}
+
+/** Takes what it needs out of `environment`, as `takeNotifySocket` does. */
+export function openServiceManager(environment: NodeJS.ProcessEnv, logger: Logger): ServiceManager {
+  const { WATCHDOG_USEC, WATCHDOG_PID = String(process.pid) } = environment;
+  const socket = takeNotifySocket(environment, logger);
+  if (socket === undefined) return NOBODY;
   const watchdogMs = WATCHDOG_PID === String(process.pid) ? Number(WATCHDOG_USEC ?? 0) / US_PER_MS : 0;
   let isReady = false;
 

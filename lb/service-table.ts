@@ -20,6 +20,7 @@ export type Down = ReadonlySet<string>;
 
 export const NOBODY_DOWN: Down = new Set();
 
+/** `web/b2`: names have no slash. */
 export function backendKey(service: string, backend: string): string {
   return `${service}/${backend}`;
 }

@@ -18,6 +18,7 @@ export function encodeState(state: ForwardingState, before: ForwardingState): St
   return { rest, services: services.map((service) => known.get(service) ?? service) };
 }
 
+/** The inverse; `before` is the state that this worker decoded last, of which services come in by their index. */
 export function decodeState({ rest, services }: StateMessage, before: ForwardingState): ForwardingState {
   return {
     ...rest,

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 export interface UnsavedChanges {
-  /** Oldest first. */
+  /** Of lb/unsaved-changes.ts. */
   list(): readonly string[];
   set(changes: readonly string[]): void;
 }

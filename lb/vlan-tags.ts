@@ -39,19 +39,29 @@ export function takeTagsOff(forwarder: Forwarder, i: number): boolean {
 
 /** Of all frames of the batch that had some, whatever became of them; to be called where `forwarder.tagged` is not 0. */
 export function putTagsBack(forwarder: Forwarder): void {
-  const { view, batch, tags, tagsLength } = forwarder;
-  for (let i = 0; i < batch.count; i++) {
-    const taken = tagsLength[i];
-    if (taken === 0) continue;
-    const offset = batch.offset[i] - taken;
-    moveMacs(view, batch.offset[i], offset);
-    view.setInt32(offset + TAGS_AT, tags[2 * i], true);
-    if (taken > TAG_LENGTH) view.setInt32(offset + TAGS_AT + TAG_LENGTH, tags[2 * i + 1], true);
-    batch.offset[i] = offset;
-    batch.length[i] += taken;
-    tagsLength[i] = 0;
-  }
+  const { count } = forwarder.batch;
+  for (let i = 0; i < count; i++) putTagsBackOn(forwarder, i);
   forwarder.tagged = 0;
+}
+
+/** Of one frame, before its batch ends: for a copy of the frame as it came. One without tags stays as it is. */
+export function putTagsBackOn({ view, batch, tags, tagsLength }: Forwarder, i: number): void {
+  const taken = tagsLength[i];
+  if (taken === 0) return;
+  const offset = batch.offset[i] - taken;
+  moveMacs(view, batch.offset[i], offset);
+  view.setInt32(offset + TAGS_AT, tags[2 * i], true);
+  if (taken > TAG_LENGTH) view.setInt32(offset + TAGS_AT + TAG_LENGTH, tags[2 * i + 1], true);
+  batch.offset[i] = offset;
+  batch.length[i] += taken;
+  tagsLength[i] = 0;
+}
+
+/** Row `to`, a piece of the packet of row `from`, leaves with the same tags. */
+export function copyTags({ tags, tagsLength }: Forwarder, from: number, to: number): void {
+  tags[2 * to] = tags[2 * from];
+  tags[2 * to + 1] = tags[2 * from + 1];
+  tagsLength[to] = tagsLength[from];
 }
 
 /** Where the IP header of the frame at `offset` begins, behind two tags at most; of a frame as it came, before `takeTagsOff`. */

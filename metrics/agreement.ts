@@ -10,14 +10,14 @@ export interface BalancerView {
   readonly balancer: string;
   readonly version: string;
   readonly seedCheck: string;
-  /** By name; each fact by its name, in the order of FACTS. */
+  /** By name; each fact by its name: those of FACTS in their order, then the backends' addresses. */
   readonly services: ReadonlyMap<string, ReadonlyMap<string, string>>;
 }
 
 export interface Disagreement {
   /** Null: the whole balancer. */
   readonly service: string | null;
-  /** `service`, `hash seed`, or one of FACTS. */
+  /** `service`, `hash seed`, one of FACTS, or `address of b2`. */
   readonly what: string;
   /** The most frequent first. Null: the service is not there. */
   readonly values: readonly { readonly value: string | null; readonly balancers: readonly string[] }[];
@@ -38,7 +38,11 @@ const FACTS: readonly (readonly [fact: string, metric: string, label: string])[]
 
 const BUILD = 'hushlb_build_info';
 const SEED = 'hushlb_hash_seed_info';
-const READ = new Set([BUILD, SEED, ...FACTS.map(([, metric]) => metric)]);
+const BACKEND = 'hushlb_backend_info';
+const READ = new Set([BUILD, SEED, BACKEND, ...FACTS.map(([, metric]) => metric)]);
+
+const ADDRESS_OF = 'address of ';
+const addressOf = (backend: string): string => `${ADDRESS_OF}${backend}`;
 
 /** Undefined if the text is not hushlb's. */
 export function viewOf(balancer: string, text: string): BalancerView | undefined {
@@ -53,6 +57,11 @@ export function viewOf(balancer: string, text: string): BalancerView | undefined
       const facts = services.get(service) ?? new Map<string, string>();
       services.set(service, facts.set(fact, labels.get(name) ?? 'unknown'));
     }
+  }
+  for (const { labels } of samples.filter(({ name }) => name === BACKEND)) {
+    services
+      .get(labels.get('service') ?? '')
+      ?.set(addressOf(labels.get('backend') ?? ''), labels.get('address') ?? 'unknown');
   }
   return { balancer, version, seedCheck: label(SEED, 'check') ?? 'unknown', services };
 }
@@ -78,6 +87,13 @@ function compareService(service: string, views: readonly BalancerView[]): Disagr
     const isExplained = what === 'lookup table' && found.some((other) => other.what === 'table size');
     const isAlone = what === 'scheduler' && values[0]?.value === 'round-robin';
     if ((values.length > 1 && !isExplained) || isAlone) found.push({ service, what, values });
+  }
+  const facts = new Set(having.flatMap(({ services }) => [...(services.get(service)?.keys() ?? [])]));
+  for (const what of [...facts].filter((fact) => fact.startsWith(ADDRESS_OF))) {
+    // Who has it and who not, the lookup table tells.
+    const knowing = having.filter(({ services }) => services.get(service)?.has(what));
+    const values = grouped(knowing, ({ services }) => services.get(service)?.get(what) ?? null);
+    if (values.length > 1) found.push({ service, what, values });
   }
   return found;
 }

@@ -66,7 +66,7 @@ export const CONFIGURATION_METRICS: readonly Metric[] = [
     name: 'hushlb_lookup_table_info',
     type: 'gauge',
     labels: ['service', 'fingerprint', 'table_size'],
-    help: 'Always 1. Balancers with equal fingerprints send the same flow to the same backend.',
+    help: 'Always 1. Balancers with equal fingerprints send the same flow to the backend of the same name.',
     means: 'The table that new connections are looked up in, backends that are down left out.',
     moves:
       'It changes with backends, weights, drains and health. Balancers of a VIP that differ for longer than a roll-out takes: `hushlb agree HOST…`, then [operations.md](operations.md#balancers-disagree).',
@@ -84,6 +84,20 @@ export const CONFIGURATION_METRICS: readonly Metric[] = [
       'Unequal: the seeds differ. Equal: they are most likely the same, one of 256 wrong seeds would not be noticed. It is so short because whoever reads metrics must not learn the seed ([decision 9](decisions/0009-comparing-balancers.md)).',
     moves: 'Only by a restart with another `hashSeed`.',
     samples: ({ configuration }) => [[{ check: configuration().seedCheck }, 1]],
+  },
+  {
+    name: 'hushlb_backend_info',
+    type: 'gauge',
+    labels: ['service', 'backend', 'address'],
+    help: 'Always 1: where a backend is. The lookup table knows it by its name alone.',
+    means:
+      'Balancers whose tables have equal fingerprints send a flow to the backend of the same name: to the same host only where the addresses are equal, too. `hushlb agree` compares them.',
+    moves:
+      'Only by a change of the configuration. A backend with several addresses: [balancers disagree](operations.md#balancers-disagree).',
+    samples: ({ configuration }) =>
+      configuration().services.flatMap(({ service, backends }) =>
+        backends.map(({ backend, address }) => [{ service, backend, address }, 1] as const),
+      ),
   },
   {
     name: 'hushlb_backend_slots',

@@ -1,6 +1,6 @@
 /**
  * What the metrics are read from, asked anew at every scrape: whoever is in it has its series, and whoever is not has none.
- * lb/observe.ts fills it in; metrics/ knows none of the parts behind it.
+ * lb/exporter.ts fills it in; metrics/ knows none of the parts behind it.
  */
 import type { CounterLayout } from './counters.ts';
 
@@ -11,6 +11,7 @@ export interface ExpositionSources {
   readonly workers: readonly Float64Array[];
   tables(): readonly TableStatus[];
   deviceCounters(): readonly DeviceCounter[];
+  steering(): SteeringStatus;
   configuration(): ConfigurationStatus;
   /** Workers that were replaced. */
   workerRestarts(): number;
@@ -25,10 +26,19 @@ export interface TableStatus {
   readonly slots: readonly { readonly backend: string; readonly count: number }[];
 }
 
+/** Packets for the VIPs by where the steering sent them, since the process started. */
+export interface SteeringStatus {
+  readonly toSocket: number;
+  /** To the kernel: no service has the port. */
+  readonly otherPort: number;
+  /** To the kernel: the receive queue has no socket. */
+  readonly noSocket: number;
+}
+
 /** Something that a device counts by itself, such as `rx_dropped`; `value` never goes down. */
 export interface DeviceCounter {
-  /** A receive queue's number, or 'all' for what is counted before a queue is chosen. */
-  readonly queue: number | 'all';
+  /** A receive queue's number; of packet sockets, a worker's. */
+  readonly queue: number;
   readonly event: string;
   readonly value: number;
 }
@@ -59,7 +69,7 @@ export interface ServiceStatus {
   readonly hash: string;
   readonly onMiss: string;
   readonly onExpiry: string;
-  readonly backends: readonly { readonly backend: string; readonly draining: boolean }[];
+  readonly backends: readonly { readonly backend: string; readonly address: string; readonly draining: boolean }[];
 }
 
 /** What health checks know of a backend. */

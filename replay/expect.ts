@@ -9,11 +9,13 @@ export interface Difference {
   readonly packet: number;
   /** One line. */
   readonly text: string;
+  /** What was decided of the packet that was sent; null where none was. */
+  readonly decision: string | null;
 }
 
 export interface Expectation {
-  /** A packet was sent. */
-  compare(sent: Uint8Array): void;
+  /** A packet was sent, for the reason that its comment says. */
+  compare(sent: Uint8Array, comment: string): void;
   /** No more come. The first difference, or undefined, and how many packets were expected. */
   finish(): { readonly packets: number; readonly difference: Difference | undefined };
 }
@@ -33,27 +35,24 @@ export function createExpectation(expected: Iterator<ReadPacket, void>): Expecta
     }
   }
 
-  function differs(text: string): void {
-    difference ??= { packet: sent, text: `sent packet ${sent}: ${text}` };
+  function differs(packet: number, text: string, decision: string | null): void {
+    difference ??= { packet, text: `sent packet ${packet}: ${text}`, decision };
   }
 
   return {
-    compare(bytes) {
+    compare(bytes, comment) {
       sent++;
       const wanted = next();
       if (difference !== undefined) return;
-      if (wanted === undefined) differs(`none expected, found one of ${bytes.length} bytes`);
+      if (wanted === undefined) differs(sent, `none expected, found one of ${bytes.length} bytes`, comment);
       else {
         const text = differenceOf(wanted, bytes);
-        if (text !== undefined) differs(text);
+        if (text !== undefined) differs(sent, text, comment);
       }
     },
     finish() {
       for (let left = next(); left !== undefined; left = next()) {
-        difference ??= {
-          packet: sent + 1,
-          text: `sent packet ${sent + 1}: expected one of ${left.originalLength} bytes, found none`,
-        };
+        differs(sent + 1, `expected one of ${left.originalLength} bytes, found none`, null);
       }
       return { packets, difference };
     },
@@ -65,25 +64,37 @@ function differenceOf(wanted: ReadPacket, found: Uint8Array): string | undefined
   const end = Math.min(wanted.bytes.length, found.length);
   for (let i = 0; i < end; i++) {
     if (wanted.bytes[i] !== found[i]) {
-      return `expected 0x${hex(wanted.bytes[i])} at byte ${i}${placeOf(i)}, found 0x${hex(found[i])}`;
+      return `expected 0x${hex(wanted.bytes[i])} at byte ${i}${placeOf(i, wanted.bytes)}, found 0x${hex(found[i])}`;
     }
   }
   if (wanted.originalLength === found.length) return undefined;
   return `expected ${wanted.originalLength} bytes, found ${found.length}, alike in the first ${end}`;
 }
 
-/** What every frame has in front of the byte `end`, and the option that sets it. */
-const PLACES: readonly (readonly [end: number, name: string])[] = [
+type Places = readonly (readonly [end: number, name: string])[];
+
+/** What stands in front of the byte `end`, and the option that sets it. */
+const ETHERNET: Places = [
   [6, 'destination MAC: --next-hop'],
   [12, 'source MAC: --mac'],
   [14, 'EtherType'],
-  [26, 'IPv4 header'],
-  [30, 'source address; of a tunnel: --source'],
-  [34, 'destination address'],
 ];
+const BEHIND: Readonly<Record<string, Places>> = {
+  '0800': [
+    [26, 'IPv4 header'],
+    [30, 'source address; of a tunnel: --source'],
+    [34, 'destination address'],
+  ],
+  '86dd': [
+    [22, 'IPv6 header'],
+    [38, 'source address; of a tunnel: --source-ipv6'],
+    [54, 'destination address'],
+  ],
+};
 
-function placeOf(offset: number): string {
-  const place = PLACES.find(([end]) => offset < end);
+function placeOf(offset: number, frame: Uint8Array): string {
+  const type = Array.from(frame.subarray(12, 14), hex).join('');
+  const place = [...ETHERNET, ...(BEHIND[type] ?? [])].find(([end]) => offset < end);
   return place === undefined ? '' : ` (${place[1]})`;
 }
 

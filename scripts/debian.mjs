@@ -67,8 +67,15 @@ export const nginxStream = {
 
 /** Draws the report's page in tests. It brings a font. */
 export const chromium = { name: 'chromium', command: 'chromium' };
-/** Reads the report's captures in tests. */
+/** They read the report's captures, and those of replay, in tests. */
 export const tshark = { name: 'tshark', command: 'tshark' };
+export const tcpdump = { name: 'tcpdump', command: 'tcpdump' };
+/** Makes certificates in tests. */
+export const openssl = { name: 'openssl', command: 'openssl' };
+/** The kernel's own words for offloads in tests. */
+export const ethtool = { name: 'ethtool', command: 'ethtool' };
+/** pgrep, which finds what a lab has left behind in tests. */
+export const procps = { name: 'procps', command: 'pgrep' };
 /** Reads what the forwarder makes of packets in tests. */
 export const scapy = {
   name: 'python3-scapy',

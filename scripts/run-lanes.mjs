@@ -61,4 +61,5 @@ const toTerminal = events.pipe(new PassThrough({ objectMode: true })).compose(ne
 const toFile = events.pipe(new PassThrough({ objectMode: true })).compose(skips);
 toTerminal.pipe(process.stdout, { end: false });
 const list = toFile.pipe(createWriteStream(skipFile));
-await Promise.all([finished(toTerminal), finished(list)]);
+// That what is composed has been read to its end: its other side ends unseen in newer versions of Node.
+await Promise.all([finished(toTerminal, { writable: false }), finished(list)]);

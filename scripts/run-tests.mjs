@@ -5,21 +5,25 @@
  * reason when they do not have it; where CI is set, a skipped test is a failure. The closing summary of node:test is
  * the last output unless something is wrong; run-lanes.mjs says which files run beside each other.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import {
   chromium,
   dnsmasq,
+  ethtool,
   haproxy,
   nftables,
   nginx,
   nginxStream,
+  openssl,
   portableTools,
+  procps,
   prometheus,
   requests,
   scapy,
   systemd,
+  tcpdump,
   tshark,
   wrk,
 } from './debian.mjs';
@@ -36,7 +40,11 @@ const PACKAGES = [
   nftables,
   chromium,
   tshark,
+  tcpdump,
   scapy,
+  openssl,
+  ethtool,
+  procps,
   wrk,
   nginxStream,
   prometheus,
@@ -52,10 +60,11 @@ await main(async () => {
   const files = findTests(process.argv.slice(2));
   const folder = mkdtempSync(join(tmpdir(), 'hushlb-test-'));
   const skipFile = join(folder, 'skips');
+  const temporary = makeTemporaryFolder(folder);
   const run = markRun();
   try {
-    const { code, pid } = await runTests(files, skipFile, run.env);
-    const leaks = await removeLeaks(run, pid);
+    const { code, pid } = await runTests(files, skipFile, { ...run.env, TMPDIR: temporary });
+    const leaks = [...(await removeLeaks(run, pid)), ...leftIn(temporary)];
     const skips = readLines(skipFile);
     for (const leak of leaks) note(`left behind by the tests, removed now: ${leak}`);
     for (const skip of skips) note(`skipped: ${skip}`);
@@ -74,6 +83,21 @@ function findTests(words) {
   });
   if (files.length === 0) throw new Failure(`no test file below test/ has ${words.join(' or ')} in its path`);
   return files.sort();
+}
+
+/** The tests' own, open to all users as /tmp is: some tests give root up. It is seen what they leave there. */
+function makeTemporaryFolder(folder) {
+  const temporary = join(folder, 'tmp');
+  mkdirSync(temporary);
+  chmodSync(folder, 0o755);
+  chmodSync(temporary, 0o1777);
+  return temporary;
+}
+
+/** What our tests left; what programs of others leave, browsers and the like, is theirs. It goes with the folder. */
+function leftIn(temporary) {
+  const names = readdirSync(temporary, { recursive: true }).filter((name) => name.startsWith('hushlb-'));
+  return names.length === 0 ? [] : [`in the temporary directory, ${names.join(' ')}`];
 }
 
 function runTests(files, skipFile, env) {

@@ -31,10 +31,3 @@ export const LEAST_KEEPALIVE_MS = 1000;
 export function retransmissionTimeout(firstMs: number, retries: number): number {
   return Math.min(firstMs * 2 ** retries, RTO_MAX_MS);
 }
-
-/** How long after it was first sent a segment is given up that nobody acknowledges. */
-export function patience(firstMs: number, retries: number): number {
-  let total = 0;
-  for (let i = 0; i <= retries; i++) total += retransmissionTimeout(firstMs, i);
-  return total;
-}

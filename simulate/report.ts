@@ -115,12 +115,27 @@ const NAME_WIDTH = 20;
 const IDLE_WIDTH = 7;
 const CELL_WIDTH = 8;
 
-/** Fits 80 columns. */
-export function matrixText(rows: readonly MatrixRow[]): string {
+const MATRIX_WIDTH = NAME_WIDTH + IDLE_WIDTH + ORDERINGS.length * CELL_WIDTH;
+/** A cell behind the name of its column, where columns have no room side by side. */
+const NAMED_CELL_WIDTH = 15;
+
+const LEGEND =
+  "idle: the balancer's idle timeout. c<b<s: the client's is shorter than the balancer's, and that shorter than the " +
+  "server's. The worst of what can happen: RST lb, reset by the balancer; RST srv, by a server that never saw the " +
+  "connection; hung, dropped; race, lost if it meets the server's FIN, with any balancer or none: the client must give " +
+  'up idle connections before the server.';
+
+/** A line a row; on narrow terminals a few lines, each cell with the name of its column. */
+export function matrixText(rows: readonly MatrixRow[], width: number): string {
+  const heads = ORDERINGS.map((ordering) => ordering.map((side) => side[0]).join('<'));
+  const lines = width > MATRIX_WIDTH ? wideMatrix(heads, rows) : narrowMatrix(heads, rows, width);
+  return `${[...lines, '', ...wrapped(LEGEND, '', width)].join('\n')}\n`;
+}
+
+function wideMatrix(heads: readonly string[], rows: readonly MatrixRow[]): string[] {
   const line = (name: string, idle: string, cells: readonly string[]): string =>
     `${name.padEnd(NAME_WIDTH)}${idle.padStart(IDLE_WIDTH)} ${cells.map((cell) => ` ${cell.padEnd(CELL_WIDTH - 1)}`).join('')}`.trimEnd();
-  const heads = ORDERINGS.map((ordering) => ordering.map((side) => side[0]).join('<'));
-  return `${[
+  return [
     line('', 'idle', heads),
     ...rows.map(({ name, idleTimeoutMs, cells }) =>
       line(
@@ -129,13 +144,25 @@ export function matrixText(rows: readonly MatrixRow[]): string {
         cells.map(({ outcome }) => CELL_TEXT[outcome]),
       ),
     ),
-    '',
-    "idle: the balancer's idle timeout. c<b<s: the client's is shorter than the",
-    "balancer's, and that shorter than the server's. The worst of what can happen:",
-    'RST lb, reset by the balancer; RST srv, by a server that never saw the',
-    "connection; hung, dropped; race, lost if it meets the server's FIN, with any",
-    'balancer or none: the client must give up idle connections before the server.',
-  ].join('\n')}\n`;
+  ];
+}
+
+function narrowMatrix(heads: readonly string[], rows: readonly MatrixRow[], width: number): string[] {
+  const aLine = Math.floor(width / NAMED_CELL_WIDTH);
+  return rows.flatMap(({ name, idleTimeoutMs, cells }) => {
+    const named = cells.map(({ outcome }, i) => `  ${heads[i]} ${CELL_TEXT[outcome]}`.padEnd(NAMED_CELL_WIDTH));
+    const lines = named.flatMap((_, i) =>
+      i % aLine === 0
+        ? [
+            named
+              .slice(i, i + aLine)
+              .join('')
+              .trimEnd(),
+          ]
+        : [],
+    );
+    return [`${name}, idle ${formatDuration(idleTimeoutMs)}`, ...lines];
+  });
 }
 
 export function jsonOf(result: SimulationResult): object {

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { allocateCounters, createCounterLayout } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
 import { startMetricsServer } from '../../metrics/server.ts';
-import { freshStart, WEB } from '../metrics/fresh-start.ts';
+import { freshStart, NOT_STEERED, WEB } from '../metrics/fresh-start.ts';
 import { numbered } from '../metrics/numbered.ts';
 import { hushlb } from './command.ts';
 
@@ -24,6 +24,7 @@ async function balancer(fingerprint: string, seedCheck = 'c4'): Promise<string> 
     workers: [allocateCounters(layout)],
     tables: () => [{ service: 'web', fingerprint, tableSize: 7, slots: [] }],
     deviceCounters: () => [],
+    steering: () => NOT_STEERED,
     workerRestarts: () => 0,
     backends: () => [],
     configuration: () => ({ ...freshStart(), seedCheck, services: [WEB] }),

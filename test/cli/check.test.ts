@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { hushlb, temporaryFolder, CONFIGURATION as UNSEEDED } from './command.ts';
 
+/** On a line what is one. */
+const WIDE = { COLUMNS: '160' };
+
 const folder = temporaryFolder();
 after(() => folder.remove());
 
@@ -12,7 +15,7 @@ const bad = folder.write('bad.yaml', CONFIGURATION.replace('weight: 3', 'weight:
 const broken = folder.write('broken.yaml', CONFIGURATION.replace('name: web', 'name: web\n    scheduler: round-robin'));
 
 test('a good configuration is summed up', async () => {
-  assert.deepEqual(await hushlb(['check', '-c', good]), {
+  assert.deepEqual(await hushlb(['check', '-c', good], WIDE), {
     code: 0,
     stdout: [
       `ok: ${good}`,
@@ -28,7 +31,7 @@ test('a good configuration is summed up', async () => {
 test('workers and AF_XDP are summed up where they are not as they are by themselves', async () => {
   const line = async (settings: string) => {
     const file = folder.write('tuned.yaml', `${settings}\n${CONFIGURATION}`);
-    return (await hushlb(['check', '-c', file])).stdout.split('\n')[1];
+    return (await hushlb(['check', '-c', file], WIDE)).stdout.split('\n')[1];
   };
   const plain = 'eth0, stateless, metrics on port 9108';
   assert.equal(await line('workers: auto\nafXdp: { ringSize: 4096 }'), plain);
@@ -44,11 +47,8 @@ test('workers and AF_XDP are summed up where they are not as they are by themsel
 test('what is carried, and how, is summed up where it is not as it is by itself', async () => {
   const line = async (settings: string) => {
     const service = `{ name: a, vip: "2001:DB8::0:1", backends: [{ name: b, address: 198.18.0.1 }], ${settings} }`;
-    const { stdout } = await hushlb([
-      'check',
-      '-c',
-      folder.write('a.yaml', `interface: e\necho: kernel\nservices: [${service}]`),
-    ]);
+    const file = folder.write('a.yaml', `interface: e\necho: kernel\nservices: [${service}]`);
+    const { stdout } = await hushlb(['check', '-c', file], WIDE);
     return stdout.split('\n').slice(1, 3);
   };
   const head = 'e, stateless, metrics on port 9108, echo requests go to the kernel';
@@ -66,9 +66,30 @@ test('what is carried, and how, is summed up where it is not as it is by itself'
 test('what is done to idle connections is summed up where it is not what a stateless balancer does', async () => {
   const like = (setting: string) =>
     folder.write('like.yaml', CONFIGURATION.replace('name: web', `name: web\n    ${setting}`));
-  const line = async (setting: string) => (await hushlb(['check', '-c', like(setting)])).stdout.split('\n')[2];
+  const line = async (setting: string) => (await hushlb(['check', '-c', like(setting)], WIDE)).stdout.split('\n')[2];
   assert.match(await line('profile: aws-nlb'), / by ipip, like aws-nlb: idle 350s, onExpiry silent, onMiss reset$/);
   assert.match(await line('onExpiry: reset'), / by ipip, idle 60s, onExpiry reset, onMiss forward$/);
+});
+
+test('health checks are summed up where there are some', async () => {
+  const line = async (setting: string) => {
+    const file = folder.write('health.yaml', CONFIGURATION.replace('name: web', `name: web\n    ${setting}`));
+    return (await hushlb(['check', '-c', file], WIDE)).stdout.split('\n')[2];
+  };
+  assert.match(await line('health: { check: tcp }'), / by ipip, health by tcp every 2s$/);
+  const http = 'health: { check: http, through: tunnel, interval: 500ms, timeout: 200ms }';
+  assert.match(await line(http), / by ipip, health by http through the tunnel every 0\.5s$/);
+});
+
+test('it keeps to the width of the terminal, and what is folded is indented', async () => {
+  const whole = (await hushlb(['check', '-c', broken], WIDE)).stdout;
+  for (const columns of [40, 80]) {
+    const { stdout } = await hushlb(['check', '-c', broken], { COLUMNS: String(columns) });
+    const [first, ...lines] = stdout.split('\n');
+    assert.equal(first, `ok: ${broken}`);
+    for (const line of lines) assert.ok(line.length <= columns, `${columns}: ${line}`);
+    assert.equal(stdout.replaceAll('\n  ', ' '), whole.replaceAll('\n  ', ' '));
+  }
 });
 
 test('surprises are told, and are no failure', async () => {
@@ -78,7 +99,7 @@ test('surprises are told, and are no failure', async () => {
 });
 
 test('the default seed is told of: who knows it can aim', async () => {
-  const { code, stdout } = await hushlb(['check', '-c', folder.write('unseeded.yaml', UNSEEDED)]);
+  const { code, stdout } = await hushlb(['check', '-c', folder.write('unseeded.yaml', UNSEEDED)], WIDE);
   assert.equal(code, 0);
   assert.match(stdout, /^warning: hashSeed: is the default 0: .*random number, the same on all balancers$/m);
 });

@@ -4,15 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { after, before, type TestContext, test } from 'node:test';
 import { openPacketSocket } from '../io/packet-socket.ts';
 import { until } from '../io/two-hosts.ts';
 import { CLIENT_MAC, ethernetFrame, tcpPacket } from '../packets.ts';
 import { tunnelPacket } from '../tunnels.ts';
-import { CONFIGURATION, MAIN, start, temporaryFolder } from './command.ts';
+import { CONFIGURATION, follow, MAIN, start, temporaryFolder } from './command.ts';
 
 const NAMESPACE = `hushlb-test-${process.pid}-cli`;
 const root = process.getuid?.() === 0;
@@ -40,34 +38,6 @@ function inNamespace(...command: string[]): ChildProcess {
 }
 
 const hushlb = (...args: string[]): ChildProcess => inNamespace(process.execPath, MAIN, ...args);
-
-interface End {
-  readonly code: number | null;
-  readonly lines: readonly string[];
-}
-
-/** Lines of stderr as they come, and the end. */
-function follow(child: ChildProcess): { line(pattern: RegExp): Promise<string>; end: Promise<End> } {
-  assert.ok(child.stderr !== null);
-  const lines: string[] = [];
-  const waiting: (() => void)[] = [];
-  createInterface(child.stderr).on('line', (line) => {
-    lines.push(line);
-    for (const wake of waiting.splice(0)) wake();
-  });
-  const end = once(child, 'close').then(([code]) => ({ code, lines }));
-  return {
-    end,
-    async line(pattern) {
-      for (;;) {
-        const found = lines.find((line) => pattern.test(line));
-        if (found !== undefined) return found;
-        const more = new Promise<void>((resolve) => waiting.push(resolve));
-        await Promise.race([more, end.then(() => assert.fail(`ended without ${pattern}: ${lines.join('\n')}`))]);
-      }
-    },
-  };
-}
 
 const isAttached = (): boolean => /\bxdp/.test(ip('-details', 'link', 'show', 'eth0'));
 

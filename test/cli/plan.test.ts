@@ -1,8 +1,10 @@
 /** `hushlb plan` as a user runs it on two files: what it prints at several widths, its JSON, its exit codes. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { CONFIGURATION, hushlb, temporaryFolder } from './command.ts';
 
+const PAGE = readFileSync(new URL('../../../docs/explain-and-plan.md', import.meta.url), 'utf8');
 const folder = temporaryFolder();
 after(() => folder.remove());
 
@@ -42,6 +44,24 @@ test('--json has the same, whole', async () => {
   assert.deepEqual(Object.keys(plan), ['moves', 'needsRestart', 'settings', 'services']);
   assert.deepEqual([plan.moves, plan.needsRestart], [true, false]);
   assert.equal(plan.services[0].slots.of, 65537);
+});
+
+test('the fields of --json are those that docs/explain-and-plan.md lists', async () => {
+  const seeded = folder.write('listed.yaml', `hashSeed: 9\n${CONFIGURATION.replace('weight: 3', 'weight: 1')}`);
+  const keys = new Set<string>();
+  const collect = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    if (!Array.isArray(value)) for (const key of Object.keys(value)) keys.add(key);
+    Object.values(value).forEach(collect);
+  };
+  collect(JSON.parse((await hushlb(['plan', old, seeded, '--json'])).stdout));
+  const [, block] = PAGE.slice(PAGE.indexOf('`--json` has it as data')).split('```');
+  const listed = new Set(block.match(/\w+/g));
+  assert.deepEqual(
+    [...keys].filter((key) => !listed.has(key)),
+    [],
+  );
+  assert.ok(keys.size > 15);
 });
 
 test('whatever goes wrong is exit code 1, wrong arguments too, because 2 means that something moves', async () => {

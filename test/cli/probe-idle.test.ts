@@ -4,10 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { idleTimer, OK, serve, type TestServer } from '../probe/servers.ts';
 import { hushlb, MAIN, start } from './command.ts';
 
+const PAGE = readFileSync(new URL('../../../docs/idle-timeouts.md', import.meta.url), 'utf8');
 const closeByFin = idleTimer((socket) => socket.end());
 let closing: TestServer;
 let patient: TestServer;
@@ -47,6 +49,13 @@ test('--json: the same as data', async () => {
   assert.ok(data.idleTimeoutMs.lived < data.idleTimeoutMs.died);
   assert.ok(data.observations.length > 0);
   assert.match(data.advice, /^Keep the idle timeout of every client below /);
+  const [, block] = PAGE.slice(PAGE.indexOf('- For programs: `--json`')).split('```');
+  const listed = new Set(block.match(/\w+/g));
+  const keys = [data, data.request, data.idleTimeoutMs, data.failures, data.observations[0]].flatMap(Object.keys);
+  assert.deepEqual(
+    keys.filter((key) => !listed.has(key)),
+    [],
+  );
 });
 
 for (const [signal, expected] of [

@@ -5,7 +5,11 @@ import { PROFILE_NAMES, profileOf } from '../../lb/profiles.ts';
 import { hushlb } from './command.ts';
 
 async function linesOf(...args: string[]): Promise<string[]> {
-  const { code, stdout, stderr } = await hushlb(['profiles', ...args], { COLUMNS: '80' });
+  return linesAt(80, ...args);
+}
+
+async function linesAt(width: number, ...args: string[]): Promise<string[]> {
+  const { code, stdout, stderr } = await hushlb(['profiles', ...args], { COLUMNS: `${width}` });
   assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
   return stdout.split('\n');
 }
@@ -27,18 +31,20 @@ test('a line a profile, in 60 columns, with a mark on what is uncertain', async 
   assert.match(lines.join('\n'), /\?: not documented, or translated;\nhushlb profiles NAME tells how/);
 });
 
-test('--wide tells every source and every note, in 80 columns too', async () => {
-  const lines = await linesOf('--wide');
-  for (const line of lines) assert.ok([...line].length <= 80, line);
-  const text = lines.join(' ').replace(/\s+/g, ' ');
-  for (const name of PROFILE_NAMES) {
-    const { product, idleTimeoutMs, onExpiry, onMiss } = profileOf(name);
-    assert.ok(text.includes(`${name}: ${product} `), name);
-    for (const { source, note } of [idleTimeoutMs, onExpiry, onMiss]) {
-      assert.ok(text.includes(note === '' ? source : `${source} (${note})`), `${name}: ${source} ${note}`);
+for (const width of [80, 40]) {
+  test(`--wide tells every source and every note, in ${width} columns too`, async () => {
+    const lines = await linesAt(width, '--wide');
+    for (const line of lines) assert.ok([...line].length <= width || !line.trim().includes(' '), line);
+    const text = lines.join(' ').replace(/\s+/g, ' ');
+    for (const name of PROFILE_NAMES) {
+      const { product, idleTimeoutMs, onExpiry, onMiss } = profileOf(name);
+      assert.ok(text.includes(`${name}: ${product} `), name);
+      for (const { source, note } of [idleTimeoutMs, onExpiry, onMiss]) {
+        assert.ok(text.includes(note === '' ? source : `${source} (${note})`), `${name}: ${source} ${note}`);
+      }
     }
-  }
-});
+  });
+}
 
 test('--json has all of it as data', async () => {
   const { profiles } = JSON.parse((await linesOf('--json')).join('\n'));

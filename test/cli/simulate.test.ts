@@ -88,6 +88,22 @@ test('the matrix fits 80 columns and has a row for each profile and mode', async
   assert.deepEqual([rows.length, orderings.length, rows[0].cells.length], [20, 6, 6]);
 });
 
+test('on narrow terminals the matrix has a few lines for each row, each cell with its ordering', async () => {
+  for (const columns of [40, 60]) {
+    const { stdout } = await hushlb(['simulate', '--matrix'], { COLUMNS: String(columns) });
+    for (const line of stdout.split('\n')) assert.ok(line.length <= columns, line);
+    const [, row] = /^aws-nlb, idle 350 s\n((?: {2}.*\n)+)/m.exec(stdout)!;
+    assert.deepEqual(row.trim().split(/\s{2,}/), [
+      'c<b<s kept',
+      'c<s<b kept',
+      'b<c<s RST lb',
+      'b<s<c RST lb',
+      's<c<b race',
+      's<b<c race',
+    ]);
+  }
+});
+
 test('reports keep to the width of the terminal', async () => {
   for (const COLUMNS of ['60', '80', '120']) {
     const { stdout } = await hushlb([...AWS, '--server-idle', '390s'], { COLUMNS });

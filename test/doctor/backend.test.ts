@@ -5,7 +5,6 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type AnswerFacts, judgeAnswers } from '../../doctor/answers.ts';
 import { type DecapsulationFacts, judgeDecapsulation } from '../../doctor/decapsulation.ts';
-import { judgeFirewall } from '../../doctor/firewall.ts';
 import { judgeListeners } from '../../doctor/listener.ts';
 import { judgeSysctls, type SysctlFacts } from '../../doctor/sysctls.ts';
 import type { Target } from '../../doctor/target.ts';
@@ -250,35 +249,4 @@ describe('answers', () => {
     assert.match(why(undefined) ?? '', /stall.* only root may see$/);
     assert.doesNotMatch(why(false) ?? '', /root/);
   });
-});
-
-describe('firewall', () => {
-  const ruleset = (policy: string, rule = 'ct state established accept') =>
-    `table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy ${policy};\n\t\t${rule}\n\t}\n\n\tchain output {\n\t\ttype filter hook output priority filter; policy drop;\n\t}\n}\n`;
-  const rows: [name: string, ruleset: string | undefined, stripped: boolean, expected: string[]][] = [
-    ['unseen', undefined, false, []],
-    ['open', ruleset('accept'), false, []],
-    [
-      'closed',
-      ruleset('drop'),
-      false,
-      ['note firewall-policy | nft insert rule inet filter input meta l4proto ipip accept'],
-    ],
-    [
-      'closed, headers are off',
-      ruleset('drop'),
-      true,
-      ['note firewall-policy | nft insert rule inet filter input tcp dport 80 accept'],
-    ],
-    [
-      'a rule against it',
-      ruleset('accept', 'ip protocol 4 counter packets 9 bytes 720 drop'),
-      false,
-      ['warning firewall-drops | nft -a list ruleset'],
-    ],
-    ['a rule against another', ruleset('accept', 'ip protocol gre drop'), false, []],
-  ];
-  for (const [name, text, stripped, expected] of rows) {
-    test(name, () => assert.deepEqual(gist(judgeFirewall(text, [TARGET], stripped)), expected));
-  }
 });

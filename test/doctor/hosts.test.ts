@@ -185,6 +185,7 @@ describe('hushlb doctor', { skip: needsRoot }, () => {
       assert.equal(found?.severity, 'note');
       run('b1', found.mend[0].command);
       assert.match(run('b1', 'nft list table ip f'), /tcp dport 80 accept/);
+      assert.ok(!backend().some(({ code }) => code === 'firewall-policy'));
       run('b1', 'nft delete table ip f');
     });
     test('decapsulation: none, of another kind, without room', async () => {

@@ -4,9 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { examineBalancer } from '../../doctor/balancer.ts';
 import type { Finding } from '../../doctor/finding.ts';
 import { probeFromBalancer, probeFromClient } from '../../doctor/probe-host.ts';
 import { inNamespace } from '../../io/namespace.ts';
+import type { Config } from '../../lb/config.ts';
 import { readConfigFile } from '../../lb/config-file.ts';
 import { needsRoot } from '../io/two-hosts.ts';
 import { gist } from './gist.ts';
@@ -16,7 +18,10 @@ describe('hushlb doctor --probe', { skip: needsRoot }, () => {
   const hosts = useHosts();
   const { at, run, stop, serve, startHushlb } = hosts;
   const probe = (): Finding[] =>
-    inNamespace(at('lb'), () => probeFromBalancer(readConfigFile(hosts.file()).config, hosts.file()));
+    inNamespace(at('lb'), () => {
+      const { config, ways } = examineBalancer(hosts.file());
+      return probeFromBalancer({ config: config as Config, ways, file: hosts.file() });
+    });
   const codes = () => probe().map(({ code }) => code);
   /** What is said of b1; b2 answers all along. */
   const ofB1 = (): Finding => {
@@ -24,6 +29,16 @@ describe('hushlb doctor --probe', { skip: needsRoot }, () => {
     assert.equal(b2.code, 'probe');
     return b1;
   };
+
+  const ofClient = () => inNamespace(at('client'), () => probeFromClient(readConfigFile(hosts.file()).config.services));
+  const addVip = '[b1] ip address add 198.18.10.1/32 dev lo';
+  const look = () => `[b1] hushlb doctor --backend -c ${hosts.file()}`;
+  const drop = (rule: string) =>
+    run(
+      'b1',
+      `nft 'add table ip f; add chain ip f i { type filter hook input priority 0; }; add rule ip f i ${rule} drop'`,
+    );
+  const dropNothing = () => run('b1', 'nft delete table ip f');
 
   test('all well without hushlb: the tunnels, and why not the whole way', async () => {
     await hosts.followReadme();
@@ -33,11 +48,7 @@ describe('hushlb doctor --probe', { skip: needsRoot }, () => {
   test('all well beside hushlb: the whole way too, from the balancer and from a client', async () => {
     await startHushlb('lb', 'run', 'hushlb run -c hushlb.yaml');
     assert.deepEqual(codes(), ['probe', 'probe', 'probe-whole']);
-    const client = inNamespace(at('client'), () => probeFromClient(readConfigFile(hosts.file()).config.services));
-    assert.deepEqual(
-      client.map(({ code }) => code),
-      ['probe-whole'],
-    );
+    assert.deepEqual(gist(ofClient()), ['ok probe-whole']);
   });
 
   test('what captures show carries the mark, and no connection is left half-open', () => {
@@ -45,7 +56,16 @@ describe('hushlb doctor --probe', { skip: needsRoot }, () => {
     assert.doesNotMatch(run('b1', 'cat /proc/net/tcp /proc/net/tcp6'), / 03 /);
   });
 
-  test('lost before the balancer: the router does not send the VIP here', () => {
+  test("lost at one backend of two, on the clients' way alone", () => {
+    drop('ip saddr 198.18.0.2');
+    assert.deepEqual(codes(), ['probe', 'probe', 'probe-whole']);
+    const [found] = ofClient();
+    assert.equal(found.code, 'probe-whole-some');
+    assert.match(found.found, / came for [1-7] of 8 SYNs .*, the others are lost$/);
+    dropNothing();
+  });
+
+  test('lost before the balancer: the router does not send the VIP here', async () => {
     run('router', 'ip route del 198.18.10.1/32');
     const [, , whole] = probe();
     assert.deepEqual(gist([whole]), [
@@ -53,24 +73,44 @@ describe('hushlb doctor --probe', { skip: needsRoot }, () => {
     ]);
     run('router', whole.mend[0].command);
     assert.deepEqual(codes(), ['probe', 'probe', 'probe-whole']);
+    // What is lost at a backend is told without it, and faster.
+    await stop('lb', 'run');
   });
 
   test('lost at the decapsulation', async () => {
     await stop('b1', 'decap');
     const found = ofB1();
     assert.equal(found.code, 'probe-decapsulation');
-    assert.match(found.found, /198\.18\.2\.1 does not know ipip/);
+    assert.match(found.found, /198\.18\.2\.1 does not take ipip off/);
+    drop('ip protocol 4');
+    const silent = ofB1();
+    assert.deepEqual(gist([silent]), [`error probe-decapsulation | ${look()}`]);
+    assert.match(silent.why ?? '', /^the host answers ping, but not through ipip/);
+    dropNothing();
     await startHushlb('b1', 'decap', found.mend[0].command);
     assert.equal(ofB1().code, 'probe');
   });
 
-  test('lost at the backend: no VIP, and no answer to anything', () => {
+  test('lost at the VIP: the backend has it not', () => {
     run('b1', 'ip address del 198.18.10.1/32 dev lo');
     const found = ofB1();
-    assert.equal(found.code, 'probe-silence');
-    assert.match(found.why ?? '', /^the host answers ping/);
-    assert.deepEqual(found.mend, [{ command: `hushlb doctor --backend -c ${hosts.file()}`, on: 'b1' }]);
-    run('b1', 'ip address add 198.18.10.1/32 dev lo');
+    assert.deepEqual(gist([found]), [`error probe-vip | ${addVip} | ${look()}`]);
+    run('b1', found.mend[0].command);
+    assert.equal(ofB1().code, 'probe');
+  });
+
+  test('lost at the VIP: the backend has it not and is a router, so that others may answer for it', () => {
+    run('b1', 'ip address del 198.18.10.1/32 dev lo && sysctl -qw net.ipv4.ip_forward=1');
+    const found = ofB1();
+    assert.match(found.found, /routes packets for 198\.18\.10\.1 on/);
+    assert.equal(gist([found])[0].split(' | ')[1], addVip);
+    run('b1', 'sysctl -qw net.ipv4.ip_forward=0 && ip address add 198.18.10.1/32 dev lo');
+  });
+
+  test('lost at the port: a firewall of the backend', () => {
+    drop('tcp dport 80');
+    assert.deepEqual(gist([ofB1()]), [`error probe-port | ${look()}`]);
+    dropNothing();
   });
 
   test('lost at the next hop', () => {
@@ -78,6 +118,7 @@ describe('hushlb doctor --probe', { skip: needsRoot }, () => {
     run('lb', 'ip neigh flush all');
     assert.equal(ofB1().code, 'probe-next-hop');
     run('b1', 'ip link set eth0 up && ip route replace default via 198.18.2.254');
+    run('lb', 'ip neigh flush all');
   });
 
   test('lost at the listener', async () => {

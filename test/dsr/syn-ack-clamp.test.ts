@@ -196,6 +196,23 @@ suite('SYN-ACK clamp', { skip: needsRoot }, () => {
     }
   }
 
+  test('follows the MTU and the addresses of its interface, and counts on', () => {
+    const clamp = attach();
+    const follow = () => inNamespace(hosts.left, () => clamp.follow());
+    const ofLeft = (...words: string[]) => ip('-n', hosts.left, ...words);
+    assert.equal(follow(), false);
+    ofLeft('link', 'set', 'left', 'mtu', '1400');
+    assert.equal(follow(), true);
+    for (const family of FAMILIES) assert.equal(announced(family), CLAMPED[family] - 100);
+    ofLeft('link', 'set', 'left', 'mtu', '1500');
+    ofLeft('address', 'add', `${VIP[4]}/32`, 'dev', 'left');
+    assert.equal(follow(), true);
+    assert.deepEqual([announced(4), announced(6)], [UNCLAMPED[4], CLAMPED[6]]);
+    ofLeft('address', 'delete', `${VIP[4]}/32`, 'dev', 'left');
+    assert.deepEqual(clamp.counters(), { clamped: 3 });
+    clamp.close();
+  });
+
   test('hushlb decap --mss-clamp: the MSS in its log, the count at its end, and nothing left, killed or not', async () => {
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const decap = run(hosts.left, [MAIN, 'decap', '-i', 'left', '--mss-clamp', '1234']);

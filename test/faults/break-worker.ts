@@ -1,9 +1,9 @@
 /**
  * Loaded into `hushlb run` by `node --import`, ahead of it: breaks its worker threads from outside, as a bug in one of them
- * would, when a file asks for it. The file's text is what is to happen, `throw`, `exit` or `always-throw`, and the receive
- * queue of whom. Not a test.
+ * would, when a file asks for it. The file's text is what is to happen, `throw`, `exit`, `always-throw` or `hold` (it
+ * stands still while the file says so, and there is another one, `….holds`), and the receive queue of whom. Not a test.
  */
-import { existsSync, readFileSync, unlinkSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { isMainThread, workerData } from 'node:worker_threads';
 
 const file = process.env.BREAK_WORKER_FILE ?? '';
@@ -21,6 +21,12 @@ function order(): string {
 function breakDown(queues: readonly number[]): void {
   const [how, queue] = order().split(' ');
   if (!queues.includes(Number(queue))) return;
+  if (how === 'hold') {
+    writeFileSync(`${file}.holds`, '');
+    while (order() === `hold ${queue}`) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_EVERY_MS);
+    rmSync(`${file}.holds`);
+    return;
+  }
   if (how !== 'always-throw') unlinkSync(file);
   if (how === 'exit') process.exit(3);
   throw new Error('broken by a test');

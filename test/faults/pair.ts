@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach } from 'node:test';
+import { after, afterEach, type TestContext } from 'node:test';
 import { type Capture, openCapture } from '../../io/capture.ts';
 import { inNamespace } from '../../io/namespace.ts';
 import { requireLink } from '../../io/xdp.ts';
@@ -28,6 +28,8 @@ export interface Balancer {
   said(message: string): Promise<Record<string, unknown>>;
   /** How often it has said so. */
   count(message: string): number;
+  /** What it said last of that. */
+  last(message: string): Record<string, unknown>;
 }
 
 export interface RunOptions {
@@ -41,16 +43,25 @@ export interface Pair {
   readonly hosts: TwoHosts;
   readonly directory: string;
   file(): string;
+  /** The admin socket. */
+  readonly socket: string;
   /** Writes the configuration, with lines of YAML for the top level. */
   configure(top?: string, backends?: readonly string[]): void;
   /** Resolves when it forwards. */
   run(options?: RunOptions): Promise<Balancer>;
-  /** Sends one packet of each flow, an ACK, and says to which backend each went that was forwarded within `patienceMs`. */
-  send(flows: number, patienceMs?: number): Promise<Map<string, string>>;
+  /**
+   * Sends one packet of each flow, an ACK, and says to which backend each went that was forwarded within `patienceMs`, or until
+   * that is `enough`: all of them. The kernel spreads them over the queues by a hash.
+   */
+  send(
+    flows: number,
+    patienceMs?: number,
+    enough?: (seen: Map<string, string>) => boolean,
+  ): Promise<Map<string, string>>;
   /** All flows are forwarded; sends them again and again until they are. */
   flows(flows: number): Promise<Map<string, string>>;
-  /** From which MACs the frames of so many flows came. */
-  sources(flows: number): Promise<Set<string>>;
+  /** From which MACs the frames of so many flows came, and to which they went. */
+  macs(flows: number): Promise<{ readonly from: Set<string>; readonly to: Set<string> }>;
   metric(name: string): number;
   /** Opens the right side's eyes anew: its interface was made anew. */
   rewire(): void;
@@ -63,6 +74,7 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
   let capture: Capture | undefined;
   let sender: PacketSocket | undefined;
   const file = () => join(directory, 'hushlb.yaml');
+  const socket = join(directory, 'hushlb.sock');
 
   function unwire(): void {
     capture?.close();
@@ -90,12 +102,17 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  let macs = new Set<string>();
+  let macs = { from: new Set<string>(), to: new Set<string>() };
   /** The sequence number of the packets sent last: what comes late of others is told by it. */
   let round = 0;
 
-  async function send(flows: number, patienceMs = 300, firstRound = round + 1): Promise<Map<string, string>> {
-    macs = new Set();
+  async function send(
+    flows: number,
+    patienceMs = 300,
+    enough = (seen: Map<string, string>): boolean => seen.size === flows,
+    firstRound = round + 1,
+  ): Promise<Map<string, string>> {
+    macs = { from: new Set(), to: new Set() };
     const mac = macBytes(ipJson(hosts.left, 'link', 'show', 'left')[0].address);
     capture?.read(() => {});
     const sequence = ++round;
@@ -106,11 +123,12 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
     }
     const backends = new Map<string, string>();
     const end = performance.now() + patienceMs;
-    while (backends.size < flows && performance.now() < end) {
+    while (!enough(backends) && performance.now() < end) {
       capture?.read(({ bytes, outgoing }) => {
         // IPIP: the outer header's destination, the inner one's source port and sequence number.
         if (outgoing || bytes[23] !== 4 || Buffer.from(bytes).readUInt32BE(58) < firstRound) return;
-        macs.add([...bytes.subarray(6, 12)].map((byte) => byte.toString(16).padStart(2, '0')).join(':'));
+        macs.from.add(macText(bytes.subarray(6, 12)));
+        macs.to.add(macText(bytes.subarray(0, 6)));
         backends.set([...bytes.subarray(54, 56)].join(), bytes.subarray(30, 34).join('.'));
       });
       await new Promise((resolve) => setTimeout(resolve, 2));
@@ -122,13 +140,16 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
     hosts,
     directory,
     file,
+    socket,
     rewire,
-    send: (flows, patienceMs) => send(flows, patienceMs),
+    send: (flows, patienceMs, enough) => send(flows, patienceMs, enough),
     configure(top = '', addresses = BACKENDS) {
       const backends = addresses.map((address) => `{ name: b${address.split('.')[3]}, address: ${address} }`);
       const service = `{ name: web, vip: ${VIP}, port: 80, backends: [${backends}] }`;
-      const admin = `admin: { socket: ${join(directory, 'hushlb.sock')} }`;
-      writeFileSync(file(), `interface: left\nhashSeed: 7\n${admin}\n${top}\nservices:\n  - ${service}\n`);
+      writeFileSync(
+        file(),
+        `interface: left\nhashSeed: 7\nadmin: { socket: ${socket} }\n${top}\nservices:\n  - ${service}\n`,
+      );
     },
     async run({ node = [], env = {}, patienceMs = PATIENCE_MS } = {}) {
       const lines: string[] = [];
@@ -150,18 +171,19 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
         pid: Number(pid),
         said,
         count: (message) => lines.filter(isIt(message)).length,
+        last: (message) => JSON.parse(lines.findLast(isIt(message)) ?? '{}'),
       };
     },
     async flows(count) {
       let last = new Map<string, string>();
       const end = performance.now() + PATIENCE_MS;
       const firstRound = round + 1;
-      do last = await send(count, undefined, firstRound);
+      do last = await send(count, 100, undefined, firstRound);
       while (last.size < count && performance.now() < end);
       assert.equal(last.size, count, 'all flows are forwarded');
       return last;
     },
-    async sources(count) {
+    async macs(count) {
       await send(count);
       return macs;
     },
@@ -173,6 +195,10 @@ export function usePair(options: { readonly queues?: number } = {}): Pair {
       return Number(line.split(' ').at(-1));
     },
   };
+}
+
+function macText(mac: Uint8Array): string {
+  return [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 /** Descriptors and threads of a process, to see leaks. */
@@ -187,6 +213,14 @@ export async function sameResources(pid: number, before: ReturnType<typeof resou
     const { descriptors, threads } = resourcesOf(pid);
     return descriptors <= before.descriptors && threads <= before.threads;
   });
+}
+
+/**
+ * Says in the test's output how long ago the fault was mended, now that all flows are forwarded again. The limit is a second; it
+ * is not asserted, because a machine that has other things to do may take longer.
+ */
+export function sayBack(t: TestContext, fault: string, mendedAt: number): void {
+  t.diagnostic(`${fault}: all is forwarded again after ${Math.round(performance.now() - mendedAt)} ms`);
 }
 
 export function isAttached({ left }: TwoHosts): boolean {

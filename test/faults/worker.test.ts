@@ -3,14 +3,25 @@
  * and the state of the moment, and the others go on meanwhile. One that fails whenever it starts ends the process.
  */
 import assert from 'node:assert/strict';
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { needsRoot, until } from '../io/two-hosts.ts';
-import { BACKENDS, type Balancer, isAttached, PATIENCE_MS, resourcesOf, sameResources, usePair } from './pair.ts';
+import {
+  BACKENDS,
+  type Balancer,
+  isAttached,
+  PATIENCE_MS,
+  resourcesOf,
+  sameResources,
+  sayBack,
+  usePair,
+} from './pair.ts';
 
 const BREAKER = new URL('./break-worker.js', import.meta.url).href;
 const FLOWS = 64;
+/** Who is late is not counted among them. */
+const SOON_MS = 200;
 const REPLACED = 'worker failed, another takes its place';
 
 suite('a worker fails', { skip: needsRoot }, () => {
@@ -23,16 +34,37 @@ suite('a worker fails', { skip: needsRoot }, () => {
     return pair.run({ node: ['--import', BREAKER], env: { BREAK_WORKER_FILE: order } });
   }
 
+  /** The flows that are forwarded while the worker of queue 0 stands still. */
+  async function ofTheOther(): Promise<Map<string, string>> {
+    writeFileSync(order, 'hold 0');
+    try {
+      await until('it to stand still', () => existsSync(`${order}.holds`));
+      return await pair.send(FLOWS, SOON_MS);
+    } finally {
+      rmSync(order);
+      await until('it to go on', () => !existsSync(`${order}.holds`));
+    }
+  }
+
   for (const how of ['throw', 'exit']) {
-    test(`${how}: replaced, with nothing left behind; flows stay where they were`, async () => {
+    test(`${how}: replaced, with nothing left behind; flows stay where they were, and the other worker loses no packet`, async (t) => {
       const balancer = await start();
       const before = await pair.flows(FLOWS);
       assert.equal(new Set(before.values()).size, BACKENDS.length);
+      const others = await ofTheOther();
+      assert.ok(others.size > 0 && others.size < FLOWS, `${others.size} of ${FLOWS} flows at the other worker`);
       const resources = resourcesOf(balancer.pid);
       for (const round of [1, 2]) {
+        const broken = performance.now();
         writeFileSync(order, `${how} 0`);
-        await until('it to be replaced', () => balancer.count(REPLACED) === round);
+        for (let last = false; !last; ) {
+          last = balancer.count(REPLACED) === round;
+          assert.ok(performance.now() < broken + PATIENCE_MS, 'it is replaced');
+          const goOn = (seen: Map<string, string>): boolean => [...others.keys()].every((flow) => seen.has(flow));
+          assert.ok(goOn(await pair.send(FLOWS, PATIENCE_MS, goOn)), 'the other worker loses no packet');
+        }
         assert.deepEqual(await pair.flows(FLOWS), before);
+        sayBack(t, how, broken);
       }
       await sameResources(balancer.pid, resources);
       assert.equal(balancer.count('the interface has got more receive queues'), 0);

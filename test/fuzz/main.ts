@@ -3,6 +3,12 @@ import { parseArgs } from 'node:util';
 import { type FuzzState, runFuzz } from './run.ts';
 
 const DIRECTORY = 'found';
+const USAGE = `npm run fuzz -- [--seconds N] [--seed N]
+
+Sends mutated packets through the forwarder and reads mutated captures, for
+ten minutes or --seconds. A case that breaks one of them is written to
+${DIRECTORY}/, and ends the run with 1; --seed does the same run again.
+`;
 
 function numberOf(name: string, text: string, most: number): number {
   const value = Number(text);
@@ -13,7 +19,13 @@ function numberOf(name: string, text: string, most: number): number {
 
 function optionsOf(): { seconds: number; seed: number } {
   try {
-    const { values } = parseArgs({ options: { seconds: { type: 'string' }, seed: { type: 'string' } } });
+    const { values } = parseArgs({
+      options: { seconds: { type: 'string' }, seed: { type: 'string' }, help: { type: 'boolean' } },
+    });
+    if (values.help === true) {
+      process.stdout.write(USAGE);
+      process.exit(0);
+    }
     return {
       seconds: numberOf('seconds', values.seconds ?? '600', 86_400 * 7),
       seed: numberOf('seed', values.seed ?? String(Date.now() % 2 ** 32), 2 ** 32 - 1),

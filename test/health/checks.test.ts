@@ -15,7 +15,14 @@ import { type Check, createMonitor } from '../../health/monitor.ts';
 import { tcpCheck } from '../../health/tcp.ts';
 import { selfSigned } from '../self-signed.ts';
 
-const GET: Expectation = { method: 'GET', path: '/', host: null, status: { first: 200, last: 399 }, body: null };
+const GET: Expectation = {
+  method: 'GET',
+  path: '/',
+  host: null,
+  status: { first: 200, last: 399 },
+  body: null,
+  verify: false,
+};
 const never = new AbortController().signal;
 
 async function listening(

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import type { Expectation } from '../../health/http.ts';
 import type { CheckResult } from '../../health/judge.ts';
@@ -23,7 +23,14 @@ import { selfSigned } from '../self-signed.ts';
 const LONG = 100_000;
 const PATIENCE_MS = 10_000;
 const LONG_PATH = `/${'p'.repeat(3000)}`;
-const ASK: Expectation = { method: 'GET', path: '/', host: null, status: { first: 200, last: 399 }, body: null };
+const ASK: Expectation = {
+  method: 'GET',
+  path: '/',
+  host: null,
+  status: { first: 200, last: 399 },
+  body: null,
+  verify: false,
+};
 
 describe('tcp, http and https through a tunnel', { skip: needsRoot }, () => {
   let hosts: TwoHosts;
@@ -80,12 +87,19 @@ describe('tcp, http and https through a tunnel', { skip: needsRoot }, () => {
   const mac = (side: 'left' | 'right') => macBytes(ipJson(hosts[side], 'link', 'show', side)[0].address);
 
   /** `loses` says of each packet, the first is 0, that it never arrives. */
-  function targetOf(vip: string, own: string, toPort: number, loses: (packet: number) => boolean): TunnelTarget {
+  function targetOf(
+    vip: string,
+    own: string,
+    toPort: number,
+    loses: (packet: number) => boolean,
+    lane = 0,
+  ): TunnelTarget {
     const header = [...mac('right'), ...mac('left'), ...(vip.includes(':') ? [0x86, 0xdd] : [0x08, 0x00])];
     let sent = 0;
     return {
       vip: addressBytes(vip),
       port: toPort,
+      lane,
       source: () => addressBytes(own),
       send(packet) {
         if (!loses(sent++)) sender.send(Uint8Array.from([...header, ...packet]));
@@ -225,6 +239,20 @@ describe('tcp, http and https through a tunnel', { skip: needsRoot }, () => {
       server.once('connection', (socket) => socket.end('HTTP/1.1 204 No Content\r\n\r\n'));
       assert.deepEqual(await there(check)(), { ok: true, reason: 'status 204' });
       assert.equal((await ended)[0].code, 'ECONNRESET');
+    });
+
+    test(`${vip}: http: two lanes are two connections at a time`, async () => {
+      // Neither is answered before both are there.
+      const open: Socket[] = [];
+      const hold = (socket: Socket): void => {
+        open.push(socket);
+        if (open.length === 2) for (const each of open) each.end('HTTP/1.1 204 No Content\r\n\r\n');
+      };
+      server.on('connection', hold);
+      const checks = [0, 1].map((lane) => tunnels.checkHttp(targetOf(vip, own, port, losesNothing, lane), ASK, false));
+      const results = await Promise.all(checks.map((check) => there(check)()));
+      server.off('connection', hold);
+      assert.deepEqual(results.map(told), ['up: status 204', 'up: status 204']);
     });
 
     test(`${vip}: nothing of it stays at the backend`, async () => {

@@ -8,6 +8,7 @@ import { createTapSteering } from '../../io/tap-steering.ts';
 import { createWake } from '../../io/wake.ts';
 import { requireLink } from '../../io/xdp.ts';
 import { bytesOfMac, tcpFrame } from '../packets.ts';
+import { deviceCases, echoOf } from './device-cases.ts';
 import { echoBatch } from './echo.ts';
 import { openPacketSocket, type PacketSocket } from './packet-socket.ts';
 import { arrived, receiveAll } from './receive-all.ts';
@@ -55,9 +56,6 @@ function withDevice(options: Partial<AfPacketOptions>, work: (bench: Bench) => v
   }
 }
 
-/** What the echo makes of a frame. */
-const echoOf = (frame: Uint8Array) => Buffer.concat([frame.subarray(6, 12), frame.subarray(0, 6), frame.subarray(12)]);
-
 const NO_LOSS = { rxRingFull: 0, rxTooLong: 0, txDropped: 0, passUnsupported: 0 };
 
 suite('af-packet-device', { skip: needsRoot }, () => {
@@ -67,18 +65,7 @@ suite('af-packet-device', { skip: needsRoot }, () => {
   test('10,000 frames come back unharmed, and every slot is the kernel’s again', () => {
     withDevice({ ringSize: 256 }, ({ device, peer, frameNumber }) => {
       assert.equal(device.name, 'af-packet');
-      const total = 10_000;
-      for (let sent = 0; sent < total; ) {
-        const count = Math.min(50 + (sent % 14), total - sent);
-        const frames = Array.from({ length: count }, (_, i) => frameNumber(sent + i));
-        for (const frame of frames) peer.send(frame);
-        receiveAll(device, count, () => {
-          device.checkFrames();
-          echoBatch(device);
-        });
-        for (const frame of frames) assert.deepEqual(peer.receive(), echoOf(frame));
-        sent += count;
-      }
+      deviceCases(device, peer, frameNumber).exchange(10_000, () => void device.checkFrames());
       assert.deepEqual(device.checkFrames(), { kernel: 256, inBatch: 0, waiting: 0 });
       assert.deepEqual(device.statistics(), NO_LOSS);
     });
@@ -86,47 +73,17 @@ suite('af-packet-device', { skip: needsRoot }, () => {
 
   test('headers may be prepended and frames cut, in place', () => {
     withDevice({}, ({ device, peer, frameNumber }) => {
-      peer.send(frameNumber(1000));
-      receiveAll(device, 1, () => {
-        const { batch, view, headroom } = device;
-        assert.equal(headroom, 124);
-        assert.equal(batch.length[0], frameNumber(1000).byteLength);
-        batch.offset[0] -= headroom;
-        batch.length[0] = headroom + 54;
-        for (let i = 0; i < headroom; i++) view.setUint8(batch.offset[0]! + i, i);
-        view.setUint16(batch.offset[0]! + 12, 0x0800);
-        batch.action[0] = TRANSMIT;
-        device.send();
-      });
-      const prefix = Buffer.from(Uint8Array.from({ length: 124 }, (_, i) => i));
-      prefix.writeUInt16BE(0x0800, 12);
-      assert.deepEqual(peer.receive(), Buffer.concat([prefix, frameNumber(1000).subarray(0, 54)]));
+      deviceCases(device, peer, frameNumber).prependAndCut(124);
       assert.deepEqual(device.statistics(), NO_LOSS);
     });
   });
 
   test('appended frames go out behind the received ones, until the batch is full; or are forgotten', () => {
     withDevice({ ringSize: 32, batchSize: 8 }, ({ device, peer, frameNumber }) => {
-      const { batch, view } = device;
-      const appendFrame = (n: number): number => {
-        const bytes = frameNumber(n);
-        const row = device.append(bytes.length);
-        for (let i = 0; row >= 0 && i < bytes.length; i++) view.setUint8(batch.offset[row]! + i, bytes[i]!);
-        return row;
-      };
+      const { append, appendSeven } = deviceCases(device, peer, frameNumber);
       assert.equal(device.append(1869), -1);
-      for (let round = 0; round < 20; round++) {
-        peer.send(frameNumber(1));
-        receiveAll(device, 1, () => {
-          batch.action[0] = TRANSMIT;
-          for (let n = 2; n <= 8; n++) assert.equal(appendFrame(n), n - 1);
-          assert.equal(appendFrame(9), -1);
-          assert.equal(batch.count, 8);
-          device.send();
-        });
-        for (let n = 1; n <= 8; n++) assert.deepEqual(peer.receive(), frameNumber(n));
-      }
-      assert.equal(appendFrame(1), 0);
+      for (let round = 0; round < 20; round++) appendSeven(() => {});
+      assert.equal(append(1), 0);
       assert.equal(device.receive(0), 0);
       assert.deepEqual(device.checkFrames(), { kernel: 32, inBatch: 0, waiting: 0 });
       assert.equal(peer.receive(0), undefined);
@@ -146,21 +103,9 @@ suite('af-packet-device', { skip: needsRoot }, () => {
         (i) => (batch.offset[i] += 2048),
         () => {},
       ];
-      for (let round = 0; round < 50; round++) {
-        for (let i = 0; i < 8; i++) peer.send(frameNumber(round * 8 + i));
-        let seen = 0;
-        receiveAll(device, 8, () => {
-          // Every other time the batch is left lying, as when a forwarder fails.
-          if (round % 2 === 1) return;
-          for (let i = 0; i < batch.count; i++) {
-            batch.action[i] = TRANSMIT;
-            sabotage[seen++ % 8]!(i);
-          }
-          device.send();
-          device.send();
-        });
-        if (round % 2 === 0) assert.deepEqual(peer.receive(), frameNumber(round * 8 + 7));
-      }
+      deviceCases(device, peer, frameNumber).misuse(50, sabotage, (first) => {
+        assert.deepEqual(peer.receive(), frameNumber(first + 7));
+      });
       assert.equal(device.receive(0), 0);
       assert.deepEqual(device.checkFrames(), { kernel: 64, inBatch: 0, waiting: 0 });
       assert.deepEqual(device.statistics(), { ...NO_LOSS, txDropped: 25 * 5, passUnsupported: 25 });
@@ -238,16 +183,8 @@ suite('af-packet-device', { skip: needsRoot }, () => {
     const wake = createWake();
     try {
       withDevice({ wakeFd: wake.fd }, ({ device, peer, frameNumber }) => {
-        wake.wake();
-        wake.wake();
-        assert.equal(device.receive(60_000), 0);
-        const before = performance.now();
-        assert.equal(device.receive(50), 0);
-        assert.ok(performance.now() - before >= 49, 'it slept: the wake-up was used up');
+        deviceCases(device, peer, frameNumber).wakeUp(wake.wake);
         assert.equal(device.receive(-1), 0);
-        wake.wake();
-        peer.send(frameNumber(2));
-        receiveAll(device, 1, () => echoBatch(device));
       });
     } finally {
       wake.close();

@@ -1,13 +1,8 @@
-/**
- * The AF_XDP device on a veth pair: frames go in at the right host, out of the device, and back.
- *
- * Longer than 300 lines because its tests share one pair of hosts and the frames that they send.
- */
+/** The AF_XDP device on a veth pair: frames go in at the right host, out of the device, and back. */
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
-import { Worker } from 'node:worker_threads';
 import { type AfXdpDevice, type AfXdpOptions, createAfXdpDevice } from '../../io/af-xdp-device.ts';
-import { PASS, RELEASE, TRANSMIT } from '../../io/device.ts';
+import { PASS, RELEASE } from '../../io/device.ts';
 import { inNamespace } from '../../io/namespace.ts';
 import type { SteeringCounters } from '../../io/service-map.ts';
 import { createWake } from '../../io/wake.ts';
@@ -15,11 +10,11 @@ import { attachXdp, requireLink, type XdpMode } from '../../io/xdp.ts';
 import { createSteering } from '../../io/xdp-steering.ts';
 import type { FramePlaces } from '../../io/xsk-queue.ts';
 import { bytesOfMac, ethernetFrame, ipv4Packet, tcpFrame } from '../packets.ts';
+import { deviceCases, echoOf } from './device-cases.ts';
 import { echoBatch } from './echo.ts';
-import type { EchoWorkerData } from './echo-worker.ts';
 import { openPacketSocket, type PacketSocket } from './packet-socket.ts';
 import { afterPoll, arrived, receiveAll } from './receive-all.ts';
-import { addressBytes, ip, ipJson, makeTwoHosts, needsRoot, openDescriptors, until } from './two-hosts.ts';
+import { addressBytes, ip, ipJson, makeTwoHosts, needsRoot, openDescriptors } from './two-hosts.ts';
 
 interface Bench {
   readonly left: string;
@@ -55,9 +50,6 @@ function withDevice(mode: XdpMode, options: Partial<AfXdpOptions>, work: (bench:
 
 /** Frame number `n`, told apart by its sequence number. */
 const frameNumber = (n: number) => tcpFrame({ sequence: n, payload: 'x'.repeat(n % 1400) });
-/** What the echo makes of it. */
-const echoOf = (frame: Uint8Array) => Buffer.concat([frame.subarray(6, 12), frame.subarray(0, 6), frame.subarray(12)]);
-
 /** Takes the completions in. */
 function settle(device: AfXdpDevice): FramePlaces {
   arrived('what was sent to go out', () => {
@@ -78,17 +70,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
         assert.equal(device.zeroCopy, false);
         assert.deepEqual(device.queues[0].checkFrames(), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
         const total = 10_000;
-        for (let sent = 0; sent < total; ) {
-          const count = Math.min(50 + (sent % 14), total - sent);
-          const frames = Array.from({ length: count }, (_, i) => frameNumber(sent + i));
-          for (const frame of frames) peer.send(frame);
-          receiveAll(device, count, () => {
-            device.queues[0].checkFrames();
-            echoBatch(device);
-          });
-          for (const frame of frames) assert.deepEqual(peer.receive(), echoOf(frame));
-          sent += count;
-        }
+        deviceCases(device, peer, frameNumber).exchange(total, () => void device.queues[0].checkFrames());
         assert.deepEqual(settle(device), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
         assert.deepEqual(counters(), { toSocket: total, otherPort: 0, noSocket: 0 });
         assert.deepEqual([device.queues[0].txDropped, device.queues[0].passUnsupported], [0, 0]);
@@ -118,17 +100,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
     const wake = createWake();
     try {
       withDevice('native', { wakeFd: wake.fd }, ({ device, peer }) => {
-        wake.wake();
-        wake.wake();
-        assert.equal(device.receive(60_000), 0);
-        const before = performance.now();
-        assert.equal(device.receive(50), 0);
-        assert.ok(performance.now() - before >= 49, 'it slept: the wake-up was used up');
-        peer.send(frameNumber(1));
-        receiveAll(device, 1, () => echoBatch(device));
-        wake.wake();
-        peer.send(frameNumber(2));
-        receiveAll(device, 1, () => echoBatch(device));
+        deviceCases(device, peer, frameNumber).wakeUp(wake.wake);
       });
     } finally {
       wake.close();
@@ -137,52 +109,23 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
 
   test('headers may be prepended and frames cut, in place', () => {
     withDevice('native', {}, ({ device, peer }) => {
-      peer.send(frameNumber(1000));
-      receiveAll(device, 1, () => {
-        const { batch, view, headroom } = device;
-        assert.equal(headroom, 256);
-        assert.equal(batch.length[0], frameNumber(1000).byteLength);
-        batch.offset[0] -= headroom;
-        batch.length[0] = headroom + 54;
-        for (let i = 0; i < headroom; i++) view.setUint8(batch.offset[0]! + i, i);
-        view.setUint16(batch.offset[0]! + 12, 0x0800);
-        batch.action[0] = TRANSMIT;
-        device.send();
-      });
-      const prefix = Buffer.from(Uint8Array.from({ length: 256 }, (_, i) => i));
-      prefix.writeUInt16BE(0x0800, 12);
-      assert.deepEqual(peer.receive(), Buffer.concat([prefix, frameNumber(1000).subarray(0, 54)]));
+      deviceCases(device, peer, frameNumber).prependAndCut(256);
       assert.deepEqual(settle(device), { free: 2048, receiving: 2048, inBatch: 0, sending: 0 });
     });
   });
 
   test('appended frames go out behind the received ones, until the batch is full or no frame is free', () => {
     withDevice('native', { frameCount: 64, batchSize: 8 }, ({ device, peer }) => {
-      const { batch, view } = device;
-      const appendFrame = (n: number): number => {
-        const bytes = frameNumber(n);
-        const row = device.append(bytes.length);
-        for (let i = 0; row >= 0 && i < bytes.length; i++) view.setUint8(batch.offset[row]! + i, bytes[i]!);
-        return row;
-      };
+      const { append, appendSeven } = deviceCases(device, peer, frameNumber);
       assert.equal(device.append(1793), -1);
-      peer.send(frameNumber(1));
-      receiveAll(device, 1, () => {
-        batch.action[0] = TRANSMIT;
-        for (let n = 2; n <= 8; n++) assert.equal(appendFrame(n), n - 1);
-        assert.equal(appendFrame(9), -1);
-        assert.equal(batch.count, 8);
-        assert.equal(device.queues[0].checkFrames().inBatch, 8);
-        device.send();
-      });
-      for (let n = 1; n <= 8; n++) assert.deepEqual(peer.receive(), Buffer.from(frameNumber(n)));
+      appendSeven(() => assert.equal(device.queues[0].checkFrames().inBatch, 8));
       assert.deepEqual(settle(device), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
 
       // All free frames, without a look at what has gone out; then they come back.
       let appended = 0;
-      while (appendFrame(appended) >= 0) {
+      while (append(appended) >= 0) {
         appended++;
-        if (batch.count === 8) device.send();
+        if (device.batch.count === 8) device.send();
       }
       assert.ok(appended >= 32, `${appended}`);
       assert.equal(device.queues[0].checkFrames().free, 0);
@@ -190,7 +133,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       assert.deepEqual(settle(device), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
 
       // Appended and never sent.
-      assert.equal(appendFrame(1), 0);
+      assert.equal(append(1), 0);
       assert.equal(device.receive(0), 0);
       assert.deepEqual(device.queues[0].checkFrames(), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
     });
@@ -208,20 +151,7 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
         (i) => (device.batch.offset[i] += 4096),
         (i) => (device.batch.offset[i] = 0xffff_ffff),
       ];
-      for (let round = 0; round < 100; round++) {
-        for (let i = 0; i < 8; i++) peer.send(frameNumber(i));
-        let seen = 0;
-        receiveAll(device, 8, () => {
-          // Every other time the batch is left lying, as when a forwarder fails.
-          if (round % 2 === 1) return;
-          for (let i = 0; i < device.batch.count; i++) {
-            device.batch.action[i] = TRANSMIT;
-            sabotage[seen++ % 8]!(i);
-          }
-          device.send();
-          device.send();
-        });
-      }
+      deviceCases(device, peer, frameNumber).misuse(100, sabotage);
       assert.equal(device.receive(0), 0);
       assert.deepEqual(device.queues[0].checkFrames(), { free: 32, receiving: 32, inBatch: 0, sending: 0 });
       assert.deepEqual([device.queues[0].txDropped, device.queues[0].passUnsupported], [50 * 6, 50]);
@@ -362,35 +292,5 @@ suite('af-xdp-device', { skip: needsRoot }, () => {
       }
       steering.close();
     });
-  });
-
-  test('in a worker thread, with ping-pong between both sides', async () => {
-    const hosts = makeTwoHosts();
-    const peer = openPacketSocket(hosts.right, 'right');
-    const steering = createSteering({ queueCount: 1 });
-    const { programFd, socketMapFd } = steering;
-    steering.setServices([{ address: addressBytes('198.18.10.1'), protocol: 6, ports: { first: 80, last: 80 } }]);
-    const interfaceIndex = inNamespace(hosts.left, () => requireLink('left').index);
-    const state = new SharedArrayBuffer(4);
-    const flag = new Int32Array(state);
-    const workerData: EchoWorkerData = { namespace: hosts.left, interfaceIndex, socketMapFd, state };
-    const worker = new Worker(new URL('./echo-worker.js', import.meta.url), { workerData });
-    const result = new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
-    try {
-      await until('the worker to be ready', () => Atomics.load(flag, 0) === 1);
-      const attachment = inNamespace(hosts.left, () => attachXdp({ programFd, interfaceIndex, mode: 'auto' }));
-      for (let i = 0; i < 500; i++) {
-        peer.send(frameNumber(i));
-        assert.deepEqual(peer.receive(), echoOf(frameNumber(i)));
-      }
-      Atomics.store(flag, 0, 2);
-      assert.deepEqual(await result, { echoed: 500, frames: { free: 2048, receiving: 2048, inBatch: 0, sending: 0 } });
-      attachment.detach();
-    } finally {
-      await worker.terminate();
-      steering.close();
-      peer.close();
-      hosts.remove();
-    }
   });
 });

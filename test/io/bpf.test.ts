@@ -8,7 +8,6 @@ import { after, suite, test } from 'node:test';
 import {
   createMap,
   deleteFromMap,
-  hasTcx,
   loadProgram,
   lookupMapInto,
   runOnLiveFrames,
@@ -19,6 +18,7 @@ import {
 } from '../../io/bpf.ts';
 import { alu, assemble, exit, jumpIf, label, load, store } from '../../io/bpf-assembler.ts';
 import { createBpfCounters } from '../../io/bpf-counters.ts';
+import { hasTcx } from '../../io/bpf-links.ts';
 import { closeDescriptor, type SystemCallError } from '../../io/ffi.ts';
 import { needsRoot, openDescriptors } from './two-hosts.ts';
 
@@ -99,16 +99,16 @@ suite('bpf', { skip: needsRoot }, () => {
     const before = blockedSignals();
     let signals = 0;
     const count = () => (signals += 1);
-    process.on('SIGUSR2', count);
-    const child = spawn('sh', ['-c', `while kill -USR2 ${process.pid}; do sleep 0.001; done`], { stdio: 'ignore' });
+    process.on('SIGURG', count);
+    const child = spawn('sh', ['-c', `while kill -URG ${process.pid}; do sleep 0.001; done`], { stdio: 'ignore' });
     try {
-      await once(process, 'SIGUSR2');
+      await once(process, 'SIGURG');
       await work(() => signals);
       assert.equal(blockedSignals(), before);
     } finally {
       child.kill('SIGKILL');
       await once(child, 'exit');
-      process.off('SIGUSR2', count);
+      process.off('SIGURG', count);
     }
   }
 
@@ -123,7 +123,7 @@ suite('bpf', { skip: needsRoot }, () => {
           const before = signals();
           runOnLiveFrames(fd, frame, 500_000);
           assert.deepEqual(counters.read(), { frames: run * 500_000 });
-          while (signals() === before) await once(process, 'SIGUSR2');
+          while (signals() === before) await once(process, 'SIGURG');
         }
       });
     } finally {
@@ -156,7 +156,7 @@ suite('bpf', { skip: needsRoot }, () => {
         console.log(error.message);
       }`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
-    const advice = 'run as root, or grant CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF';
+    const advice = 'run as root, or grant CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON';
     assert.equal(output.trim(), `create bpf map test: EPERM (${advice})`);
   });
 });

@@ -88,7 +88,7 @@ test('packages that are not built: one line that says what to install', async ()
     assert.throws(loadPortablePackages, {
       code: 'PACKAGES_MISSING',
       message:
-        /^io: portable needs .* cap and raw-socket \(Cannot find module '[^']*cap\.node'\): install libpcap-dev, [^\n]*$/,
+        /^io: portable needs .* cap and raw-socket \(Cannot find module '[^']*cap\.node'\): `apt-get install libpcap-dev [^`\n]*`, then `cd [^`\n]*`$/,
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });

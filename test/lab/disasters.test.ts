@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { needsRoot } from '../io/two-hosts.ts';
 import { lab, traces } from './command.ts';
 import { assertWellFormed } from './well-formed.ts';
 
@@ -56,7 +57,7 @@ function outcomes(runs: Map<string, Run>, title: string): Record<string, number>
   return counts;
 }
 
-describe('hushlb lab run, beyond idling', () => {
+describe('hushlb lab run, beyond idling', { skip: needsRoot }, () => {
   it('balancers die, servers push, misses are dropped', async () => {
     const [dying, others] = await Promise.all([
       resultsOf('lb-restart', 'lb-failover'),

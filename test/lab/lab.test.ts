@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { inNamespace } from '../../io/namespace.ts';
 import { findRuns, removeRun, runDirectory } from '../../lab/runs.ts';
+import { needsRoot } from '../io/two-hosts.ts';
 import { type Ended, lab, type StartedLab, traces, until } from './command.ts';
 import { assertWellFormed } from './well-formed.ts';
 
@@ -90,7 +91,7 @@ interface Results {
   }[];
 }
 
-describe('hushlb lab run', { concurrency: 2 }, () => {
+describe('hushlb lab run', { concurrency: 2, skip: needsRoot }, () => {
   it('tells the three stories, and they come out as they must', async () => {
     const file = join(directory, 'results.json');
     const report = join(directory, 'report');
@@ -210,7 +211,7 @@ describe('hushlb lab run', { concurrency: 2 }, () => {
   });
 });
 
-describe('hushlb lab clean', () => {
+describe('hushlb lab clean', { skip: needsRoot }, () => {
   it('clears what a kill -9 left, and says so', async () => {
     const run = lab('run', 'stateless');
     await inTheMiddle(run);

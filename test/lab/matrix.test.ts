@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MatrixResult } from '../../lab/matrix.ts';
 import { MATRIX_ROWS } from '../../lab/matrix-rows.ts';
 import { simulateMatrix } from '../../simulate/matrix.ts';
+import { needsRoot } from '../io/two-hosts.ts';
 import { settings } from '../simulate/settings.ts';
 import { lab, namespacesOf, type StartedLab, traces, until } from './command.ts';
 
@@ -19,7 +20,7 @@ after(() => rmSync(directory, { recursive: true }));
 
 const matrix = (...options: readonly string[]): StartedLab => lab('matrix', ...options);
 
-describe('hushlb lab matrix', { concurrency: 2 }, () => {
+describe('hushlb lab matrix', { concurrency: 2, skip: needsRoot }, () => {
   it('is what was promised, cell by cell, and what virtual time says', async () => {
     const file = join(directory, 'matrix.json');
     const run = matrix('--json', file);

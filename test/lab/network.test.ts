@@ -16,6 +16,7 @@ import { parsePackets } from '../../lab/packets.ts';
 import { labProgram, startProcess } from '../../lab/processes.ts';
 import { removeRun } from '../../lab/runs.ts';
 import { sharedLan, VIP } from '../../lab/topology.ts';
+import { needsRoot } from '../io/two-hosts.ts';
 
 const RUN = `test-${process.pid}`;
 const never = new AbortController().signal;
@@ -30,7 +31,7 @@ interface Addresses {
   readonly addr_info: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
 }
 
-describe('buildNetwork', () => {
+describe('buildNetwork', { skip: needsRoot }, () => {
   it('builds what is described, and removeRun leaves nothing of it', async () => {
     const network = buildNetwork(RUN, sharedLan(3));
     assert.equal(ownNamespaces().length, 6);

@@ -17,6 +17,7 @@ import type { ClientReport, ExchangeReport } from '../../lab/keepalive-client.ts
 import { type HostProcess, labProgram, startProcess } from '../../lab/processes.ts';
 import { findProgram } from '../../lab/programs.ts';
 import type { TableSample } from '../../lab/table-probe.ts';
+import { needsRoot } from '../io/two-hosts.ts';
 
 const NAMESPACE = `hushlb-test-${process.pid}-programs`;
 const never = new AbortController().signal;
@@ -24,11 +25,13 @@ const running: { close(): void }[] = [];
 const processes: HostProcess[] = [];
 
 before(() => {
+  if (needsRoot) return;
   execFileSync('ip', ['netns', 'add', NAMESPACE]);
   execFileSync('ip', ['-n', NAMESPACE, 'link', 'set', 'lo', 'up']);
 });
 
 after(async () => {
+  if (needsRoot) return;
   for (const each of processes) await each.stop();
   for (const each of running) each.close();
   execFileSync('ip', ['netns', 'del', NAMESPACE]);
@@ -81,7 +84,7 @@ async function converse(
   return reports.filter((report): report is ExchangeReport => report.event === 'exchange');
 }
 
-describe('keepalive-client', () => {
+describe('keepalive-client', { skip: needsRoot }, () => {
   it('sends twice on one connection and names who answered', async () => {
     const [first, second] = await converse(8001, (socket) => socket.write(OK));
     assert.deepEqual([first.status, first.backend, first.error], [200, 'b7', null]);
@@ -163,7 +166,7 @@ describe('keepalive-client', () => {
   });
 });
 
-describe('table-probe', () => {
+describe('table-probe', { skip: needsRoot }, () => {
   it('reads the table’s state out of the text format', async () => {
     const text = [
       '# HELP hushlb_conntrack_entries Connections in the connection table now.',
@@ -190,7 +193,7 @@ describe('table-probe', () => {
   });
 });
 
-describe('http-server', () => {
+describe('http-server', { skip: needsRoot }, () => {
   it('signs its answers and keeps connections open', async () => {
     const server = start('http-server', ['--name', 'b2', '--port', '8080']);
     const reports: ClientReport[] = [];
@@ -207,7 +210,7 @@ describe('http-server', () => {
   });
 });
 
-describe('paced-client', () => {
+describe('paced-client', { skip: needsRoot }, () => {
   it('sends again on each connection after its own pause, and says what became of it', async () => {
     // Connections to the first port are closed long before the pause is over, to the second long after.
     const ports = ['--port', '8091', '--idle', '200', '--port', '8092', '--idle', '3600000'];
@@ -248,7 +251,7 @@ describe('paced-client', () => {
   });
 });
 
-describe('startProcess', () => {
+describe('startProcess', { skip: needsRoot }, () => {
   it('reports an unexpected end with the last words', async () => {
     const ended = await new Promise<string>((resolve) => {
       startProcess({

@@ -7,7 +7,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { hasTcx } from '../../io/bpf.ts';
+import { hasTcx } from '../../io/bpf-links.ts';
+import { needsRoot } from '../io/two-hosts.ts';
 import { lab, traces } from './command.ts';
 import { assertWellFormed } from './well-formed.ts';
 
@@ -40,7 +41,7 @@ function tunnelsIn(runs: readonly Run[]): (string | null)[] {
   return [...new Set(hops.map(({ tunnel }) => tunnel))].sort();
 }
 
-describe('hushlb lab run, by other ways', { concurrency: 2 }, () => {
+describe('hushlb lab run, by other ways', { concurrency: 2, skip: needsRoot }, () => {
   it('asks DNS servers over IPv6 by GRE, and keeps connections by GUE', async () => {
     const [dns, stateless] = await Promise.all([
       runsOf('dns', '--family', '6', '--encap', 'gre'),

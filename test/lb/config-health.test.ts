@@ -35,11 +35,18 @@ test('http: what is asked and what is expected', () => {
     host: null,
     status: { first: 200, last: 399 },
     body: null,
+    verify: false,
   });
   assert.deepEqual(healthOf({ check: 'https', status: '200-204', body: 'ok' })?.http?.status, {
     first: 200,
     last: 204,
   });
+});
+
+test('https: nobody, the known authorities, or those of a file vouch for a certificate', () => {
+  for (const verify of [false, true, '/etc/hushlb/authorities.pem']) {
+    assert.equal(healthOf({ check: 'https', verify })?.http?.verify, verify);
+  }
 });
 
 const rows: readonly (readonly [health: Settings, service: Settings, problem: string | null])[] = [
@@ -64,6 +71,15 @@ const rows: readonly (readonly [health: Settings, service: Settings, problem: st
     {},
     'body: expected not to be set, because an answer to HEAD has no body, got "ok"',
   ],
+  [{ check: 'http', verify: true }, {}, 'verify: expected not to be set, because check is http, got true'],
+  ...['own.pem', 'yes', 1].map(
+    (verify) =>
+      [
+        { check: 'https', verify },
+        {},
+        `verify: expected true, false or a file of authorities by its absolute path, got ${JSON.stringify(verify)}`,
+      ] as const,
+  ),
   [{ check: 'icmp', port: 80 }, {}, 'port: expected not to be set, because icmp has no ports, got 80'],
   [
     {},

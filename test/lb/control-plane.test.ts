@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { after, beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
+import { createTally, type TallyKeeper } from '../../lb/change-tally.ts';
 import { parseConfig } from '../../lb/config-file.ts';
 import { ConfigError } from '../../lb/config-problems.ts';
 import { type ControlPlane, createControlPlane } from '../../lb/control-plane.ts';
@@ -59,6 +60,7 @@ function runningParts(): Running {
 
 let log: Record<string, unknown>[] = [];
 let control: ControlPlane;
+let tallies: TallyKeeper;
 
 function open(): readonly string[] {
   log = [];
@@ -70,6 +72,7 @@ function open(): readonly string[] {
   });
   const { before, unsaved, forget } = takeUnsaved(note);
   forget();
+  tallies = createTally();
   const readConfig = () => parseConfig(readFileSync(file, 'utf8'), file);
   control = createControlPlane({
     running: runningParts(),
@@ -80,6 +83,7 @@ function open(): readonly string[] {
     unsaved,
     events: createEventLog(),
     health: uncheckedHealth(new Date(0)),
+    tallies,
     logger: pino(sink),
   });
   return before;
@@ -88,6 +92,10 @@ function open(): readonly string[] {
 const drain = (backend: string) => control.change({ kind: 'drain', service: 'web', backend }, 'a test');
 const reload = () => control.change({ kind: 'reload' }, 'SIGHUP');
 const states = () => control.parts.prepared.config.services[0].backends.map(({ state }) => state);
+const counted = (): [string, number][] =>
+  tallies.tally.counts.flatMap(({ kind, result, count }): [string, number][] =>
+    count === 0 ? [] : [[`${kind} ${result}`, count]],
+  );
 const logged = (msg: string) => log.filter((line) => line.msg === msg);
 
 describe('a change at run time', () => {
@@ -127,6 +135,10 @@ describe('a change at run time', () => {
     assert.notEqual(control.text(), before);
     assert.deepEqual(control.unsaved(), ['remove web b1']);
     assert.equal(control.events.recent(1)[0].kind, 'refused');
+    assert.deepEqual(counted(), [
+      ['runtime applied', 1],
+      ['runtime refused', 2],
+    ]);
   });
 
   test('and what only a restart can change is refused as by a reload', async () => {
@@ -147,6 +159,11 @@ describe('a change at run time', () => {
     await assert.rejects(reload());
     await drain('b2');
     assert.deepEqual(told, [true, true]);
+    assert.deepEqual(counted(), [
+      ['reload applied', 1],
+      ['reload refused', 1],
+      ['runtime applied', 1],
+    ]);
     leave();
     writeFileSync(file, TEXT);
     await reload();

@@ -56,7 +56,7 @@ describe('hushlb run', { skip: needsRoot }, () => {
         assert.match(get('client', `http://${address}:9108/healthz`)[0], /^ok$/);
       }
       assert.deepEqual(new Set(get('client', `http://${VIP}/`, 20)), new Set(BACKENDS));
-      assert.ok(metric('hushlb_device_events_total{queue="all",event="vip_other_port_to_kernel"}') > 0);
+      assert.ok(metric('hushlb_steered_packets_total{to="kernel",reason="other_port"}') > 0);
     } finally {
       ipOf('lb', 'address', 'del', `${VIP}/32`, 'dev', 'lo');
     }

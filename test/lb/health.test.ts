@@ -3,7 +3,8 @@
  * told by a second server, so that a test can have one "die" and yet see who still gets packets.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { waitForListener } from '../../lab/backends.ts';
 import { type HostProcess, labProgram } from '../../lab/processes.ts';
@@ -85,19 +86,36 @@ describe('health checks', { skip: needsRoot }, () => {
     lan.start('b1', [process.execPath, '-e', sickServer]);
     await waitForListener(lan.namespace('b1'), HEALTH_PORT, 'b1', never);
     // By https: one server, whose certificate nobody signed, and none.
-    const tlsServer = `require('https').createServer(${JSON.stringify(selfSigned())}, (_, answer) => answer.end()).listen(443)`;
+    const signed = selfSigned();
+    const tlsServer = `require('https').createServer(${JSON.stringify(signed)}, (_, answer) => answer.end()).listen(443)`;
     const safeServer = lan.start('b1', [process.execPath, '-e', tlsServer]);
     await waitForListener(lan.namespace('b1'), 443, 'b1', never);
     const safe = `  - { name: safe, vip: "${VIP}", port: 89, ${patient.replace('tcp, port: 80', 'https, port: 443')}, ${rest} }\n`;
-    const { next, lines } = await start(through, [direct, gre, spoken, greSpoken, ...sick, safe].join(''));
+    // The same, asked who vouches for it, and for which name.
+    const authorities = join(dirname(lan.file()), 'authorities.pem');
+    writeFileSync(authorities, signed.cert);
+    const verified = [
+      ['known', 'verify: true, host: other.example'],
+      ['proven', `verify: ${authorities}, host: other.example`],
+      ['mistaken', `verify: ${authorities}, host: www.example.com`],
+    ].map(([name, how], i) => {
+      const check = patient.replace('tcp, port: 80', `https, port: 443, ${how}`);
+      return `  - { name: ${name}, vip: "${VIP}", port: ${90 + i}, ${check}, backends: [${BACKENDS_YAML[0]}] }\n`;
+    });
+    const { next, lines } = await start(through, [direct, gre, spoken, greSpoken, ...sick, safe, ...verified].join(''));
     const has = (what: RegExp) => until(`a line ${what}`, () => lines.some((line) => what.test(line)));
     await has(/all backends of gre are down/);
     await has(/all backends of gre-spoken are down/);
     await has(/"service":"sick-http".*"reason":"status 503, expected 200-399"/);
     await has(/"service":"sick-https".*"reason":"TLS: wrong version number"/);
     await has(/"service":"safe","backend":"b2".*"reason":"connection to the VIP refused"/);
-    const [checks, ...others] = await metrics(
+    await has(/"service":"known".*"reason":"TLS: self-signed certificate"/);
+    await has(/"service":"mistaken".*"reason":"TLS: the certificate is not for www.example.com"/);
+    const [checks, proofs, ...others] = await metrics(
       'hushlb_backend_health_checks_total{service="web",backend="b1"}',
+      'hushlb_backend_health_checks_total{service="proven",backend="b1"}',
+      // Up, and not without a single failure: on a busy machine an answer may be late.
+      'hushlb_backend_up{service="proven",backend="b1"}',
       'hushlb_backend_up{service="web",backend="b1"}',
       'hushlb_backend_up{service="web",backend="b2"}',
       'hushlb_backend_up{service="spoken",backend="b1"}',
@@ -110,8 +128,8 @@ describe('health checks', { skip: needsRoot }, () => {
       // The kernel here stayed quiet: none of its RSTs came back as a packet of the service.
       'hushlb_conntrack_misses_total{service="web",kind="non_syn"}',
     );
-    assert.ok(checks! > 2);
-    assert.deepEqual(others, [1, 1, 1, 1, 1, 0, 0, 1, 0, 0]);
+    assert.ok(checks! > 2 && proofs! > 2);
+    assert.deepEqual(others, [1, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0]);
     await safeServer.stop();
     await has(/"service":"safe","backend":"b1".*"reason":"connection to the VIP refused"/);
 

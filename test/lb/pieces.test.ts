@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CLIENT_MAC, ethernetFrame, type Ipv4Fields, ipv4Packet, OWN_MAC, tcpPacket } from '../packets.ts';
+import { type Tag, tagged } from '../packets-link.ts';
 import { ipv6Packet } from '../packets6.ts';
 import { BACKENDS, createRig } from './rig.ts';
 import { CLIENT, CLIENT_IPV6, ON_IPV6, VIP, VIP_IPV6 } from './rows/row.ts';
@@ -59,6 +60,17 @@ function reassemble(frames: readonly Uint8Array[]): Buffer {
   return whole;
 }
 
+const TAGGINGS: Tag[][] = [[{ control: 5 }], [{ control: 0x0456, type: 0x88a8 }, { control: 0xd123 }]];
+
+/** Frames that must have just these tags. */
+function withoutTags(frames: readonly Uint8Array[], tags: readonly Tag[]): Uint8Array[] {
+  return frames.map((sent) => {
+    const untagged = Uint8Array.from([...sent.subarray(0, 12), ...sent.subarray(12 + 4 * tags.length)]);
+    assert.deepEqual(Buffer.from(sent), Buffer.from(tagged(untagged, ...tags)));
+    return untagged;
+  });
+}
+
 describe('pieces of a datagram', () => {
   const FLOWS = 40;
   const orders: [name: string, order: (frames: Uint8Array[]) => Uint8Array[]][] = [
@@ -80,6 +92,20 @@ describe('pieces of a datagram', () => {
       }
       assert.equal(backends.size, 3);
       assert.equal(rig.exits('forward'), 3 * FLOWS);
+    });
+  }
+
+  for (const [name, order] of orders) {
+    test(`on their VLAN, ${name}, all in one batch and each in its own`, () => {
+      const rig = createRig();
+      for (const [id, tags] of TAGGINGS.entries()) {
+        const frames = order(pieces(id, 800)).map((piece) => tagged(piece, ...tags));
+        const sent = rig.walkAll(frames);
+        assert.deepEqual(withoutTags(sent, tags).map(macOf), Array(3).fill(macOf(sent[0]!)));
+        assert.deepEqual(reassemble(withoutTags(sent, tags)), Buffer.from(segment()));
+        const again = order(pieces(100 + id, 800)).flatMap((piece) => rig.walkAll([tagged(piece, ...tags)]));
+        assert.deepEqual(reassemble(withoutTags(again, tags)), Buffer.from(segment()));
+      }
     });
   }
 
@@ -147,6 +173,18 @@ describe('tooBig: fragment', () => {
     assert.equal(rig.exits('hold: too-big'), 4);
     assert.equal(sent.length, 12);
     for (let k = 0; k < 4; k++) assert.deepEqual(reassemble(sent.slice(3 * k, 3 * k + 3)), Buffer.from(segment()));
+  });
+
+  test('all of it leaves on the VLAN that it came from, from a full batch too', () => {
+    for (const tags of TAGGINGS) {
+      const rig = createRig({ service: 'tooBig: fragment', hopOf, batchSize: 4 });
+      const sent = [1, 2].flatMap((id) => rig.walkAll([tagged(whole(id), ...tags)]));
+      sent.push(...rig.walkAll([3, 4].map((id) => tagged(whole(id), ...tags))));
+      assert.equal(sent.length, 12);
+      assert.ok(rig.exits('hold: too-big') > 0);
+      const frames = withoutTags(sent, tags);
+      for (let k = 0; k < 4; k++) assert.deepEqual(reassemble(frames.slice(3 * k, 3 * k + 3)), Buffer.from(segment()));
+    }
   });
 
   test('drops it by default', () => {

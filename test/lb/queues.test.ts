@@ -136,7 +136,7 @@ suite('two receive queues', { skip: needsRoot || (availableParallelism() > 1 ? f
     const before = await backendsOf(0);
     assert.deepEqual(await backendsOf(1), before);
     assert.deepEqual([metric(MISSES), metric(HITS)], [FLOWS, FLOWS]);
-    assert.equal(metric('hushlb_device_events_total{queue="all",event="no_socket_to_kernel"}'), 0);
+    assert.equal(metric('hushlb_steered_packets_total{to="kernel",reason="no_socket"}'), 0);
   });
 
   test('workers stay on the CPUs that they are given, in their order, and the others where they like', async () => {
@@ -164,12 +164,12 @@ suite('two receive queues', { skip: needsRoot || (availableParallelism() > 1 ? f
     process.kill(Number(pid), 'SIGCONT');
     const lost = () =>
       ['rx_dropped', 'rx_ring_full'].reduce(
-        (sum, event) => sum + metric(`hushlb_device_events_total{queue="1",event="${event}"}`),
+        (sum, event) => sum + metric(`hushlb_device_dropped_packets_total{queue="1",reason="${event}"}`),
         0,
       );
     await until('nine of ten to be counted', () => lost() === 9 * 64);
     await until('the tenth to be forwarded', () => metric(MISSES) === 64);
-    assert.equal(metric('hushlb_device_events_total{queue="0",event="rx_dropped"}'), 0);
+    assert.equal(metric('hushlb_device_dropped_packets_total{queue="0",reason="rx_dropped"}'), 0);
   });
 
   test('busy polling, with both queues in one worker', async () => {

@@ -246,7 +246,7 @@ describe('reload', { skip: needsRoot }, () => {
     const { pid } = await ready(balancer);
     write([yaml('b1'), '{ name: silent, address: 198.18.2.79 }']);
     process.kill(pid, 'SIGHUP');
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await until(() => lan.inHost('lb', 'ip', 'neigh', 'show', '198.18.2.79') !== '', 'the new backend is asked for');
     process.kill(pid, 'SIGTERM');
     assert.equal(await balancer.ended, 0);
     assert.deepEqual(

@@ -1,6 +1,6 @@
 /**
- * The systemd unit as a file: systemd's own tools find nothing wrong with it, and the capabilities that it leaves are enough for
- * AF_PACKET, too. systemd.test.ts runs it, with AF_XDP.
+ * The systemd units as files: systemd's own tools find nothing wrong with them, and the capabilities that the balancer's leaves are
+ * enough for AF_PACKET, too. systemd.test.ts runs them, with AF_XDP.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -12,32 +12,36 @@ import { VIP } from '../../lab/topology.ts';
 import { needsRoot } from '../io/two-hosts.ts';
 import { backendYaml, configuration, ready, useLan } from './lan.ts';
 
-const UNIT = fileURLToPath(new URL('../../../contrib/systemd/hushlb.service', import.meta.url));
-const TEXT = readFileSync(UNIT, 'utf8');
+const unit = (name: string): string => fileURLToPath(new URL(`../../../contrib/systemd/${name}`, import.meta.url));
+/** By how systemd calls what runs. */
+const UNITS = { 'hushlb.service': unit('hushlb.service'), 'hushlb-decap@i.service': unit('hushlb-decap@.service') };
 
-const setting = (name: string): string => {
-  const values = [...TEXT.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map(([, value]) => value);
+const setting = (name: string, file: string): string => {
+  const values = [...readFileSync(file, 'utf8').matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map(([, value]) => value);
   assert.equal(values.length, 1, name);
   return values[0];
 };
-const ours = setting('CapabilityBoundingSet')
+const ours = setting('CapabilityBoundingSet', UNITS['hushlb.service'])
   .split(' ')
   .map((name) => name.replace(/^CAP_/, '').toLowerCase());
 
-describe('the systemd unit', { skip: needsRoot }, () => {
+describe('the systemd units', { skip: needsRoot }, () => {
   const lan = useLan(['b1']);
 
-  test('systemd understands all of it, and finds it well locked', () => {
-    const verified = spawnSync('systemd-analyze', ['verify', UNIT], { encoding: 'utf8' });
-    assert.deepEqual([verified.status, verified.stderr], [0, '']);
-    const judged = execFileSync('systemd-analyze', ['security', '--offline=yes', '--no-pager', UNIT]).toString();
-    const exposure = Number(/Overall exposure level for hushlb\.service: ([\d.]+)/.exec(judged)?.[1]);
-    assert.ok(exposure < 4, `exposure ${exposure} of 10`);
-  });
+  for (const [name, file] of Object.entries(UNITS)) {
+    test(`${name}: systemd understands all of it, and finds it well locked`, () => {
+      const verified = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' });
+      assert.deepEqual([verified.status, verified.stderr], [0, '']);
+      const judged = execFileSync('systemd-analyze', ['security', '--offline=yes', '--no-pager', file]).toString();
+      const [, of, exposure] = /Overall exposure level for (\S+): ([\d.]+)/.exec(judged) ?? [];
+      assert.equal(of, name);
+      assert.ok(Number(exposure) < 4, `exposure ${exposure} of 10`);
+    });
 
-  test('what a process gets is what it may have at most', () => {
-    assert.equal(setting('AmbientCapabilities'), setting('CapabilityBoundingSet'));
-  });
+    test(`${name}: what a process gets is what it may have at most`, () => {
+      assert.equal(setting('AmbientCapabilities', file), setting('CapabilityBoundingSet', file));
+    });
+  }
 
   test('its capabilities are enough for AF_PACKET', async () => {
     lan.write(configuration([backendYaml('b1')], { top: 'io: af-packet' }));

@@ -15,6 +15,7 @@ import { backendYaml, configuration, useLan } from './lan.ts';
 import { bootSystemd, type SystemdHost, until } from './systemd-host.ts';
 
 const OPERATIONS = fileURLToPath(new URL('../../../docs/operations.md', import.meta.url));
+const BACKENDS = fileURLToPath(new URL('../../../docs/backends.md', import.meta.url));
 const FILE = '/etc/hushlb/hushlb.yaml';
 const PACKAGE = '/usr/local/lib/node_modules/hushlb';
 
@@ -88,10 +89,12 @@ describe('the unit under systemd', { skip: needsRoot }, () => {
     assert.deepEqual([state(), mainPid(), restarts()], ['active', pid, 0]);
   });
 
-  test('killed, it is started again; stopped, it leaves nothing', async () => {
+  test('killed, it is started again; stopped, it leaves nothing', async (t) => {
     const pid = mainPid();
+    const killed = performance.now();
     host.run('systemctl', 'kill', '--signal', 'KILL', 'hushlb');
     await isBack(pid);
+    t.diagnostic(`forwards again ${Math.round(performance.now() - killed)} ms after the kill`);
     assert.equal(restarts(), 1);
     host.run('systemctl', 'stop', 'hushlb');
     assert.deepEqual([state(), host.property('hushlb', 'Result')], ['inactive', 'success']);
@@ -135,6 +138,21 @@ describe('the unit under systemd', { skip: needsRoot }, () => {
     assert.equal(host.property('hushlb', 'ExecMainStatus'), '78');
     const line = /^hushlb: \/etc\/hushlb\/hushlb\.yaml: services\[0\]\.port: expected a port/m;
     await until(() => line.test(journal()), journal);
+    assert.ok(!lan.isAttached());
+  });
+
+  test('decap on a backend: installed as the page says, active when it is attached, and gone when it is stopped', async () => {
+    const [, steps] =
+      /As a service, on each backend[\s\S]*?```sh\n([\s\S]*?)```/.exec(readFileSync(BACKENDS, 'utf8')) ?? [];
+    const said = host.run('sh', '-exc', `cd /tmp\n${steps}`);
+    assert.match(said, /Active: active \(running\)/);
+    assert.equal(host.property('hushlb-decap@eth0', 'StatusText'), 'ipip on eth0');
+    assert.ok(lan.isAttached());
+    const status = readFileSync(host.path(`/proc/${host.property('hushlb-decap@eth0', 'MainPID')}/status`), 'utf8');
+    assert.equal(BigInt(`0x${/^CapEff:\s*(.*)$/m.exec(status)?.[1]}`), CAPABILITIES & ~(1n << 13n));
+    assert.doesNotMatch(status, /^Uid:\s*0/m);
+    host.run('systemctl', 'stop', 'hushlb-decap@eth0');
+    assert.equal(host.property('hushlb-decap@eth0', 'Result'), 'success');
     assert.ok(!lan.isAttached());
   });
 });

@@ -7,7 +7,7 @@ import { readSamples } from '../../metrics/read-exposition.ts';
 interface Told {
   readonly seed?: string;
   readonly services?: Readonly<
-    Record<string, Partial<Record<'vip' | 'hash' | 'scheduler' | 'size' | 'table', string>>>
+    Record<string, Partial<Record<'vip' | 'hash' | 'scheduler' | 'size' | 'table' | 'b1', string>>>
   >;
 }
 
@@ -15,7 +15,10 @@ interface Told {
 function told(name: string, { seed = 'c4', services = { web: {} } }: Told = {}): BalancerView {
   const lines = Object.entries(services).flatMap(([service, given]) => {
     const { vip = '198.18.10.1', hash = 'source-ip', scheduler = 'maglev', size = '7', table = 'aa' } = given;
+    const backend =
+      given.b1 === undefined ? [] : [`hushlb_backend_info{address="${given.b1}",backend="b1",service="${service}"} 1`];
     return [
+      ...backend,
       `hushlb_lookup_table_info{table_size="${size}",fingerprint="${table}",service="${service}"} 1`,
       `hushlb_service_info{service="${service}",vip="${vip}",protocol="tcp",port="80",scheduler="${scheduler}",hash="${hash}"} 1`,
     ];
@@ -114,4 +117,19 @@ test('round-robin agrees with nobody, not even with itself', () => {
       others: [],
     },
   );
+});
+
+test('a backend of one name and two addresses is two hosts; who has it not says nothing of that', () => {
+  const at = (name: string, b1: string) => told(name, { services: { web: { b1 } } });
+  assert.deepEqual(compareBalancers([at('lb1', '198.18.2.1'), told('lb2'), at('lb3', '198.18.2.1')]), []);
+  assert.deepEqual(compareBalancers([at('lb1', '198.18.2.1'), at('lb2', '198.18.2.9'), at('lb3', '198.18.2.1')]), [
+    {
+      service: 'web',
+      what: 'address of b1',
+      values: [
+        { value: '198.18.2.1', balancers: ['lb1', 'lb3'] },
+        { value: '198.18.2.9', balancers: ['lb2'] },
+      ],
+    },
+  ]);
 });

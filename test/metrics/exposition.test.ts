@@ -19,8 +19,8 @@ import {
   SERVICE_UNFINISHED_CHECKSUMS,
 } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
-import type { BackendStatus, ConfigurationStatus, DeviceCounter, TableStatus } from '../../metrics/sources.ts';
-import { freshStart, WEB } from './fresh-start.ts';
+import type { BackendStatus, ConfigurationStatus, TableStatus } from '../../metrics/sources.ts';
+import { freshStart, NOT_STEERED, WEB } from './fresh-start.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -38,7 +38,6 @@ const layout = createCounterLayout({
 function setUp(
   sources: {
     tables?: TableStatus[];
-    devices?: DeviceCounter[];
     configuration?: ConfigurationStatus;
     restarts?: number;
     backends?: BackendStatus[];
@@ -50,7 +49,8 @@ function setUp(
     layout: () => layout,
     workers,
     tables: () => sources.tables ?? [],
-    deviceCounters: () => sources.devices ?? [],
+    deviceCounters: () => [],
+    steering: () => NOT_STEERED,
     configuration: () => sources.configuration ?? freshStart(),
     workerRestarts: () => sources.restarts ?? 0,
     backends: () => sources.backends ?? [],
@@ -91,6 +91,8 @@ test('everything is there from the start, at 0', async () => {
   expected.push('hushlb_config_unsaved_changes', 'hushlb_config_changes_total{kind="reload",result="refused"}');
   expected.push(...[0, 1].map((worker) => `hushlb_worker_non_syn_misses_total{worker="${worker}"}`));
   expected.push('hushlb_worker_restarts_total');
+  const steered = ['reason="service",to="socket"', 'reason="other_port",to="kernel"', 'reason="no_socket",to="kernel"'];
+  expected.push(...steered.map((labels) => `hushlb_steered_packets_total{${labels}}`));
   for (const name of expected) assert.equal(samples.get(name), 0, name);
   const others = [...samples.keys()].filter((name) => name.startsWith('hushlb_') && !expected.includes(name));
   assert.deepEqual(others, [
@@ -116,6 +118,7 @@ test('an exit shows only where it can occur: with a service, or without', async 
     tables: () => [],
     workerRestarts: () => 0,
     deviceCounters: () => [],
+    steering: () => NOT_STEERED,
     configuration: freshStart,
     backends: () => [],
   });
@@ -183,7 +186,7 @@ test('a scrape shows the slots as they are then', async () => {
   }
 });
 
-test('tables and devices show what they say at the scrape, and nothing from before', async () => {
+test('tables show what they say at the scrape, and nothing from before', async () => {
   const table = (fingerprint: string): TableStatus => ({
     service: 'web',
     fingerprint,
@@ -193,13 +196,12 @@ test('tables and devices show what they say at the scrape, and nothing from befo
       { backend: 'b2', count: 3 },
     ],
   });
-  const sources = { tables: [table('aa')], devices: [{ queue: 1, event: 'rx_dropped', value: 12 }] };
+  const sources = { tables: [table('aa')] };
   const { scrape } = setUp(sources);
   const { samples } = await scrape();
   assert.equal(samples.get('hushlb_lookup_table_info{fingerprint="aa",service="web",table_size="7"}'), 1);
   assert.equal(samples.get('hushlb_backend_slots{backend="b1",service="web"}'), 4);
   assert.equal(samples.get('hushlb_backend_slots{backend="b2",service="web"}'), 3);
-  assert.equal(samples.get('hushlb_device_events_total{event="rx_dropped",queue="1"}'), 12);
 
   sources.tables[0] = table('bb');
   const later = (await scrape()).samples;
@@ -209,8 +211,8 @@ test('tables and devices show what they say at the scrape, and nothing from befo
 
 test('the configuration shows as it is told', async () => {
   const backends = [
-    { backend: 'b1', draining: false },
-    { backend: 'b2', draining: true },
+    { backend: 'b1', address: '198.18.2.1', draining: false },
+    { backend: 'b2', address: '198.18.2.2', draining: true },
   ];
   const { scrape } = setUp({
     configuration: {
@@ -235,6 +237,7 @@ test('the configuration shows as it is told', async () => {
     ['hushlb_config_changes_total{kind="runtime",result="applied"}', 5],
     ['hushlb_config_unsaved_changes', 3],
     ['hushlb_hash_seed_info{check="0a"}', 1],
+    ['hushlb_backend_info{address="198.18.2.2",backend="b2",service="web"}', 1],
     ['hushlb_backend_draining{backend="b1",service="web"}', 0],
     ['hushlb_backend_draining{backend="b2",service="web"}', 1],
     [

@@ -1,5 +1,5 @@
-/** What a balancer says of its configuration right after its start. Not a test. */
-import type { ConfigurationStatus, ServiceStatus } from '../../metrics/sources.ts';
+/** What a balancer says right after its start. Not a test. */
+import type { ConfigurationStatus, ServiceStatus, SteeringStatus } from '../../metrics/sources.ts';
 
 export function freshStart(): ConfigurationStatus {
   return {
@@ -12,6 +12,8 @@ export function freshStart(): ConfigurationStatus {
     services: [],
   };
 }
+
+export const NOT_STEERED: SteeringStatus = { toSocket: 0, otherPort: 0, noSocket: 0 };
 
 export const WEB: ServiceStatus = {
   service: 'web',

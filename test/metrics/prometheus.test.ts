@@ -1,6 +1,6 @@
 /**
  * The metrics, the dashboard and the rules before a real Prometheus, which scrapes a running balancer with traffic: every
- * expression of the dashboard must give series, and every rule must be one that Prometheus can evaluate.
+ * expression of the dashboard and whatever a rule asks for must give series, and Prometheus must be able to evaluate every rule.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -9,12 +9,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { VIP } from '../../lab/topology.ts';
 import { needsRoot } from '../io/two-hosts.ts';
 import { backendYaml, configuration, never, PATIENCE_MS, ready, useLan } from '../lb/lan.ts';
+import { selectorsOf, strangeLabels } from './promql.ts';
 
 const path = (name: string) => fileURLToPath(new URL(`../../../${name}`, import.meta.url));
 const DASHBOARD = JSON.parse(readFileSync(path('contrib/grafana/hushlb.json'), 'utf8'));
+const RULES: readonly { alert: string; expr: string }[] = parse(
+  readFileSync(path('contrib/prometheus/hushlb.rules.yaml'), 'utf8'),
+).groups[0].rules;
 const PROMETHEUS = '127.0.0.1:9090';
 /** A whole Prometheus comes up, and scrapes twice. */
 const LONG_MS = 4 * PATIENCE_MS;
@@ -22,11 +27,17 @@ const LONG_MS = 4 * PATIENCE_MS;
 interface Query {
   readonly panel: string;
   readonly expr: string;
+  readonly legend?: string;
+}
+
+interface Panel {
+  readonly title: string;
+  readonly targets?: readonly { readonly expr: string; readonly legendFormat?: string }[];
 }
 
 const QUERIES: readonly Query[] = [
-  ...DASHBOARD.panels.flatMap(({ title, targets = [] }: { title: string; targets?: { expr: string }[] }) =>
-    targets.map(({ expr }) => ({ panel: title, expr })),
+  ...DASHBOARD.panels.flatMap(({ title, targets = [] }: Panel) =>
+    targets.map(({ expr, legendFormat }) => ({ panel: title, expr, legend: legendFormat })),
   ),
   ...DASHBOARD.annotations.list.map(({ name, expr }: { name: string; expr: string }) => ({ panel: name, expr })),
 ];
@@ -34,6 +45,9 @@ const QUERIES: readonly Query[] = [
 /** As Grafana would fill them in, for all jobs, balancers and services. */
 const filledIn = (expr: string): string =>
   expr.replaceAll('$__rate_interval', '10s').replaceAll(/\$(?:job|instance|service)\b/g, '.*');
+
+/** What rules ask for and a balancer as it should be has not. */
+const RESETS_WANTED = new Set(['hushlb_service_info{on_miss="reset"}', 'hushlb_service_info{on_expiry="reset"}']);
 
 /** Asks Prometheus in one go, from its own namespace: the results of the queries, in their order. */
 const ASK = `
@@ -90,12 +104,17 @@ scrape_configs: [{ job_name: hushlb, static_configs: [{ targets: ['127.0.0.1:910
     assert.deepEqual(new Set(lan.get('client', `http://${VIP}/`, 20)), new Set(['b1', 'b2']));
 
     const deadline = performance.now() + LONG_MS;
-    const queries = QUERIES.map(({ expr }) => filledIn(expr));
+    const asked = [
+      ...QUERIES.map(({ panel, expr }) => ({ panel, query: filledIn(expr) })),
+      ...RULES.flatMap(({ alert, expr }) =>
+        selectorsOf(expr).flatMap((query) => (RESETS_WANTED.has(query) ? [] : [{ panel: alert, query }])),
+      ),
+    ];
     let empty: readonly string[];
     do {
-      const results = ask(queries);
-      empty = QUERIES.flatMap(({ panel }, i) =>
-        results[i].length > 0 && typeof results[i] !== 'string' ? [] : [`${panel}: ${queries[i]}: ${results[i]}`],
+      const results = ask(asked.map(({ query }) => query));
+      empty = asked.flatMap(({ panel, query }, i) =>
+        results[i].length > 0 && typeof results[i] !== 'string' ? [] : [`${panel}: ${query}: ${results[i]}`],
       );
       // Rates want two scrapes.
     } while (empty.length > 0 && performance.now() < deadline);
@@ -128,6 +147,9 @@ scrape_configs: [{ job_name: hushlb, static_configs: [{ targets: ['127.0.0.1:910
     );
     assert.equal(new Set(cells).size, cells.length);
     const names = new Set([...templating.list.map(({ name }: { name: string }) => name), '__rate_interval']);
-    for (const { expr } of QUERIES) for (const [, name] of expr.matchAll(/\$(\w+)/g)) assert.ok(names.has(name), name);
+    for (const { panel, expr, legend } of QUERIES) {
+      for (const [, name] of expr.matchAll(/\$(\w+)/g)) assert.ok(names.has(name), name);
+      assert.deepEqual(strangeLabels(expr, legend), [], panel);
+    }
   });
 });

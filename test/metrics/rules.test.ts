@@ -5,8 +5,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import { CATALOGUE } from '../../metrics/catalogue.ts';
-import { anchorsOf } from './page-file.ts';
+import { anchorsOf } from '../docs/pages.ts';
+import { LABELS, nameOf, selectorsOf, strangeLabels } from './promql.ts';
 
 interface Rule {
   readonly alert: string;
@@ -48,14 +48,23 @@ test('every alert has a case in which it fires and one in which it does not', ()
   }
 });
 
+test('the series that they are tried on are of metrics that exist, with labels that those have', () => {
+  const tests: { input_series: { series: string }[] }[] = parse(readFileSync(CASES, 'utf8')).tests;
+  for (const { series } of tests.flatMap(({ input_series }) => input_series)) {
+    if (!series.startsWith('hushlb_')) continue;
+    assert.ok(LABELS.has(nameOf(series)), series);
+    assert.deepEqual(strangeLabels(series), []);
+  }
+});
+
 /** Alerts whose quiet cases stand beside the firing one: other series, at the same time. */
 const IMMEDIATE = new Set(['HushlbServicesDiffer']);
 
-test('the metrics of their expressions exist, and their runbooks too', () => {
-  const names = new Set<string>(CATALOGUE.flatMap(({ metrics }) => metrics.map(({ name }) => name)));
+test('the metrics and labels of their expressions exist, and their runbooks too', () => {
   const anchors = anchorsOf(readFileSync(path('docs/operations.md'), 'utf8'));
   for (const { alert, expr, annotations } of rules) {
-    for (const [name] of expr.matchAll(/hushlb_\w+/g)) assert.ok(names.has(name), `${alert}: ${name}`);
+    for (const name of selectorsOf(expr).map(nameOf)) assert.ok(LABELS.has(name), `${alert}: ${name}`);
+    assert.deepEqual(strangeLabels(expr, annotations.summary), [], alert);
     const [file, anchor] = annotations.runbook.split('#');
     assert.equal(file, 'docs/operations.md');
     assert.ok(anchors.has(anchor), `${alert}: ${anchor}`);

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { allocateCounters, createCounterLayout } from '../../metrics/counters.ts';
 import { createExposition } from '../../metrics/exposition.ts';
 import { MetricsListenError, startMetricsServer } from '../../metrics/server.ts';
-import { freshStart } from './fresh-start.ts';
+import { freshStart, NOT_STEERED } from './fresh-start.ts';
 import { numbered } from './numbered.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -27,6 +27,7 @@ function exposition(tables: () => [] = () => []) {
     tables,
     workerRestarts: () => 0,
     deviceCounters: () => [],
+    steering: () => NOT_STEERED,
     configuration: freshStart,
     backends: () => [],
   });

@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { type ProbeOptions, type ProbeReport, runProbe } from '../../probe/probe.ts';
 import { parseTarget } from '../../probe/target.ts';
-import { type Habits, idleTimer, OK, selfSigned, serve, startNginx, type TestServer } from './servers.ts';
+import { selfSigned } from '../self-signed.ts';
+import { type Habits, idleTimer, OK, serve, startNginx, type TestServer } from './servers.ts';
 
 const closeByFin = idleTimer((socket) => socket.end());
 const closeByRst = idleTimer((socket) => socket.resetAndDestroy());
@@ -56,7 +57,6 @@ function forgetful(ms: number, then: OnRequest): OnRequest {
 }
 
 /** Made before they begin: it keeps this thread busy for a while, and they all measure on it. */
-const tls = selfSigned();
 
 // They wait most of the time.
 describe('the probe', { concurrency: 4 }, () => {
@@ -151,9 +151,8 @@ describe('the probe', { concurrency: 4 }, () => {
   });
 
   test('https, with a certificate that nobody signed', async (context) => {
-    if (tls === undefined) return context.skip('needs openssl');
     const server = await started(context, {
-      tls,
+      tls: selfSigned(),
       onRequest: (socket) => {
         socket.write(OK);
         closeByFin(socket, 600);

@@ -1,7 +1,7 @@
 /**
  * Servers on loopback that end idle connections in the ways that probe/ tells apart.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -69,23 +69,6 @@ export function idleTimer(end: (socket: Socket) => void): (socket: Socket, ms: n
     timers.set(socket, timer);
     socket.once('close', () => clearTimeout(timer));
   };
-}
-
-/** A key and a certificate for localhost that nobody signed; undefined without openssl. */
-export function selfSigned(): { key: string; cert: string } | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'hushlb-test-probe-'));
-  const options = ['-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost'];
-  try {
-    execFileSync('openssl', ['req', ...options, '-keyout', `${folder}/key`, '-out', `${folder}/cert`], {
-      stdio: 'ignore',
-    });
-    const read = (file: string): string => execFileSync('cat', [join(folder, file)], { encoding: 'utf8' });
-    return { key: read('key'), cert: read('cert') };
-  } catch {
-    return undefined;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 }
 
 /** nginx with this keepalive_timeout on a free port of loopback; undefined where it is not installed. */

@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { patience, RETRIES, RTO_INITIAL_MS, RTO_MIN_MS } from '../../simulate/linux-timers.ts';
 import { ACK, FIN, PSH, RST, SYN } from '../../wire/tcp.ts';
 import { CLIENT, CLIENT_PORT, createTwoEnds, LEG_MS, PORT, SERVER, type TwoEnds } from './two-ends.ts';
 
@@ -112,7 +111,6 @@ test('data that nobody acknowledges: 15 retransmissions, doubling from 200 ms to
   assert.deepEqual(times.slice(0, 11), [0, 200, 600, 1400, 3000, 6200, 12_600, 25_400, 51_000, 102_200, 204_600]);
   assert.deepEqual(times.slice(11), [324_600, 444_600, 564_600, 684_600, 804_600]);
   assert.deepEqual(ends.told.client.at(-1), { kind: 'end', end: 'timed-out', by: null, timeMs: 10 + 924_600 });
-  assert.equal(patience(RTO_MIN_MS, RETRIES.data), 924_600);
 });
 
 test('a SYN that nobody answers is given up after 127 s', () => {
@@ -122,7 +120,6 @@ test('a SYN that nobody answers is given up after 127 s', () => {
   // Linux' ip-sysctl: with tcp_syn_retries 6 "the final timeout for an active TCP connection attempt" is 127 s.
   assert.deepEqual(ends.told.client.at(-1), { kind: 'end', end: 'timed-out', by: null, timeMs: 127_000 });
   assert.equal(ends.sent.length, 7);
-  assert.equal(patience(RTO_INITIAL_MS, RETRIES.syn), 127_000);
 });
 
 test('keepalive, answered: a probe after each 7200 s of silence, and none while there is traffic', () => {

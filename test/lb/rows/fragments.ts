@@ -133,9 +133,9 @@ const rows: PacketRow[] = [
   ),
   refused('IPv6, the last one alone', last6, 'hold: early-fragment', ON_IPV6),
   {
-    name: 'behind a tag, where none can wait',
+    name: 'behind a tag, alone',
     in: tagged(frameOf(last), { control: 5 }),
-    exit: 'drop: fragment',
+    exit: 'hold: early-fragment',
   },
 
   refused('of a port that is no service', withPort(first, 81), 'pass: other-port'),

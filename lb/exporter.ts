@@ -1,12 +1,12 @@
 /**
- * What the daemon shows of itself: where the metrics server's numbers come from. Between lb/daemon.ts, which owns the
+ * The metrics of a running balancer: where the numbers come from that the server shows. Between lb/daemon.ts, which owns the
  * parts, and metrics/, which knows none of them.
  */
 import type { SteeringCounters } from '../io/service-map.ts';
 import { createExposition } from '../metrics/exposition.ts';
 import { startMetricsServer } from '../metrics/server.ts';
-import type { BackendStatus, ConfigurationStatus, DeviceCounter } from '../metrics/sources.ts';
-import { type ChangeTally, createTally } from './change-tally.ts';
+import type { BackendStatus, ConfigurationStatus } from '../metrics/sources.ts';
+import type { ChangeTally } from './change-tally.ts';
 import type { ListenAddress } from './config-values.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { HealthView } from './health-view.ts';
@@ -17,7 +17,7 @@ import { slotCounts } from './service-table.ts';
 import { VERSION } from './version.ts';
 import { DEVICE_COUNTERS } from './worker-device.ts';
 
-export interface Observed {
+export interface ExporterSources {
   /** The configuration in force, asked at every scrape. */
   prepared(): Prepared;
   /** One row of counter slots a worker, and one of `DEVICE_COUNTERS`. */
@@ -26,21 +26,23 @@ export interface Observed {
   /** What the steering counts; undefined while there is none yet. */
   steering(): SteeringCounters | undefined;
   readonly health: HealthView;
+  readonly tally: ChangeTally;
   /** Undefined before packets flow. */
-  control(): Pick<ControlPlane, 'parts' | 'tally' | 'unsaved'> | undefined;
+  control(): Pick<ControlPlane, 'parts' | 'unsaved'> | undefined;
   /** Workers that were replaced. */
   restarts(): number;
 }
 
-export interface ObservationPost {
+export interface Exporter {
   readonly url: string;
   close(): Promise<void>;
 }
 
+const NOT_STEERED_YET: SteeringCounters = { toSocket: 0, otherPort: 0, noSocket: 0 };
+
 /** Throws MetricsListenError. */
-export async function openObservationPost(observed: Observed, listen: ListenAddress): Promise<ObservationPost> {
-  const { prepared, counters } = observed;
-  const { tally } = createTally();
+export async function openExporter(sources: ExporterSources, listen: ListenAddress): Promise<Exporter> {
+  const { prepared, counters, deviceCounters } = sources;
   const registry = createExposition({
     version: VERSION,
     layout: () => prepared().layout,
@@ -54,28 +56,19 @@ export async function openObservationPost(observed: Observed, listen: ListenAddr
         slots: Array.from(slotCounts(table), ([backend, count]) => ({ backend, count })),
       }));
     },
-    deviceCounters: () => deviceCounters(observed),
-    configuration: () => configuration(observed, tally),
-    workerRestarts: () => observed.restarts(),
-    backends: () => backendStatuses(observed),
+    deviceCounters: () =>
+      deviceCounters.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] }))),
+    steering: () => sources.steering() ?? NOT_STEERED_YET,
+    configuration: () => configuration(sources),
+    workerRestarts: () => sources.restarts(),
+    backends: () => backendStatuses(sources),
   });
   const server = await startMetricsServer(registry, listen);
   const host = server.host.includes(':') ? `[${server.host}]` : server.host;
   return { url: `http://${host}:${server.port}/metrics`, close: () => server.close() };
 }
 
-function deviceCounters({ deviceCounters: rows, steering }: Observed): DeviceCounter[] {
-  const ofQueues = rows.flatMap((row, queue) => DEVICE_COUNTERS.map((event, i) => ({ queue, event, value: row[i] })));
-  const { toSocket = 0, otherPort = 0, noSocket = 0 } = steering() ?? {};
-  const ofSteering: DeviceCounter[] = [
-    { queue: 'all', event: 'steered_to_socket', value: toSocket },
-    { queue: 'all', event: 'vip_other_port_to_kernel', value: otherPort },
-    { queue: 'all', event: 'no_socket_to_kernel', value: noSocket },
-  ];
-  return [...ofQueues, ...ofSteering];
-}
-
-function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
+function backendStatuses({ prepared, health }: ExporterSources): BackendStatus[] {
   return prepared().config.services.flatMap(({ name: service, backends }) =>
     backends.map(({ name: backend }) => {
       const { state, checks, failures, lastMs } = health.of(service, backend);
@@ -85,10 +78,9 @@ function backendStatuses({ prepared, health }: Observed): BackendStatus[] {
   );
 }
 
-/** `atStart` is told while nothing can be changed yet. */
-function configuration({ prepared, control }: Observed, atStart: ChangeTally): ConfigurationStatus {
+function configuration({ prepared, control, tally }: ExporterSources): ConfigurationStatus {
   const { hashSeed, services } = prepared().config;
-  const { parts, tally = atStart, unsaved } = control() ?? {};
+  const { parts, unsaved } = control() ?? {};
   return {
     generation: parts?.state.generation ?? 1,
     lastChangeMs: tally.lastChangeMs,
@@ -105,7 +97,11 @@ function configuration({ prepared, control }: Observed, atStart: ChangeTally): C
       hash,
       onMiss,
       onExpiry,
-      backends: backends.map(({ name: backend, state }) => ({ backend, draining: state === 'draining' })),
+      backends: backends.map(({ name, address, state }) => ({
+        backend: name,
+        address,
+        draining: state === 'draining',
+      })),
     })),
   };
 }
