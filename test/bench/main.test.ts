@@ -102,7 +102,9 @@ test('what a killed run left goes at the start, and Ctrl-C ends everything that 
       child.kill('SIGINT');
       await setTimeout(25);
     }
-    assert.deepEqual(await ended, [130, null]);
+    // To a shell both are 130: the last signal may come when Node has nothing left to do, and listens no more.
+    const [code, signal] = await ended;
+    assert.ok(code === 130 || signal === 'SIGINT', `${code} ${signal}`);
     await until('all have ended', () => processes().length === 0);
     assert.deepEqual(
       [dead, ...names, living].filter((name) => existsSync(`/run/netns/${name}`)),
