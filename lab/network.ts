@@ -44,7 +44,7 @@ export function buildNetwork(runId: string, topology: Topology): Network {
   return { topology, namespace };
 }
 
-// IPv4's settings are inherited from the machine, so each that matters is set. Answers leave a backend from the VIP and
+// These settings are inherited from the machine, so each that matters is set. Answers leave a backend from the VIP and
 // by another way than the request came: no reverse-path check may stand in the way.
 const QUIET_HOST: Readonly<Record<string, number>> = {
   'ipv4/ip_forward': 0,
@@ -53,6 +53,10 @@ const QUIET_HOST: Readonly<Record<string, number>> = {
   'ipv4/ip_no_pmtu_disc': 0,
   'ipv4/conf/all/rp_filter': 0,
   'ipv4/conf/default/rp_filter': 0,
+  // Frames on the bridge are for no firewall to see, also where a container engine has loaded br_netfilter.
+  'bridge/bridge-nf-call-iptables': 0,
+  'bridge/bridge-nf-call-ip6tables': 0,
+  'bridge/bridge-nf-call-arptables': 0,
 };
 
 /** Off where it is not what the lab is about: captures stay quiet. Addresses are nobody else's, and usable at once. */
@@ -72,8 +76,8 @@ export function writeSysctls(namespace: string, sysctls: Readonly<Record<string,
       try {
         writeFileSync(`/proc/sys/net/${path}`, String(value));
       } catch (error) {
-        // A kernel without IPv6 says the rest when it is given an address.
-        if (path.startsWith('ipv6/') && (error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+        // A kernel without IPv6 says the rest when it is given an address; bridges are seldom filtered.
+        if (/^(ipv6|bridge)\//.test(path) && (error as NodeJS.ErrnoException).code === 'ENOENT') continue;
         throw new LabError('LAB_NETWORK', `could not set net/${path} in ${namespace}: ${(error as Error).message}`);
       }
     }

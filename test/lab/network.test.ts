@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { inNamespace } from '../../io/namespace.ts';
 import { type Addresses as AddressesOfLab, IPV4, IPV6 } from '../../lab/addresses.ts';
@@ -54,6 +54,9 @@ describe('buildNetwork', { skip: needsRoot }, () => {
     assert.equal(sysctl('b2', 'ipv4/conf/all/arp_ignore'), '1');
     assert.equal(sysctl('b2', 'ipv4/conf/all/arp_announce'), '2');
     assert.equal(sysctl('b2', 'ipv4/conf/eth0/rp_filter'), '0');
+    // Where the kernel has br_netfilter.
+    const filters = inNamespace(network.namespace('router'), () => existsSync('/proc/sys/net/bridge'));
+    if (filters) assert.equal(sysctl('router', 'bridge/bridge-nf-call-iptables'), '0');
 
     await watchOneConversation(network.namespace, IPV4);
     const removal = removeRun(RUN);
