@@ -30,9 +30,9 @@ export const lookupTable: BenchCase = {
   name: 'lookup-table',
   title: 'Lookup table',
   about:
-    'Building the Maglev table of a service with backends of equal weight: sorting, hashing names, filling, fingerprint. It is ' +
-    'built on the main thread, never on a worker’s. Imbalance is the largest share over the fair one; disruption the share of ' +
-    'flows whose backend changes when one of the backends goes, or one more comes.',
+    'Building the Maglev table of a service with backends of equal weight: sorting, hashing names, filling, fingerprint. A few ' +
+    'tables are built on the main thread, many on threads of their own, none on a worker’s. Imbalance is the largest share over ' +
+    'the fair one; disruption the share of flows whose backend changes when one of the backends goes, or one more comes.',
   needsRoot: false,
   seconds: { quick: 4, full: 20 },
   async run({ quick, progress, secondsLeft }) {
