@@ -35,7 +35,18 @@ export function followHost(
   const gone = (): HushlbError =>
     new HushlbError('INTERFACE_MISSING', `interface ${interfaceName} is gone, and with it what was attached`);
 
+  /** Between any two of its steps the interface may go. */
   function look(): void {
+    try {
+      followChanges();
+    } catch (error) {
+      // ENOLINK: the kernel takes the programs off before the interface is out of its list.
+      const isGone = error instanceof SystemCallError && [errno.ENOLINK, errno.ENODEV].includes(error.errno);
+      throw isGone ? gone() : error;
+    }
+  }
+
+  function followChanges(): void {
     if (readLink(interfaceIndex) === undefined) throw gone();
     const now = ownAddresses();
     // Without any address nothing arrives, and the next one is heard of.
@@ -59,8 +70,7 @@ export function followHost(
     try {
       look();
     } catch (error) {
-      // The kernel takes the programs off before the interface is out of its list.
-      fail(error instanceof SystemCallError && error.errno === errno.ENOLINK ? gone() : error);
+      fail(error);
     }
   });
   try {
