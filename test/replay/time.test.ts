@@ -197,5 +197,6 @@ test('RSTs leave as where all tables are swept at the end of every second', () =
     assert.deepEqual(found, expected.sort());
   });
   fc.assert(property, { numRuns: 200 });
-  assert.ok(resets > 200, `${resets} RSTs`);
+  // Some 270; how many is chance.
+  assert.ok(resets > 50, `${resets} RSTs`);
 });
